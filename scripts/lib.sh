@@ -1,0 +1,298 @@
+# lib.sh: what test.sh, demo.sh and the benchmark share; to be sourced
+# shellcheck shell=bash
+#
+# Everything happens below one private directory, $T: a copy of the sources, a
+# private copy of the PostgreSQL installation with iopool in it, and throw-away
+# clusters that listen on a socket there and on no TCP port. The system's own
+# installation and its clusters are only read. All programs run as an
+# unprivileged user. On exit, whatever the reason, everything that was started
+# is stopped and $T is removed.
+#
+# After "lib_start", "lib_build" the caller has
+#   T        the private directory            BINDIR  the private server's programs
+#   RUN_USER who runs them                    PGXSDIR the server's test programs are below it
+#   SRC      the copy of the sources
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=scripts/pgconfig.sh
+. "$TOP/scripts/pgconfig.sh"
+
+# A make above this script must not steer the ones below it.
+unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES GNUMAKEFLAGS
+umask 022
+
+T=
+# What outlives the script: "no"thing, the "files" in $T, or a "running" cluster.
+KEEP_T=no
+
+note()
+{
+    printf '%s\n' "$*"
+}
+
+die()
+{
+    printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+    exit 1
+}
+
+# --------------------------------------------------------------------------
+# The unprivileged user
+
+# as_user [VAR=value...] command [argument...]: in $T, with a clean environment
+as_user()
+{
+    as_user_in "$T" "$@"
+}
+
+# as_user_in directory [VAR=value...] command [argument...]
+as_user_in()
+{
+    local dir=$1
+    shift
+    local -a become=()
+    # setpriv keeps the resource limits; runuser would let PAM set them anew.
+    [[ $EUID -ne 0 ]] || become=(setpriv "--reuid=$RUN_USER" "--regid=$(id -g "$RUN_USER")" --init-groups)
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    ${become[@]+"${become[@]}"} env -i PATH="${BINDIR:+$BINDIR:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" \
+        HOME="$T" USER="$RUN_USER" LOGNAME="$RUN_USER" SHELL=/bin/sh LC_ALL=C.UTF-8 TZ=UTC TMPDIR="$T" IOPOOL_RUN="$T" \
+        bash -c 'ulimit -Sn "$(ulimit -Hn)"; cd "$1" || exit 1; shift; exec env "$@"' as_user "$dir" "$@"
+}
+
+lib_start()
+{
+    local base
+    if [[ $EUID -ne 0 ]]; then
+        RUN_USER=$(id -un)
+    elif id -u "${IOPOOL_USER:-postgres}" >/dev/null 2>&1; then
+        RUN_USER=${IOPOOL_USER:-postgres}
+    else
+        RUN_USER=nobody
+    fi
+    [[ $(id -u "$RUN_USER") -ne 0 ]] || die "PostgreSQL does not run as root; name another user by IOPOOL_USER"
+
+    # /tmp may be a tmpfs, which has neither a disk nor direct I/O to test.
+    base=${IOPOOL_TMPDIR:-/var/tmp}
+    trap lib_cleanup EXIT
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    T=$(mktemp -d "$base/iopool.XXXXXX")
+    # The path of a Unix socket is at most 107 bytes, and the test programs
+    # add up to 50 to this one.
+    [[ ${#T} -le 50 ]] || die "the directory $T has too long a name for sockets below it; set IOPOOL_TMPDIR to a shorter one"
+    [[ $EUID -ne 0 ]] || chown "$RUN_USER:$(id -g "$RUN_USER")" "$T"
+    as_user test -w "$T" || die "the user $RUN_USER cannot write below $base; set IOPOOL_TMPDIR to a directory that it can reach"
+}
+
+# --------------------------------------------------------------------------
+# Cleaning up
+
+# Processes that as_user started. A postmaster overwrites its environment, so
+# clusters are found by their postmaster.pid instead.
+lib_own_processes()
+{
+    local environ
+    for environ in /proc/[0-9]*/environ; do
+        if { tr '\0' '\n' <"$environ" | grep -qxF "IOPOOL_RUN=$T"; } 2>/dev/null; then
+            environ=${environ#/proc/}
+            echo "${environ%/environ}"
+        fi
+    done
+}
+
+# The postmasters' pids below $T, each checked to run in its data directory:
+# the number in a file that a crash left behind may be somebody else's by now.
+lib_own_postmasters()
+{
+    local file pid
+    find "$T" -xdev -name postmaster.pid -not -path "$T/src/*" 2>/dev/null | while read -r file; do
+        read -r pid <"$file" || continue
+        if [[ $(readlink "/proc/$pid/cwd" 2>/dev/null) == "$(dirname "$file")" ]]; then
+            echo "$pid"
+        fi
+    done
+}
+
+lib_any_alive()
+{
+    local pid
+    for pid in "$@"; do
+        [[ ! -d /proc/$pid ]] || return 0
+    done
+    return 1
+}
+
+lib_stop_all()
+{
+    local -a servers others
+    local mount tries
+    mapfile -t servers < <(lib_own_postmasters)
+    # SIGQUIT is PostgreSQL's immediate shutdown.
+    [[ ${#servers[@]} -eq 0 ]] || kill -QUIT "${servers[@]}" 2>/dev/null
+    mapfile -t others < <(lib_own_processes)
+    [[ ${#others[@]} -eq 0 ]] || kill -TERM "${others[@]}" 2>/dev/null
+    for ((tries = 0; tries < 50; tries++)); do
+        lib_any_alive ${servers[@]+"${servers[@]}"} ${others[@]+"${others[@]}"} || break
+        sleep 0.1
+    done
+    # A server started in the meantime by a test that was about to die.
+    mapfile -t others < <(lib_own_postmasters; lib_own_processes)
+    [[ ${#others[@]} -eq 0 ]] || kill -KILL "${others[@]}" 2>/dev/null
+
+    # A test filesystem left mounted would make rm wait for its dead server.
+    cut -d' ' -f2 /proc/self/mounts | grep -F "$T/" | sort -r | while read -r mount; do
+        mount=$(printf '%b' "$mount")
+        fusermount3 -u -z "$mount" 2>/dev/null || umount -l "$mount" 2>/dev/null
+    done
+}
+
+lib_cleanup()
+{
+    local rc=$?
+    trap - EXIT
+    trap '' HUP INT TERM
+    set +e
+    if [[ -n $T && $KEEP_T != running ]]; then
+        lib_stop_all
+        if [[ $KEEP_T == files ]]; then
+            note "left behind: $T" >&2
+        else
+            rm -rf --one-file-system "$T"
+        fi
+    fi
+    exit "$rc"
+}
+
+# --------------------------------------------------------------------------
+# Building
+
+# mirror from to except: a directory of symbolic links to all of another's
+# entries, without those that match the pattern
+mirror()
+{
+    local entry
+    mkdir -p "$2"
+    for entry in "$1"/*; do
+        # shellcheck disable=SC2053 # a pattern is meant
+        [[ ! -e $entry || ${entry##*/} == $3 ]] || ln -s "$entry" "$2/"
+    done
+}
+
+# A copy of the PostgreSQL installation below $T/root, as "make check" in
+# PostgreSQL's own tree uses it: the programs find their files by their own
+# place. Programs are copied, all else is linked.
+lib_private_installation()
+{
+    local root=$T/root bindir pkglibdir sharedir program
+    bindir=$("$PG_CONFIG" --bindir)
+    pkglibdir=$("$PG_CONFIG" --pkglibdir)
+    sharedir=$("$PG_CONFIG" --sharedir)
+
+    mkdir -p "$root$bindir"
+    for program in postgres initdb pg_config pg_ctl psql createdb createuser dropdb dropuser pg_dump pg_dumpall \
+        pg_restore pg_isready pg_basebackup pg_controldata pg_resetwal pg_waldump pg_upgrade pg_verifybackup pgbench; do
+        [[ ! -x $bindir/$program ]] || cp -L "$bindir/$program" "$root$bindir/"
+    done
+    mirror "$pkglibdir" "$root$pkglibdir" '@(bitcode|iopool.so)'
+    mirror "$pkglibdir/bitcode" "$root$pkglibdir/bitcode" 'iopool*'
+    mirror "$sharedir" "$root$sharedir" extension
+    mirror "$sharedir/extension" "$root$sharedir/extension" 'iopool*'
+    [[ $EUID -ne 0 ]] || chown -R "$RUN_USER:" "$root"
+    BINDIR=$root$bindir
+}
+
+# lib_make target...: in the copy of the sources, with the caller's settings
+lib_make()
+{
+    local setting
+    local -a settings=("PG_CONFIG=$PG_CONFIG")
+    for setting in CC WITH_LIBURING WITH_LIBAIO WERROR COPT; do
+        [[ -z ${!setting:-} ]] || settings+=("$setting=${!setting}")
+    done
+    # Bitcode is of no use to tests, and doubles the time to build.
+    settings+=("with_llvm=${with_llvm:-no}")
+    as_user make -C "$SRC" --no-print-directory -j"$(nproc)" "${settings[@]}" "$@"
+}
+
+lib_copy_sources()
+{
+    mkdir -p "$1"
+    tar -C "$TOP" --exclude=./.git --exclude='*.o' --exclude='*.bc' --exclude='*.so' --exclude=./.iopool-build \
+        --exclude=./tmp_check --exclude=./results --exclude=./build --exclude=./bench/results -cf - . | tar -C "$1" --no-same-owner -xf -
+    [[ $EUID -ne 0 ]] || chown -R "$RUN_USER:" "$1"
+}
+
+# Builds and installs iopool into the private installation.
+lib_build()
+{
+    shopt -s extglob
+    find_pg_config || die "pg_config was not found; set PG_CONFIG"
+    SRC=$T/src
+    PGXSDIR=$(dirname "$("$PG_CONFIG" --pgxs)")/..
+    PGXSDIR=$(cd "$PGXSDIR" && pwd)
+    lib_copy_sources "$SRC"
+    lib_private_installation
+    if ! lib_make all >"$T/build.log" 2>&1; then
+        cat "$T/build.log" >&2
+        die "the build failed"
+    fi
+    grep -E 'warning:' "$T/build.log" >&2 || true
+    if ! lib_make install DESTDIR="$T/root" >>"$T/build.log" 2>&1; then
+        tail -n 30 "$T/build.log" >&2
+        die "the installation failed"
+    fi
+    [[ -e $("$BINDIR/pg_config" --pkglibdir)/iopool.so ]] ||
+        die "the copy of PostgreSQL below $T/root does not find its own files"
+}
+
+# --------------------------------------------------------------------------
+# Throw-away clusters
+
+# cluster_start name [setting...]: sets PGDATA_DIR and SOCKET_DIR
+cluster_start()
+{
+    local name=$1 setting
+    shift
+    PGDATA_DIR=$T/$name
+    SOCKET_DIR=$T
+    as_user "$BINDIR/initdb" -D "$PGDATA_DIR" -U postgres -A trust --no-sync --encoding=UTF8 --locale=C.UTF-8 \
+        >"$T/$name.initdb.log" 2>&1 || {
+        cat "$T/$name.initdb.log" >&2
+        die "initdb failed"
+    }
+    {
+        echo "listen_addresses = ''"
+        echo "unix_socket_directories = '$SOCKET_DIR'"
+        echo "unix_socket_permissions = 0700"
+        echo "shared_preload_libraries = 'iopool'"
+        for setting; do
+            echo "$setting"
+        done
+    } | as_user tee -a "$PGDATA_DIR/postgresql.conf" >/dev/null
+    as_user "$BINDIR/pg_ctl" -D "$PGDATA_DIR" -l "$T/$name.log" -w -t 60 start >/dev/null || {
+        cat "$T/$name.log" >&2
+        die "the server did not start"
+    }
+}
+
+# cluster_psql argument...: psql without the user's psqlrc; errors end it
+cluster_psql()
+{
+    as_user "$BINDIR/psql" -X -q -h "$SOCKET_DIR" -U postgres -d postgres -v ON_ERROR_STOP=1 "$@"
+}
+
+cluster_stop()
+{
+    as_user "$BINDIR/pg_ctl" -D "$PGDATA_DIR" -m fast -w stop >/dev/null
+}
+
+# drop_caches file: so that the next read of it comes from the disk
+drop_caches()
+{
+    sync "$1"
+    if [[ $EUID -eq 0 ]] && { echo 3 >/proc/sys/vm/drop_caches; } 2>/dev/null; then
+        return
+    fi
+    as_user dd if="$1" iflag=nocache count=0 status=none
+}

@@ -1,0 +1,286 @@
+#!/bin/bash
+# test.sh: build iopool, and run all its tests on throw-away clusters ("make test")
+#
+#   ONLY="regress isolation tap"   which suites (default: all three)
+#   TESTS="read batch"             which tests, by name, in every suite (default: all)
+#   METHODS="io_uring libaio sync" which methods (default: all that are compiled in)
+#   MODES="buffered direct uncached"   which values of iopool.io_mode for pg_regress
+#   IOPOOL_REQUIRE_METHODS="io_uring libaio sync"   a method named here that cannot run is a failure, not a notice
+#   IOPOOL_TEST_TIMEOUT=900        seconds that one run of a suite may take
+#   IOPOOL_TMPDIR=/var/tmp         where the private directory is made; direct I/O must work there
+#   KEEP=1                         leave the private directory, with the logs of failed runs, behind
+#   VERBOSE=1                      show the output of passing runs too
+#
+# A run is one suite with one method (and one mode). What is counted: each
+# test of pg_regress in each run, each isolation spec in each run, each
+# top-level assertion of a TAP file, and one failure for a run that ends badly
+# without naming a failed test. The last line reads "N passed, N failed".
+set -euo pipefail
+
+scriptdir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=scripts/lib.sh
+. "$scriptdir/lib.sh"
+
+ONLY=${ONLY:-regress isolation tap}
+MODES=${MODES:-buffered direct uncached}
+TIMEOUT=${IOPOOL_TEST_TIMEOUT:-900}
+PARALLEL_RUNS=2
+passed=0
+failed=0
+
+"$TOP/scripts/install-deps.sh" build test
+lib_start
+[[ ${KEEP:-} != 1 ]] || KEEP_T=files
+note "building for $(find_pg_config && "$PG_CONFIG" --version) ..."
+lib_build
+mkdir -m 700 "$T/runs"
+[[ $EUID -ne 0 ]] || chown "$RUN_USER:" "$T/runs"
+
+# --------------------------------------------------------------------------
+# Methods
+
+compiled=$(lib_make method-list)
+read -r -a candidates <<<"${METHODS:-$compiled}"
+methods=()
+
+method_unavailable()
+{
+    if [[ " ${IOPOOL_REQUIRE_METHODS:-} " == *" $1 "* ]]; then
+        note "FAILED: the method $1 is required, but $2"
+        failed=$((failed + 1))
+    else
+        note "SKIPPED: the method $1: $2"
+    fi
+}
+
+as_user gcc -o "$T/kernel-has" "$SRC/scripts/kernel-has.c"
+for method in "${candidates[@]}"; do
+    if [[ " $compiled " != *" $method "* ]]; then
+        method_unavailable "$method" "it is not compiled in"
+    elif ! reason=$(as_user "$T/kernel-has" "$method"); then
+        method_unavailable "$method" "this machine does not offer it: $reason"
+    else
+        methods+=("$method")
+    fi
+done
+if [[ -z ${METHODS:-} ]]; then
+    for method in ${IOPOOL_REQUIRE_METHODS:-}; do
+        [[ " $compiled " == *" $method "* ]] || method_unavailable "$method" "it is not compiled in"
+    done
+fi
+
+# --------------------------------------------------------------------------
+# Running
+
+# selected: those of the words on standard input that TESTS names, or all
+selected()
+{
+    local name
+    tr ' ' '\n' | while read -r name; do
+        [[ -z $name || -n ${TESTS:-} && " $TESTS " != *" $name "* ]] || echo "$name"
+    done
+}
+
+# server_conf file method mode extra: the settings of a temporary instance
+server_conf()
+{
+    {
+        cat <<CONF
+shared_preload_libraries = 'iopool'
+iopool.method = $2
+iopool.io_mode = $3
+listen_addresses = ''
+fsync = off
+shared_buffers = 32MB
+max_connections = 20
+CONF
+        [[ ! -f $4 ]] || cat "$4"
+    } | as_user tee "$1" >/dev/null
+}
+
+# run_regress dir method mode
+run_regress()
+{
+    local -a what
+    mapfile -t what < <(lib_make regress-list | selected)
+    if [[ -z ${TESTS:-} && -f $SRC/sql/schedule ]]; then
+        what=("--schedule=$SRC/sql/schedule")
+    elif [[ -n ${TESTS:-} && -f $SRC/sql/setup.sql && " ${what[*]} " != *" setup "* ]]; then
+        what=(setup ${what[@]+"${what[@]}"})
+    fi
+    [[ ${#what[@]} -gt 0 ]] || return 0
+    server_conf "$1/server.conf" "$2" "$3" "$SRC/test/regress.conf"
+    as_user_in "$SRC" IOPOOL_TEST_METHOD="$2" IOPOOL_TEST_MODE="$3" timeout -k 10 "$TIMEOUT" \
+        "$PGXSDIR/test/regress/pg_regress" --bindir="$BINDIR" --inputdir="$SRC" --outputdir="$1" \
+        --temp-instance="$1/instance" --temp-config="$1/server.conf" --dbname=contrib_regression "${what[@]}"
+}
+
+# run_isolation dir method
+run_isolation()
+{
+    local -a what
+    mapfile -t what < <(lib_make isolation-list | selected)
+    [[ ${#what[@]} -gt 0 ]] || return 0
+    server_conf "$1/server.conf" "$2" buffered "$SRC/test/isolation/isolation.conf"
+    as_user_in "$SRC/test/isolation" IOPOOL_TEST_METHOD="$2" timeout -k 10 "$TIMEOUT" \
+        "$PGXSDIR/test/isolation/pg_isolation_regress" --bindir="$BINDIR" --inputdir="$SRC/test/isolation" --outputdir="$1" \
+        --temp-instance="$1/instance" --temp-config="$1/server.conf" --dbname=isolation_regression "${what[@]}"
+}
+
+# run_tap dir file
+run_tap()
+{
+    # PostgreSQL 15 looks at TESTDIR, later releases at the other two.
+    as_user_in "$SRC" IOPOOL_TEST_METHODS="${methods[*]}" ${helpers[@]+"${helpers[@]}"} \
+        PERL5LIB="$PGXSDIR/test/perl:$SRC/test" PG_REGRESS="$PGXSDIR/test/regress/pg_regress" \
+        TESTDIR="$1" TESTDATADIR="$1/tmp_check" TESTLOGDIR="$1/tmp_check/log" PGPORT=65432 \
+        timeout -k 10 "$TIMEOUT" prove --verbose --nocolor "$2"
+}
+
+# count_regress log: prints "passed failed"; knows the output of pg_regress
+# before PostgreSQL 16 ("test x ... ok") and since ("ok 1 - x")
+count_regress()
+{
+    awk '
+        /^(test |     ).* \.\.\. ok/ || /^ok [0-9]+ / { ok++ }
+        /^(test |     ).* \.\.\. FAILED/ || /^not ok [0-9]+ / { bad++ }
+        END { print ok + 0, bad + 0 }' "$1"
+}
+
+count_tap()
+{
+    awk '
+        /^ok [0-9]+.*# (skip|SKIP)/ { next }
+        /^ok [0-9]+/ { ok++ }
+        /^not ok [0-9]+/ && !/# TODO/ { bad++ }
+        END { print ok + 0, bad + 0 }' "$1"
+}
+
+# What tells most about a failed run, in this order.
+show_failure()
+{
+    local file
+    echo "---- output of $(basename "$1")"
+    if [[ -f $1/regression.diffs ]]; then
+        tail -n 60 "$1/out.log"
+        echo "---- regression.diffs"
+        head -n 400 "$1/regression.diffs"
+    else
+        tail -n 400 "$1/out.log"
+    fi
+    for file in "$1"/log/postmaster.log "$1"/log/initdb.log "$1"/tmp_check/log/regress_log_*; do
+        [[ ! -f $file ]] || { echo "---- end of $(basename "$file")"; tail -n 60 "$file"; }
+    done
+    echo "---- end of $(basename "$1")"
+}
+
+# report dir: count and print one run that ended
+report()
+{
+    local dir=$1 name rc seconds ok bad
+    name=$(basename "$dir")
+    read -r rc seconds <"$dir/rc"
+    if [[ $name == tap.* ]]; then
+        read -r ok bad < <(count_tap "$dir/out.log")
+    else
+        read -r ok bad < <(count_regress "$dir/out.log")
+    fi
+    if [[ $rc -ne 0 && $bad -eq 0 ]]; then
+        bad=1
+        [[ $rc -ne 124 && $rc -ne 137 ]] || echo "(stopped after $TIMEOUT s)" >>"$dir/out.log"
+    fi
+    if [[ $bad -gt 0 ]]; then
+        show_failure "$dir"
+    elif [[ -n ${VERBOSE:-} ]]; then
+        cat "$dir/out.log"
+    fi
+    grep -E '^ok [0-9]+.*# (skip|SKIP)|^[^ ]+ \.+ skipped:' "$dir/out.log" | sed 's/^/    /' || true
+    printf '%-40s %4d passed, %d failed  (%d s)\n' "$name" "$ok" "$bad" "$seconds"
+    passed=$((passed + ok))
+    failed=$((failed + bad))
+    # Instances are large, and a later test may want to fill the disk.
+    [[ $bad -gt 0 || $KEEP_T == files ]] || rm -rf "$dir"
+}
+
+# launch name command...: one run, in the background
+declare -A running=()
+launch()
+{
+    local dir=$T/runs/$1
+    shift
+    while [[ ${#running[@]} -ge $limit ]]; do
+        collect_one
+    done
+    as_user mkdir -p "$dir"
+    (
+        trap - EXIT HUP INT TERM
+        set +e
+        start=$SECONDS
+        "$1" "$dir" "${@:2}" >"$dir/out.log" 2>&1 </dev/null
+        echo "$? $((SECONDS - start))" >"$dir/rc"
+    ) &
+    running[$!]=$dir
+}
+
+collect_one()
+{
+    local pid
+    wait -n || true
+    for pid in "${!running[@]}"; do
+        if [[ ! -d /proc/$pid ]]; then
+            report "${running[$pid]}"
+            unset "running[$pid]"
+        fi
+    done
+}
+
+collect_all()
+{
+    while [[ ${#running[@]} -gt 0 ]]; do
+        collect_one
+    done
+}
+
+# --------------------------------------------------------------------------
+
+limit=$PARALLEL_RUNS
+if [[ " $ONLY " == *" regress "* ]]; then
+    for method in ${methods[@]+"${methods[@]}"}; do
+        for mode in $MODES; do
+            launch "regress.$method.$mode" run_regress "$method" "$mode"
+        done
+    done
+fi
+if [[ " $ONLY " == *" isolation "* ]]; then
+    for method in ${methods[@]+"${methods[@]}"}; do
+        launch "isolation.$method" run_isolation "$method"
+    done
+fi
+collect_all
+
+# One at a time: these tests lower limits that are summed over all processes
+# of the user, count file descriptors and measure delays.
+limit=1
+helpers=()
+if [[ " $ONLY " == *" tap "* ]]; then
+    read -r -a fuse_flags < <(pkg-config --cflags --libs fuse3)
+    for file in "$SRC"/test/*.c; do
+        [[ -e $file ]] || continue
+        name=$(basename "$file" .c)
+        as_user gcc -O2 -o "$T/$name" "$file" -pthread "${fuse_flags[@]}"
+        helpers+=("IOPOOL_TEST_${name^^}=$T/$name")
+    done
+    for file in "$SRC"/test/t/*.pl; do
+        name=$(basename "$file" .pl)
+        [[ -e $file && -n $(echo "$name" | selected) ]] || continue
+        launch "tap.$name" run_tap "test/t/$name.pl"
+    done
+fi
+collect_all
+
+if [[ $((passed + failed)) -eq 0 ]]; then
+    note "no test ran"
+    failed=1
+fi
+note "$passed passed, $failed failed"
+[[ $failed -eq 0 ]]

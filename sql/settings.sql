@@ -1,0 +1,93 @@
+-- The settings: names, contexts, units, defaults, and that they take effect.
+
+SELECT name, context, vartype, unit, boot_val
+FROM pg_settings WHERE name LIKE 'iopool.%' ORDER BY name COLLATE "C";
+SELECT name, enumvals FROM pg_settings WHERE name LIKE 'iopool.%' AND enumvals IS NOT NULL
+ORDER BY name COLLATE "C";
+SELECT name FROM pg_settings WHERE name LIKE 'iopool.%' AND coalesce(short_desc, '') = '';
+
+-- units
+SET iopool.merge_gap = 512;
+SHOW iopool.merge_gap;
+SET iopool.merge_gap = '16kB';
+SHOW iopool.merge_gap;
+SET iopool.merge_gap = -1;
+SHOW iopool.merge_gap;
+RESET iopool.merge_gap;
+SET iopool.max_in_flight_bytes = 65536;
+SHOW iopool.max_in_flight_bytes;
+SET iopool.max_in_flight_bytes = '3MB';
+SHOW iopool.max_in_flight_bytes;
+RESET iopool.max_in_flight_bytes;
+SET iopool.checkout_timeout = 250;
+SHOW iopool.checkout_timeout;
+SET iopool.checkout_timeout = '2min';
+SHOW iopool.checkout_timeout;
+SET iopool.checkout_timeout = 0;
+SET iopool.checkout_timeout = -1;
+RESET iopool.checkout_timeout;
+SET iopool.log_min_duration = '1s';
+SHOW iopool.log_min_duration;
+RESET iopool.log_min_duration;
+
+-- what is refused
+SELECT * FROM failure($$SET iopool.io_mode = 'mmap'$$);
+SELECT state FROM failure($$SET iopool.merge_gap = -2$$);
+SELECT state FROM failure($$SET iopool.max_in_flight_bytes = 0$$);
+SELECT state FROM failure($$SET iopool.max_in_flight_bytes = -1$$);
+SELECT state FROM failure($$SET iopool.checkout_timeout = -2$$);
+SELECT state FROM failure($$SET iopool.log_min_duration = -2$$);
+SELECT state FROM failure($$SET iopool.checkout_timeout = '1 parsec'$$);
+-- fixed at server start
+SELECT * FROM failure($$SET iopool.method = 'sync'$$);
+SELECT * FROM failure($$SET iopool.rings = 3$$);
+SELECT state FROM failure($$SET iopool.ring_entries = 3$$);
+SELECT state FROM failure($$SET iopool.pools = 'x(rings=1)'$$);
+SELECT state FROM failure($$SET iopool.bounce_size = '2MB'$$);
+-- the prefix is reserved: a misspelt setting is no placeholder
+SELECT state FROM failure($$SET iopool.merge_gpa = 1$$);
+
+-- io_mode: the same bytes in each
+SET iopool.io_mode = 'buffered';
+SELECT iopool_read('iopool_words', 4093, 10);
+SELECT wrong_ranges(array_fill('iopool_words'::text, ARRAY[4]), ARRAY[1, 4095, 1048575, 9], ARRAY[70000, 2, 10, 0]) AS wrong;
+SET iopool.io_mode = 'direct';
+SELECT iopool_read('iopool_words', 4093, 10);
+SELECT wrong_ranges(array_fill('iopool_words'::text, ARRAY[4]), ARRAY[1, 4095, 1048575, 9], ARRAY[70000, 2, 10, 0]) AS wrong;
+SET iopool.io_mode = 'uncached';
+SELECT iopool_read('iopool_words', 4093, 10);
+SELECT wrong_ranges(array_fill('iopool_words'::text, ARRAY[4]), ARRAY[1, 4095, 1048575, 9], ARRAY[70000, 2, 10, 0]) AS wrong;
+RESET iopool.io_mode;
+
+-- pool: the reads are counted where they were made
+SELECT iopool_stat_reset();
+SET iopool.pool = 'regress_two';
+SELECT count(*) FROM iopool_read_batch('iopool_words', ARRAY[0, 10000, 20000], 8);
+RESET iopool.pool;
+SELECT name, reads >= 3 AS has_reads, reads = 0 AS has_none, checkouts FROM iopool_pools ORDER BY name;
+
+-- a role's own pool
+CREATE ROLE regress_iopool_bulk LOGIN IN ROLE pg_read_server_files;
+ALTER ROLE regress_iopool_bulk SET iopool.pool = 'regress_one';
+ALTER ROLE regress_iopool_bulk SET iopool.merge_gap = '4kB';
+SELECT current_user AS me \gset
+\c - regress_iopool_bulk
+SHOW iopool.pool;
+SHOW iopool.merge_gap;
+SELECT count(*) FROM iopool_read_batch('iopool_words', ARRAY[0, 100000, 200000], 8);
+-- log_min_duration is the superuser's
+SET iopool.log_min_duration = 0;
+\c - :me
+SELECT name, checkouts FROM iopool_pools WHERE name LIKE 'regress%' ORDER BY name;
+DROP ROLE regress_iopool_bulk;
+
+-- max_in_flight_bytes and merge_gap of a function, and of a transaction only
+CREATE FUNCTION narrow() RETURNS text LANGUAGE sql SET iopool.max_in_flight_bytes = '4kB'
+AS $$SELECT current_setting('iopool.max_in_flight_bytes')$$;
+SELECT narrow();
+BEGIN;
+SET LOCAL iopool.merge_gap = 99;
+SHOW iopool.merge_gap;
+ROLLBACK;
+SHOW iopool.merge_gap;
+DROP FUNCTION narrow();

@@ -1,0 +1,42 @@
+/*-------------------------------------------------------------------------
+ *
+ * args.h
+ *	  SQL arguments -> validated ranges.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IOPOOL_ARGS_H
+#define IOPOOL_ARGS_H
+
+#include "fmgr.h"
+
+#include "types.h"
+
+/* The ranges of a call, all of them valid. */
+typedef struct IopoolArgs
+{
+	int			nranges;
+	const int64 *offsets;		/* [nranges], bytes */
+	const int64 *lengths;		/* [nranges], or NULL: all are `length` */
+	int64		length;
+	const char *path;			/* the one path, or NULL: paths */
+	Datum	   *paths;			/* [nranges] of text */
+} IopoolArgs;
+
+/* args.c */
+extern void iopool_args_path_lengths(IopoolArgs *args, Datum path,
+									 Datum offsets, Datum lengths);
+extern void iopool_args_path_length(IopoolArgs *args, Datum path,
+									Datum offsets, int64 length);
+extern void iopool_args_paths_lengths(IopoolArgs *args, Datum paths,
+									  Datum offsets, Datum lengths);
+extern void iopool_args_check_range(int64 offset, int64 length);
+extern bool iopool_args_is_report(Datum on_error);
+
+static inline int64
+iopool_args_length(const IopoolArgs *args, int rangeno)
+{
+	return args->lengths ? args->lengths[rangeno] : args->length;
+}
+
+#endif							/* IOPOOL_ARGS_H */

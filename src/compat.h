@@ -1,0 +1,80 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *	  What differs between the supported PostgreSQL versions (15 to 18).
+ *
+ * This is the only file that tests PG_VERSION_NUM: the callers use one name
+ * for each thing and stay free of conditions.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IOPOOL_COMPAT_H
+#define IOPOOL_COMPAT_H
+
+#include "fmgr.h"
+#include "optimizer/optimizer.h"
+#include "storage/proc.h"
+#include "utils/selfuncs.h"
+#include "utils/wait_event.h"
+
+#if PG_VERSION_NUM < 150000
+#error "iopool needs PostgreSQL 15 or later"
+#endif
+
+/*
+ * Number of this backend's PGPROC: regular backends and background workers
+ * have 0 .. MaxBackends - 1.
+ */
+#if PG_VERSION_NUM >= 170000
+#define iopool_my_proc_number()		MyProcNumber
+#else
+#define iopool_my_proc_number()		(MyProc->pgprocno)
+#endif
+
+/*
+ * Custom wait events have names from 17 on; before, every extension shows as
+ * "Extension".  A name costs a shared hash lookup, so the caller keeps the
+ * result.
+ */
+#if PG_VERSION_NUM >= 170000
+#define iopool_wait_event_new(name)	WaitEventExtensionNew(name)
+#else
+#define iopool_wait_event_new(name)	((uint32) PG_WAIT_EXTENSION)
+#endif
+
+/* Elements that the planner expects in an array expression. */
+#if PG_VERSION_NUM >= 170000
+#define iopool_array_length_estimate(root, node) \
+	estimate_array_length(root, node)
+#else
+#define iopool_array_length_estimate(root, node) \
+	((void) (root), (double) estimate_array_length(node))
+#endif
+
+/*
+ * Before 18, descriptors that are open when the postmaster counts how many
+ * more it may open (the rings) come out of max_files_per_process.
+ */
+#if PG_VERSION_NUM >= 180000
+#define IOPOOL_RINGS_COUNT_AS_FILES 0
+#else
+#define IOPOOL_RINGS_COUNT_AS_FILES 1
+#endif
+
+#if PG_VERSION_NUM >= 180000
+#define IOPOOL_MODULE_MAGIC \
+	PG_MODULE_MAGIC_EXT(.name = "iopool", .version = IOPOOL_VERSION)
+#else
+#define IOPOOL_MODULE_MAGIC	PG_MODULE_MAGIC
+#endif
+
+/*
+ * A function that SQL can call.  The library is built with hidden symbols,
+ * and before 16 PG_FUNCTION_INFO_V1 exports the function's description but
+ * not the function.
+ */
+#define IOPOOL_FUNCTION(name) \
+	extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS); \
+	PG_FUNCTION_INFO_V1(name)
+
+#endif							/* IOPOOL_COMPAT_H */

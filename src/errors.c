@@ -1,0 +1,198 @@
+/*-------------------------------------------------------------------------
+ *
+ * errors.c
+ *	  One wording, one SQLSTATE and one hint for each thing that goes wrong.
+ *
+ * Methods and the engine return errno values and never raise; here alone they
+ * become messages.  The text that on_error => 'report' shows and the text
+ * that is raised come from the same function, so they cannot drift apart.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "errors.h"
+
+/*
+ * Primary message of a failure, in memory of the current context.
+ *
+ * path is the path as the user wrote it; offset and length (bytes) are those
+ * of the range, and only a failed read names them.
+ */
+char *
+iopool_errors_message(const IopoolFailure *failure, const char *path,
+					  int64 offset, int64 length)
+{
+	/* %m in psprintf reads errno */
+	errno = failure->errnum;
+
+	switch (failure->kind)
+	{
+		case IOPOOL_FAILURE_OPEN:
+			return psprintf("could not open file \"%s\": %m", path);
+		case IOPOOL_FAILURE_STAT:
+			return psprintf("could not stat file \"%s\": %m", path);
+		case IOPOOL_FAILURE_NOT_REGULAR:
+			return psprintf("\"%s\" is not a regular file", path);
+		case IOPOOL_FAILURE_NO_DIRECT:
+			return psprintf("file \"%s\" does not support direct I/O", path);
+		case IOPOOL_FAILURE_REPLACED:
+			return psprintf("file \"%s\" was replaced while it was being read",
+							path);
+		case IOPOOL_FAILURE_READ:
+			return psprintf("could not read file \"%s\" at offset %lld, length %lld: %m",
+							path, (long long) offset, (long long) length);
+		case IOPOOL_FAILURE_NONE:
+			break;
+	}
+
+	elog(ERROR, "no message for failure kind %d", (int) failure->kind);
+}
+
+/*
+ * SQLSTATE of a failure.  PostgreSQL's own errcode_for_file_access() knows
+ * most; the rest differs between its versions or would be an internal error.
+ */
+static int
+failure_errcode(const IopoolFailure *failure)
+{
+	switch (failure->kind)
+	{
+		case IOPOOL_FAILURE_NOT_REGULAR:
+			return errcode(ERRCODE_WRONG_OBJECT_TYPE);
+		case IOPOOL_FAILURE_NO_DIRECT:
+			return errcode(ERRCODE_FEATURE_NOT_SUPPORTED);
+		case IOPOOL_FAILURE_REPLACED:
+			return errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE);
+		default:
+			break;
+	}
+
+	switch (failure->errnum)
+	{
+		case ENOMEM:
+			return errcode(ERRCODE_INSUFFICIENT_RESOURCES);
+		case EINVAL:
+		case EOVERFLOW:
+		case ETIMEDOUT:
+		case ESTALE:
+			return errcode(ERRCODE_IO_ERROR);
+		case ELOOP:
+		case ENAMETOOLONG:
+			return errcode(ERRCODE_UNDEFINED_FILE);
+		default:
+			errno = failure->errnum;
+			return errcode_for_file_access();
+	}
+}
+
+/* Hint of a failure; 0 where there is nothing to advise. */
+static int
+failure_errhint(const IopoolFailure *failure)
+{
+	if (failure->kind == IOPOOL_FAILURE_NO_DIRECT)
+		return errhint("Set \"iopool.io_mode\" to \"buffered\" for files of this file system.");
+
+	switch (failure->errnum)
+	{
+		case EMFILE:
+			return errhint("Raise \"max_files_per_process\" and the open-file limit of the server (ulimit -n), or name fewer files in one call.");
+		case ENFILE:
+			return errhint("Raise the kernel's limit fs.file-max.");
+		case ENOMEM:
+			return errhint("Raise the locked-memory limit of the server (ulimit -l), or free memory.");
+		default:
+			return 0;
+	}
+}
+
+/* Raise a failure as ERROR; arguments as for iopool_errors_message. */
+void
+iopool_errors_raise(const IopoolFailure *failure, const char *path,
+					int64 offset, int64 length)
+{
+	char	   *message = iopool_errors_message(failure, path, offset, length);
+
+	ereport(ERROR,
+			(failure_errcode(failure),
+			 errmsg_internal("%s", message),
+			 failure_errhint(failure)));
+	pg_unreachable();
+}
+
+/*
+ * Value of /proc/sys/kernel/io_uring_disabled: 0 to 2, or -1 where the kernel
+ * has no such switch (before 6.6).
+ */
+static int
+io_uring_disabled_sysctl(void)
+{
+	char		c;
+	int			value = -1;
+	int			fd;
+
+	fd = open("/proc/sys/kernel/io_uring_disabled", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	if (read(fd, &c, 1) == 1 && c >= '0' && c <= '9')
+		value = c - '0';
+	close(fd);
+	return value;
+}
+
+/*
+ * How to make a method work that failed with errnum, as a sentence.
+ *
+ * errnum 0 means that the method is not compiled in.
+ */
+char *
+iopool_errors_method_hint(IopoolMethodId method, int errnum)
+{
+	const char *library = (method == IOPOOL_METHOD_LIBAIO) ?
+		"libaio" : "liburing";
+
+	switch (errnum)
+	{
+		case 0:
+			return psprintf("Build iopool with %s.", library);
+		case EPERM:
+		case EACCES:
+			if (io_uring_disabled_sysctl() > 0)
+				return pstrdup("Enable io_uring with \"sysctl -w kernel.io_uring_disabled=0\".");
+			return pstrdup("Allow io_uring_setup, io_uring_enter and io_uring_register in the seccomp profile of the container or service.");
+		case ENOSYS:
+			return pstrdup("Use Linux 5.10 or later with io_uring compiled in, and a seccomp profile that does not hide io_uring_setup, io_uring_enter and io_uring_register.");
+		case EINVAL:
+			return pstrdup("Use Linux 5.10 or later, which can restrict a ring to reading.");
+		case ENOMEM:
+			return pstrdup("Raise the locked-memory limit of the server (ulimit -l, or LimitMEMLOCK= of its systemd unit), or lower \"iopool.rings\" or \"iopool.ring_entries\".");
+		case EMFILE:
+			return pstrdup("Raise the open-file limit of the server (ulimit -n, or LimitNOFILE= of its systemd unit) and \"max_files_per_process\", or lower \"iopool.rings\".");
+		case ENFILE:
+			return pstrdup("Raise the kernel's limit fs.file-max, or lower \"iopool.rings\".");
+		case EAGAIN:
+			return pstrdup("Raise the kernel's limit fs.aio-max-nr, or lower \"iopool.rings\" or \"iopool.ring_entries\".");
+		default:
+			return pstrdup("Choose another \"iopool.method\".");
+	}
+}
+
+/* SQLSTATE (as MAKE_SQLSTATE) of a method that failed with errnum. */
+int
+iopool_errors_method_sqlstate(int errnum)
+{
+	switch (errnum)
+	{
+		case ENOMEM:
+		case EMFILE:
+		case ENFILE:
+		case EAGAIN:
+			return ERRCODE_INSUFFICIENT_RESOURCES;
+		default:
+			return ERRCODE_FEATURE_NOT_SUPPORTED;
+	}
+}

@@ -1,0 +1,41 @@
+/*-------------------------------------------------------------------------
+ *
+ * errors.h
+ *	  One wording, one SQLSTATE and one hint for each thing that goes wrong.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IOPOOL_ERRORS_H
+#define IOPOOL_ERRORS_H
+
+#include "types.h"
+
+/* What happened to a file or to a range of it. */
+typedef enum IopoolFailureKind
+{
+	IOPOOL_FAILURE_NONE,
+	IOPOOL_FAILURE_OPEN,
+	IOPOOL_FAILURE_STAT,
+	IOPOOL_FAILURE_NOT_REGULAR,
+	IOPOOL_FAILURE_NO_DIRECT,
+	IOPOOL_FAILURE_REPLACED,
+	IOPOOL_FAILURE_READ,
+} IopoolFailureKind;
+
+typedef struct IopoolFailure
+{
+	IopoolFailureKind kind;
+	int			errnum;			/* of OPEN, STAT and READ */
+} IopoolFailure;
+
+/* errors.c */
+extern char *iopool_errors_message(const IopoolFailure *failure,
+								   const char *path, int64 offset,
+								   int64 length);
+extern void iopool_errors_raise(const IopoolFailure *failure,
+								const char *path, int64 offset,
+								int64 length) pg_attribute_noreturn();
+extern char *iopool_errors_method_hint(IopoolMethodId method, int errnum);
+extern int	iopool_errors_method_sqlstate(int errnum);
+
+#endif							/* IOPOOL_ERRORS_H */

@@ -1,0 +1,49 @@
+/*-------------------------------------------------------------------------
+ *
+ * file.h
+ *	  Files of a call: opened once, limited in number, closed on every path.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IOPOOL_FILE_H
+#define IOPOOL_FILE_H
+
+#include <sys/types.h>
+
+#include "lib/ilist.h"
+
+#include "errors.h"
+
+typedef struct IopoolFile
+{
+	const char *path;			/* as the user wrote it */
+	int			number;			/* in the order of first use */
+	int			fd;				/* -1: not open */
+	int			nusers;			/* ranges that are being read from it */
+	IopoolFailure failure;		/* why it cannot be read, if so */
+
+	/* valid once it has been opened */
+	dev_t		dev;
+	ino_t		ino;
+	int64		size;			/* bytes, as of the last look */
+	int			alignment;		/* of direct reads, in bytes; 0: not direct */
+	int			rw_flags;		/* RWF_* for each read */
+	dlist_node	idle;			/* in the set's idle list: open, no users */
+} IopoolFile;
+
+typedef struct IopoolFileSet IopoolFileSet;
+
+/* file.c */
+extern IopoolFileSet *iopool_file_set_create(MemoryContext cxt,
+											 IopoolIoMode io_mode);
+extern IopoolFile *iopool_file_set_find(IopoolFileSet *set, const char *path,
+										size_t len);
+extern void iopool_file_set_close(IopoolFileSet *set);
+extern bool iopool_file_acquire(IopoolFileSet *set, IopoolFile *file);
+extern void iopool_file_release(IopoolFileSet *set, IopoolFile *file);
+extern int64 iopool_file_available(IopoolFile *file, int64 offset,
+								   int64 length);
+extern int	iopool_file_open_now(const char *path, IopoolIoMode io_mode,
+								 IopoolFile *file);
+
+#endif							/* IOPOOL_FILE_H */

@@ -1,0 +1,40 @@
+/*-------------------------------------------------------------------------
+ *
+ * guc.h
+ *	  Settings.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IOPOOL_GUC_H
+#define IOPOOL_GUC_H
+
+#include "nodes/pg_list.h"
+
+#include "types.h"
+
+/* What the configuration says of one pool. */
+typedef struct IopoolPoolConfig
+{
+	char		name[NAMEDATALEN];
+	IopoolMethodId method;		/* may be AUTO */
+	int			nrings;
+	int			entries;
+} IopoolPoolConfig;
+
+extern PGDLLIMPORT int iopool_method;
+extern PGDLLIMPORT int iopool_rings;
+extern PGDLLIMPORT int iopool_ring_entries;
+extern PGDLLIMPORT char *iopool_pools;
+extern PGDLLIMPORT int iopool_bounce_size_kb;
+extern PGDLLIMPORT char *iopool_pool;
+extern PGDLLIMPORT int iopool_io_mode;
+extern PGDLLIMPORT int iopool_checkout_timeout_ms;
+extern PGDLLIMPORT int iopool_max_in_flight_bytes;
+extern PGDLLIMPORT int iopool_merge_gap;
+extern PGDLLIMPORT int iopool_log_min_duration_ms;
+
+/* guc.c */
+extern void iopool_guc_define(void);
+extern List *iopool_guc_pool_configs(void);
+
+#endif							/* IOPOOL_GUC_H */

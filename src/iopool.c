@@ -1,0 +1,35 @@
+/*-------------------------------------------------------------------------
+ *
+ * iopool.c
+ *	  Module magic and the order of initialisation.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+
+#include "compat.h"
+#include "guc.h"
+#include "shmem.h"
+#include "stream.h"
+
+IOPOOL_MODULE_MAGIC;
+
+extern PGDLLEXPORT void _PG_init(void);
+
+/*
+ * The library is also loaded without being preloaded, by CREATE EXTENSION or
+ * a call.  Then there are no pools, and every function says what to do.
+ */
+void
+_PG_init(void)
+{
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+
+	iopool_guc_define();
+	iopool_shmem_install();
+	iopool_stream_register_callbacks();
+}

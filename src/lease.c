@@ -1,0 +1,507 @@
+/*-------------------------------------------------------------------------
+ *
+ * lease.c
+ *	  A backend's hold on one ring, and the reads that go through it.
+ *
+ * A backend has at most one lease per pool, shared by all its streams, so it
+ * never waits for a ring that it holds itself.  Streams hold the lease while
+ * they have something to read; with the last of them the ring goes back.
+ *
+ * Completions are matched by tag: the low bits say which read of the lease,
+ * the rest is a number that the ring never uses twice, in this lease or
+ * another.  A completion whose tag is not expected is dropped and counted.
+ *
+ * Nothing here raises except iopool_lease_of() and iopool_lease_ready(), so
+ * that the rest can run while a transaction aborts or the process exits.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <errno.h>
+
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "utils/memutils.h"
+
+#include "compat.h"
+#include "lease.h"
+#include "pgstat.h"
+
+#define TAG_READ_BITS		16
+#define TAG_READ_MASK		((UINT64CONST(1) << TAG_READ_BITS) - 1)
+
+StaticAssertDecl(IOPOOL_MAX_ENTRIES <= TAG_READ_MASK,
+				 "a tag has room for the number of every read");
+
+/* Pause before the kernel is asked again, when it is short of something. */
+#define BUSY_PAUSE_US		100
+
+/* Pause between looks at a ring that cannot be waited on any more. */
+#define BROKEN_PAUSE_US		1000
+
+/* Reads after which the counters of this backend are added to the shared. */
+#define FLUSH_READS			256
+
+#define REAP_BATCH			64
+
+/* By number of the pool; made when first used, kept until the process ends. */
+static IopoolLease *leases[IOPOOL_MAX_POOLS + 1];
+
+static uint32 wait_event_read = 0;
+
+/*
+ * Is it the ring that is refused, or this process?  A ring of another number
+ * tells: asking it for nothing does nothing.  Taking rings out of service for
+ * what is wrong with one backend would take the whole pool down.
+ */
+static bool
+is_process_refused(IopoolLease *lease)
+{
+	IopoolPool *pool = lease->pool;
+
+	if (lease->method->ping == NULL)
+		return false;
+	for (int i = 0; i < pool->nrings; i++)
+	{
+		if (&pool->rings[i] != lease->ring &&
+			pool->rings[i].state != IOPOOL_RING_BROKEN)
+			return lease->method->ping(pool->rings[i].method_state) != 0;
+	}
+	return false;
+}
+
+/* Give the ring back, which is empty. */
+static void
+lease_give_back(IopoolLease *lease)
+{
+	IopoolReturn how = IOPOOL_RETURN_CLEAN;
+
+	Assert(lease->in_flight == 0);
+	Assert(lease->nfree_reads == lease->pool->entries);
+
+	if (lease->fatal_errno != 0 && !is_process_refused(lease))
+	{
+		how = IOPOOL_RETURN_BROKEN;
+		errno = lease->fatal_errno;
+		ereport(LOG,
+				(errmsg("iopool: ring %d of pool \"%s\" is broken: %m",
+						(int) (lease->ring - lease->pool->rings),
+						lease->pool->name),
+				 errhint("Restarting the server makes a new one.")));
+	}
+	else if (lease->has_failed || lease->fatal_errno != 0)
+		how = IOPOOL_RETURN_RECLAIMED;
+
+	lease->method->detach(&lease->handle);
+	iopool_stats_flush(&lease->pool->stats, &lease->delta);
+	iopool_pool_return(lease->pool, lease->ring, lease->generation, how);
+	lease->ring = NULL;
+	lease->fatal_errno = 0;
+	lease->has_failed = false;
+}
+
+/*
+ * The process ends: leave the queue, drain every ring and give it back.
+ * Registered as before_shmem_exit callback, so it runs before the abort of
+ * the transaction, while the memory that reads go to still exists.
+ */
+static void
+lease_at_exit(int code, Datum arg)
+{
+	iopool_pool_stop_waiting();
+
+	for (size_t i = 0; i < lengthof(leases); i++)
+	{
+		IopoolLease *lease = leases[i];
+
+		if (lease == NULL || lease->ring == NULL)
+			continue;
+		iopool_lease_drain(lease, &lease->in_flight);
+		lease->has_failed = true;
+		lease_give_back(lease);
+	}
+}
+
+static IopoolLease *
+make_lease(IopoolPool *pool)
+{
+	MemoryContext cxt = TopMemoryContext;
+	IopoolLease *lease = MemoryContextAllocZero(cxt, sizeof(IopoolLease));
+	Size		local_size;
+
+	lease->pool = pool;
+	lease->method = iopool_method_get(pool->method);
+	lease->reads = MemoryContextAllocExtended(cxt, sizeof(IopoolRead) * pool->entries,
+											  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	lease->free_reads = MemoryContextAlloc(cxt, sizeof(int) * pool->entries);
+	lease->nblocks = pool->bounce_size / IOPOOL_BLOCK_SIZE;
+	lease->block_used = MemoryContextAllocZero(cxt, sizeof(bool) * lease->nblocks);
+
+	local_size = lease->method->local_size(pool->entries);
+	if (local_size > 0)
+		lease->handle.local = MemoryContextAllocZero(cxt, local_size);
+	lease->handle.entries = pool->entries;
+
+	/* the lowest number on top */
+	for (int i = pool->entries - 1; i >= 0; i--)
+	{
+		lease->reads[i].lease = lease;
+		lease->free_reads[lease->nfree_reads++] = i;
+	}
+	lease->nfree_blocks = lease->nblocks;
+	return lease;
+}
+
+/* This backend's lease on the pool, which need not hold a ring. */
+IopoolLease *
+iopool_lease_of(IopoolPool *pool)
+{
+	static bool is_registered = false;
+	int			poolno = pool - iopool_shared->pools;
+
+	if (!is_registered)
+	{
+		before_shmem_exit(lease_at_exit, (Datum) 0);
+		is_registered = true;
+	}
+	if (leases[poolno] == NULL)
+		leases[poolno] = make_lease(pool);
+	if (wait_event_read == 0)
+		wait_event_read = iopool_wait_event_new("IopoolRead");
+	return leases[poolno];
+}
+
+/* A stream begins to have work; undone by iopool_lease_drop(). */
+void
+iopool_lease_hold(IopoolLease *lease)
+{
+	lease->nholders++;
+}
+
+/*
+ * A stream has nothing to read any more, and nothing in flight.  With the
+ * last one the ring goes back.
+ */
+void
+iopool_lease_drop(IopoolLease *lease, bool has_failed)
+{
+	Assert(lease->nholders > 0);
+	lease->nholders--;
+	lease->has_failed |= has_failed;
+	if (lease->nholders == 0 && lease->ring != NULL)
+		lease_give_back(lease);
+}
+
+/*
+ * The kernel refuses the ring, which is empty: be rid of it.  Raises when the
+ * other rings would be refused too.
+ */
+static void
+replace_refused_ring(IopoolLease *lease)
+{
+	bool		process_refused = is_process_refused(lease);
+	int			errnum = lease->fatal_errno;
+
+	lease_give_back(lease);
+	if (process_refused)
+	{
+		errno = errnum;
+		ereport(ERROR,
+				(errcode(ERRCODE_IO_ERROR),
+				 errmsg("could not submit reads to pool \"%s\": %m",
+						lease->pool->name)));
+	}
+}
+
+/*
+ * Make sure that a ring is held; may wait for one, and raises as
+ * iopool_pool_checkout() does.  False: the ring is refused by the kernel and
+ * still has reads in flight; poll until they are in, then ask again.
+ */
+bool
+iopool_lease_ready(IopoolLease *lease)
+{
+	if (lease->ring != NULL && lease->fatal_errno != 0)
+	{
+		if (lease->in_flight > 0)
+			return false;
+		replace_refused_ring(lease);
+	}
+
+	while (lease->ring == NULL)
+	{
+		IopoolRing *ring = iopool_pool_checkout(lease->pool);
+		int			rc;
+
+		lease->ring = ring;
+		lease->generation = ring->generation;
+		lease->handle.shared = ring->method_state;
+
+		rc = lease->method->attach(&lease->handle);
+		if (rc != 0)
+		{
+			lease->fatal_errno = -rc;
+			replace_refused_ring(lease);
+		}
+	}
+	return true;
+}
+
+/* Look at the clock; the time of latencies until the next look. */
+void
+iopool_lease_tick(IopoolLease *lease)
+{
+	INSTR_TIME_SET_CURRENT(lease->clock);
+}
+
+/* A read that nobody uses, or NULL when all entries are taken. */
+IopoolRead *
+iopool_lease_get_read(IopoolLease *lease)
+{
+	IopoolRead *read;
+
+	if (lease->nfree_reads == 0)
+		return NULL;
+	read = &lease->reads[lease->free_reads[--lease->nfree_reads]];
+	read->bounce = NULL;
+	return read;
+}
+
+void
+iopool_lease_put_read(IopoolRead *read)
+{
+	IopoolLease *lease = read->lease;
+
+	if (read->bounce != NULL)
+		iopool_lease_bounce_free(lease, read->bounce, read->bounce_len);
+	read->bounce = NULL;
+	read->io.tag = 0;
+	lease->free_reads[lease->nfree_reads++] = read - lease->reads;
+}
+
+/*
+ * Queue a read.  The memory that it reads into, and the file, belong to the
+ * kernel from now until done() is called.
+ */
+void
+iopool_lease_prepare(IopoolRead *read)
+{
+	IopoolLease *lease = read->lease;
+	int			rc;
+
+	read->io.iov = read->iov;
+	read->io.tag = (lease->ring->next_tag++ << TAG_READ_BITS) |
+		(uint64) (read - lease->reads);
+	read->prepared_at = lease->clock;
+
+	lease->in_flight++;
+	pg_atomic_write_u32(&lease->ring->in_flight, lease->in_flight);
+	if ((uint32) lease->in_flight > lease->delta.max_in_flight)
+		lease->delta.max_in_flight = lease->in_flight;
+
+	rc = lease->method->prepare(&lease->handle, &read->io);
+
+	/* there are as many reads as entries, so there is room */
+	if (rc != 0)
+	{
+		lease->in_flight--;
+		lease->fatal_errno = -rc;
+		read->io.tag = 0;
+		read->done(read, -ECANCELED);
+	}
+}
+
+/* Find whose completion it is, and call its done(). */
+static void
+route_completion(IopoolLease *lease, const IopoolCompletion *completion)
+{
+	uint64		readno = completion->tag & TAG_READ_MASK;
+	IopoolRead *read = &lease->reads[readno];
+
+	if (readno >= (uint64) lease->pool->entries ||
+		completion->tag == 0 || read->io.tag != completion->tag)
+	{
+		lease->delta.counters[IOPOOL_COUNTER_STALE]++;
+		return;
+	}
+
+	lease->in_flight--;
+	read->io.tag = 0;
+	if (completion->result != -ECANCELED)
+	{
+		instr_time	latency = lease->clock;
+
+		INSTR_TIME_SUBTRACT(latency, read->prepared_at);
+		iopool_stats_latency(&lease->delta, INSTR_TIME_GET_MICROSEC(latency));
+		lease->delta.counters[IOPOOL_COUNTER_READS]++;
+		if (completion->result > 0)
+			lease->delta.counters[IOPOOL_COUNTER_BYTES] += completion->result;
+	}
+	read->done(read, completion->result);
+}
+
+/* Take every completion that is there; returns how many. */
+static int
+reap_all(IopoolLease *lease)
+{
+	IopoolCompletion completions[REAP_BATCH];
+	int			total = 0;
+	int			n;
+
+	while ((n = lease->method->reap(&lease->handle, completions, REAP_BATCH)) > 0)
+	{
+		iopool_lease_tick(lease);
+		for (int i = 0; i < n; i++)
+			route_completion(lease, &completions[i]);
+		total += n;
+	}
+
+	if (total > 0)
+	{
+		pg_atomic_write_u32(&lease->ring->in_flight, lease->in_flight);
+		pg_atomic_write_u64(&lease->ring->reads,
+							pg_atomic_read_u64(&lease->ring->reads) + total);
+		if (lease->delta.nlatencies >= FLUSH_READS)
+			iopool_stats_flush(&lease->pool->stats, &lease->delta);
+	}
+	return total;
+}
+
+/*
+ * Take back what the kernel has not seen; its owners get -ECANCELED.
+ */
+void
+iopool_lease_cancel_prepared(IopoolLease *lease)
+{
+	IopoolCompletion completions[REAP_BATCH];
+	int			n;
+
+	while ((n = lease->method->cancel_prepared(&lease->handle, completions,
+											   REAP_BATCH)) > 0)
+	{
+		for (int i = 0; i < n; i++)
+			route_completion(lease, &completions[i]);
+	}
+	pg_atomic_write_u32(&lease->ring->in_flight, lease->in_flight);
+}
+
+/*
+ * Start what is prepared, wait until wait_nr reads are complete or a signal
+ * arrives, and call done() for all that are.  A caller that needs completions
+ * looks at interrupts and calls again.
+ */
+void
+iopool_lease_poll(IopoolLease *lease, unsigned wait_nr)
+{
+	int			rc = -lease->fatal_errno;
+	int			nreaped;
+
+	/* never wait for more than can come */
+	wait_nr = Min(wait_nr, (unsigned) lease->in_flight);
+
+	if (rc == 0)
+	{
+		if (wait_nr > 0)
+			pgstat_report_wait_start(wait_event_read);
+		rc = lease->method->submit(&lease->handle, wait_nr);
+		if (wait_nr > 0)
+			pgstat_report_wait_end();
+	}
+
+	nreaped = reap_all(lease);
+
+	switch (-rc)
+	{
+		case 0:
+		case EINTR:
+			return;
+		case EAGAIN:
+		case EBUSY:
+		case ENOMEM:
+		case ENOBUFS:
+
+			/*
+			 * The kernel is short of something.  Completions make room; when
+			 * there are none, give it a moment.
+			 */
+			lease->delta.counters[IOPOOL_COUNTER_RETRIES]++;
+			if (nreaped == 0)
+				pg_usleep(BUSY_PAUSE_US);
+			return;
+		default:
+			break;
+	}
+
+	/*
+	 * The ring cannot be used any more.  What the kernel has taken still
+	 * completes, and shows in the mapped queue without a system call.
+	 */
+	lease->fatal_errno = -rc;
+	iopool_lease_cancel_prepared(lease);
+	if (lease->in_flight > 0 && nreaped == 0)
+		pg_usleep(BROKEN_PAUSE_US);
+}
+
+/*
+ * Take back what is prepared, and wait for the rest until *in_flight is zero:
+ * the lease's own count, or that of one of its streams.  Uninterruptible,
+ * because the memory under a read in flight cannot be let go.
+ */
+void
+iopool_lease_drain(IopoolLease *lease, const int *in_flight)
+{
+	if (*in_flight == 0)
+		return;
+
+	iopool_lease_cancel_prepared(lease);
+	if (*in_flight > 0 && lease->nholders <= 1)
+		iopool_pool_mark_draining(lease->pool, lease->ring,
+								  lease->generation);
+	while (*in_flight > 0)
+		iopool_lease_poll(lease, 1);
+}
+
+/*
+ * So many bytes (a multiple of IOPOOL_BLOCK_SIZE) of the ring's bounce
+ * buffer, block aligned; NULL when there is no such room now.
+ */
+char *
+iopool_lease_bounce_alloc(IopoolLease *lease, int len)
+{
+	int			need = len / IOPOOL_BLOCK_SIZE;
+	int			run = 0;
+
+	if (need > lease->nfree_blocks)
+		return NULL;
+
+	/* next fit: blocks come back roughly in the order they were taken */
+	for (int i = 0; i < lease->nblocks + need; i++)
+	{
+		int			block = (lease->next_block + i) % lease->nblocks;
+
+		if (block == 0)
+			run = 0;			/* a run does not wrap around */
+		run = lease->block_used[block] ? 0 : run + 1;
+		if (run == need)
+		{
+			int			first = block - need + 1;
+
+			memset(&lease->block_used[first], true, need);
+			lease->nfree_blocks -= need;
+			lease->next_block = (block + 1) % lease->nblocks;
+			return lease->ring->bounce + (Size) first * IOPOOL_BLOCK_SIZE;
+		}
+	}
+	return NULL;
+}
+
+void
+iopool_lease_bounce_free(IopoolLease *lease, char *bounce, int len)
+{
+	int			first = (bounce - lease->ring->bounce) / IOPOOL_BLOCK_SIZE;
+	int			nblocks = len / IOPOOL_BLOCK_SIZE;
+
+	memset(&lease->block_used[first], false, nblocks);
+	lease->nfree_blocks += nblocks;
+}

@@ -1,0 +1,94 @@
+/*-------------------------------------------------------------------------
+ *
+ * lease.h
+ *	  A backend's hold on one ring, and the reads that go through it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IOPOOL_LEASE_H
+#define IOPOOL_LEASE_H
+
+#include "portability/instr_time.h"
+
+#include "method.h"
+#include "pool.h"
+
+/* Pieces of memory that one read can fill: ranges and the gaps between. */
+#define IOPOOL_MAX_IOV		32
+
+typedef struct IopoolLease IopoolLease;
+typedef struct IopoolRead IopoolRead;
+
+/*
+ * Called once for each read that was prepared, with bytes or -errno;
+ * -ECANCELED means that it never reached the kernel and may be made again.
+ * Must not raise: it is called while an aborted transaction drains.  The read
+ * belongs to the callback, which prepares it again or puts it back.
+ */
+typedef void (*IopoolReadDone) (IopoolRead *read, int result);
+
+struct IopoolRead
+{
+	/* filled by the user before iopool_lease_prepare() */
+	IopoolReadDone done;
+	void	   *owner;			/* what done() makes of it */
+	IopoolIo	io;
+	struct iovec iov[IOPOOL_MAX_IOV];
+	char	   *bounce;			/* from iopool_lease_bounce_alloc, or NULL */
+	int			bounce_len;
+
+	/* of the stream: which bytes of which file these are */
+	struct IopoolExtent *extent;
+	struct IopoolPending *only; /* the one range it is for, or NULL */
+	int64		start;			/* file offsets, in bytes */
+	int64		end;
+	int64		pos;			/* read so far, up to here */
+
+	/* private to lease.c */
+	IopoolLease *lease;
+	instr_time	prepared_at;
+};
+
+struct IopoolLease
+{
+	/* constant */
+	IopoolPool *pool;
+	const IopoolMethod *method;
+	IopoolRead *reads;			/* [entries] */
+	int		   *free_reads;		/* [entries], a stack */
+	int			nblocks;		/* of the bounce buffer */
+	bool	   *block_used;		/* [nblocks] */
+
+	/* while a ring is held */
+	IopoolRing *ring;			/* or NULL */
+	uint64		generation;
+	IopoolHandle handle;
+
+	int			nholders;		/* streams with work to do */
+	int			nfree_reads;
+	int			in_flight;		/* prepared or with the kernel */
+	int			nfree_blocks;
+	int			next_block;		/* where to look for free blocks */
+	int			fatal_errno;	/* the kernel refuses the ring; 0: it works */
+	bool		has_failed;		/* a holder dropped it on ERROR or exit */
+	instr_time	clock;			/* time of the last look */
+	IopoolStatsDelta delta;
+};
+
+/* lease.c */
+extern IopoolLease *iopool_lease_of(IopoolPool *pool);
+extern void iopool_lease_hold(IopoolLease *lease);
+extern void iopool_lease_drop(IopoolLease *lease, bool has_failed);
+extern bool iopool_lease_ready(IopoolLease *lease);
+extern void iopool_lease_drain(IopoolLease *lease, const int *in_flight);
+extern IopoolRead *iopool_lease_get_read(IopoolLease *lease);
+extern void iopool_lease_put_read(IopoolRead *read);
+extern void iopool_lease_prepare(IopoolRead *read);
+extern void iopool_lease_poll(IopoolLease *lease, unsigned wait_nr);
+extern void iopool_lease_cancel_prepared(IopoolLease *lease);
+extern char *iopool_lease_bounce_alloc(IopoolLease *lease, int len);
+extern void iopool_lease_bounce_free(IopoolLease *lease, char *bounce,
+									 int len);
+extern void iopool_lease_tick(IopoolLease *lease);
+
+#endif							/* IOPOOL_LEASE_H */

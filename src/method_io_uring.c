@@ -1,0 +1,259 @@
+/*-------------------------------------------------------------------------
+ *
+ * method_io_uring.c
+ *	  Rings that the postmaster makes and every backend inherits.
+ *
+ * The struct io_uring lives in shared memory: it holds the positions in the
+ * submission queue that are not shared with the kernel, and two processes
+ * with a copy each would overwrite each other's entries.  Its pointers are
+ * into mappings that fork() inherits at the same address.
+ *
+ * A ring is made plain, because IORING_SETUP_SINGLE_ISSUER, DEFER_TASKRUN
+ * and SQPOLL tie it to the process that made it.  It is sealed before any
+ * backend sees it: created disabled, restricted to the two read opcodes, and
+ * enabled (io_uring_register_restrictions(3)).  From then on no process can
+ * register anything with it or do anything but read.
+ *
+ * The kernel looks at the submission queue only inside io_uring_enter(2), so
+ * entries that it has not taken yet can be taken back by moving the tail.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#ifdef IOPOOL_WITH_LIBURING
+
+#include <errno.h>
+#include <liburing.h>
+
+#include "method.h"
+
+/* Everything a sealed ring may do. */
+static int
+seal_ring(struct io_uring *ring)
+{
+	struct io_uring_restriction allowed[2];
+	int			rc;
+
+	memset(allowed, 0, sizeof(allowed));
+	allowed[0].opcode = IORING_RESTRICTION_SQE_OP;
+	allowed[0].sqe_op = IORING_OP_READ;
+	allowed[1].opcode = IORING_RESTRICTION_SQE_OP;
+	allowed[1].sqe_op = IORING_OP_READV;
+
+	/*
+	 * liburing 2.3 declares io_uring_register_restrictions() and
+	 * io_uring_enable_rings() and does not export them.
+	 */
+	rc = io_uring_register(ring->ring_fd, IORING_REGISTER_RESTRICTIONS,
+						   allowed, lengthof(allowed));
+	if (rc == 0)
+		rc = io_uring_register(ring->ring_fd, IORING_REGISTER_ENABLE_RINGS,
+							   NULL, 0);
+	return rc;
+}
+
+static int
+uring_make_ring(void *shared, int entries)
+{
+	struct io_uring *ring = shared;
+	struct io_uring_params params;
+	int			rc;
+
+	memset(&params, 0, sizeof(params));
+	params.flags = IORING_SETUP_R_DISABLED;
+
+	rc = io_uring_queue_init_params(entries, ring, &params);
+	if (rc < 0)
+		return rc;
+
+	rc = seal_ring(ring);
+	if (rc < 0)
+		io_uring_queue_exit(ring);
+	return rc;
+}
+
+static void
+uring_close_ring(void *shared)
+{
+	io_uring_queue_exit(shared);
+}
+
+static int
+uring_probe(int entries)
+{
+	struct io_uring ring;
+	int			rc = uring_make_ring(&ring, entries);
+
+	if (rc == 0)
+		io_uring_queue_exit(&ring);
+	return rc;
+}
+
+static int
+uring_ping(void *shared)
+{
+	struct io_uring *ring = shared;
+	int			rc = io_uring_enter(ring->ring_fd, 0, 0, 0, NULL);
+
+	return rc < 0 ? rc : 0;
+}
+
+static Size
+uring_local_size(int entries)
+{
+	return 0;
+}
+
+/* Entries that are prepared and that the kernel has not taken. */
+static unsigned
+uring_unsubmitted(struct io_uring *ring)
+{
+	return ring->sq.sqe_tail - io_uring_smp_load_acquire(ring->sq.khead);
+}
+
+/*
+ * A ring comes clean from its last owner.  Looking costs nothing, and one
+ * that did not would submit another backend's reads.
+ */
+static int
+uring_attach(IopoolHandle *handle)
+{
+	struct io_uring *ring = handle->shared;
+
+	if (uring_unsubmitted(ring) != 0)
+		return -EUCLEAN;
+	return 0;
+}
+
+static void
+uring_detach(IopoolHandle *handle)
+{
+}
+
+static int
+uring_prepare(IopoolHandle *handle, const IopoolIo *io)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(handle->shared);
+
+	if (sqe == NULL)
+		return -EBUSY;
+
+	if (io->niov == 1)
+		io_uring_prep_read(sqe, io->fd, io->iov->iov_base,
+						   io->iov->iov_len, io->offset);
+	else
+		io_uring_prep_readv(sqe, io->fd, io->iov, io->niov, io->offset);
+	sqe->rw_flags = io->rw_flags;
+	sqe->user_data = io->tag;
+	return 0;
+}
+
+static int
+uring_submit(IopoolHandle *handle, unsigned wait_nr)
+{
+	struct io_uring *ring = handle->shared;
+
+	for (;;)
+	{
+		unsigned	nprepared = uring_unsubmitted(ring);
+		int			rc;
+
+		if (nprepared == 0 && io_uring_cq_ready(ring) >= wait_nr)
+			return 0;
+
+		rc = io_uring_submit_and_wait(ring, wait_nr);
+		if (rc < 0)
+			return rc;
+
+		/*
+		 * With more than one completion ready or a signal, the kernel comes
+		 * back early; the caller looks at what there is and calls again.  A
+		 * partial submission is progress, and goes on here.
+		 */
+		if ((unsigned) rc >= nprepared)
+			return 0;
+		if (rc == 0)
+			return -EAGAIN;
+	}
+}
+
+static int
+uring_reap(IopoolHandle *handle, IopoolCompletion *completions, int max)
+{
+	struct io_uring *ring = handle->shared;
+	struct io_uring_cqe *cqe;
+	unsigned	head;
+	int			n = 0;
+
+	io_uring_for_each_cqe(ring, head, cqe)
+	{
+		if (n == max)
+			break;
+		completions[n].tag = cqe->user_data;
+		completions[n].result = cqe->res;
+		n++;
+	}
+	io_uring_cq_advance(ring, n);
+	return n;
+}
+
+/*
+ * Moving the tail back to the kernel's head makes the ring as if the entries
+ * had never been prepared.
+ */
+static int
+uring_cancel_prepared(IopoolHandle *handle, IopoolCompletion *completions,
+					  int max)
+{
+	struct io_uring *ring = handle->shared;
+	struct io_uring_sq *sq = &ring->sq;
+	unsigned	head = io_uring_smp_load_acquire(sq->khead);
+	unsigned	mask = *sq->kring_mask;
+	int			n = 0;
+
+	/* the youngest go first, so that the rest stays a valid queue */
+	while (sq->sqe_tail != head && n < max)
+	{
+		sq->sqe_tail--;
+		completions[n].tag = sq->sqes[sq->sqe_tail & mask].user_data;
+		completions[n].result = -ECANCELED;
+		n++;
+	}
+
+	/* entries may have been published to the kernel, or not yet */
+	if ((int) (sq->sqe_head - sq->sqe_tail) > 0)
+	{
+		sq->sqe_head = sq->sqe_tail;
+		io_uring_smp_store_release(sq->ktail, sq->sqe_tail);
+	}
+	return n;
+}
+
+const char *
+iopool_method_io_uring_library(void)
+{
+#if defined(IO_URING_VERSION_MAJOR) && defined(IO_URING_VERSION_MINOR)
+	return psprintf("%d.%d", IO_URING_VERSION_MAJOR, IO_URING_VERSION_MINOR);
+#else
+	return "2.3 or older";
+#endif
+}
+
+const IopoolMethod iopool_method_io_uring = {
+	.name = "io_uring",
+	.shared_size = sizeof(struct io_uring),
+	.local_size = uring_local_size,
+	.probe = uring_probe,
+	.make_ring = uring_make_ring,
+	.close_ring = uring_close_ring,
+	.ping = uring_ping,
+	.attach = uring_attach,
+	.detach = uring_detach,
+	.prepare = uring_prepare,
+	.submit = uring_submit,
+	.reap = uring_reap,
+	.cancel_prepared = uring_cancel_prepared,
+};
+
+#endif							/* IOPOOL_WITH_LIBURING */

@@ -1,0 +1,312 @@
+/*-------------------------------------------------------------------------
+ *
+ * method_libaio.c
+ *	  Linux AIO for direct reads; buffered reads take the path of method sync.
+ *
+ * io_submit(2) is asynchronous only for files that are open with O_DIRECT;
+ * on a buffered file it reads before it returns.  So buffered reads go the
+ * way of method_sync.c, which reads ahead.
+ *
+ * A context does not survive fork(), so a slot of the pool is the right to
+ * one context of `entries` events, which is made inside the lease and gone
+ * when the lease ends.  The sum of all contexts can never exceed what the
+ * pools entitle to.  Making one takes some 50 us, but io_destroy(2) waits for
+ * an RCU grace period: some 30 ms.  A lease therefore starts out with plain
+ * preads and makes its context when it has made so many that their time is
+ * about that of a context: no lease takes more than twice as long as if it
+ * had known its length beforehand.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#ifdef IOPOOL_WITH_LIBAIO
+
+#include <errno.h>
+#include <libaio.h>
+
+#include "method.h"
+
+/* Direct reads that a lease makes before a context is worth its price. */
+#define READS_BEFORE_CONTEXT	256
+
+typedef struct LibaioRing
+{
+	IopoolSyncQueue sync;		/* reads that do not go through the context */
+	io_context_t context;		/* NULL: none made */
+	bool		is_refused;		/* io_setup failed: plain preads will do */
+	int			ndirect;		/* direct reads of this lease */
+	int			nfree;
+	int			nprepared;
+	int			nsubmitted;
+	int			nready;			/* completions in done */
+	struct iocb *iocbs;			/* [entries] */
+	struct iocb **free;			/* [entries] */
+	struct iocb **prepared;		/* [entries], in order of preparation */
+	IopoolCompletion *done;		/* [entries] */
+	struct io_event *events;	/* [entries] */
+} LibaioRing;
+
+/* Carve the arrays out of one piece of memory; returns its size. */
+static Size
+layout_ring(LibaioRing *ring, char *memory, int entries)
+{
+	Size		offset = MAXALIGN(sizeof(LibaioRing));
+
+#define CARVE(field, type) \
+	do { \
+		if (ring != NULL) \
+			ring->field = (type *) (memory + offset); \
+		offset += MAXALIGN(sizeof(type) * entries); \
+	} while (0)
+
+	CARVE(iocbs, struct iocb);
+	CARVE(free, struct iocb *);
+	CARVE(prepared, struct iocb *);
+	CARVE(done, IopoolCompletion);
+	CARVE(events, struct io_event);
+#undef CARVE
+
+	if (ring != NULL)
+		iopool_sync_queue_init(&ring->sync, memory + offset, entries);
+	return offset + iopool_sync_queue_size(entries);
+}
+
+static Size
+libaio_local_size(int entries)
+{
+	return layout_ring(NULL, NULL, entries);
+}
+
+static int
+libaio_probe(int entries)
+{
+	io_context_t context = NULL;
+	int			rc = io_setup(entries, &context);
+
+	if (rc == 0)
+		(void) io_destroy(context);
+	return rc;
+}
+
+static int
+libaio_attach(IopoolHandle *handle)
+{
+	LibaioRing *ring = handle->local;
+
+	memset(ring, 0, sizeof(LibaioRing));
+	layout_ring(ring, handle->local, handle->entries);
+
+	for (int i = 0; i < handle->entries; i++)
+		ring->free[ring->nfree++] = &ring->iocbs[i];
+	return 0;
+}
+
+static void
+libaio_detach(IopoolHandle *handle)
+{
+	LibaioRing *ring = handle->local;
+
+	if (ring->context != NULL)
+	{
+		(void) io_destroy(ring->context);
+		ring->context = NULL;
+	}
+}
+
+/* Does this read go through the context?  Makes it when its time has come. */
+static bool
+use_context(LibaioRing *ring, const IopoolIo *io, int entries)
+{
+	if (!io->is_direct)
+		return false;
+	if (ring->context != NULL)
+		return true;
+	if (ring->is_refused || ring->ndirect++ < READS_BEFORE_CONTEXT)
+		return false;
+
+	/*
+	 * Somebody else may have used up fs.aio-max-nr since the server's start.
+	 * The reads are right without a context too, only slower.
+	 */
+	if (io_setup(entries, &ring->context) != 0)
+	{
+		ring->context = NULL;
+		ring->is_refused = true;
+	}
+	return ring->context != NULL;
+}
+
+static int
+libaio_prepare(IopoolHandle *handle, const IopoolIo *io)
+{
+	LibaioRing *ring = handle->local;
+	struct iocb *iocb;
+
+	if (!use_context(ring, io, handle->entries))
+	{
+		iopool_sync_queue_add(&ring->sync, io);
+		return 0;
+	}
+
+	if (ring->nfree == 0)
+		return -EBUSY;
+	iocb = ring->free[--ring->nfree];
+
+	io_prep_preadv(iocb, io->fd, io->iov, io->niov, io->offset);
+	iocb->aio_rw_flags = io->rw_flags;
+	iocb->data = (void *) (uintptr_t) io->tag;
+	ring->prepared[ring->nprepared++] = iocb;
+	return 0;
+}
+
+/* A read ends: its iocb is free again, its completion waits. */
+static void
+finish_iocb(LibaioRing *ring, struct iocb *iocb, int result)
+{
+	IopoolCompletion *completion = &ring->done[ring->nready++];
+
+	completion->tag = (uint64) (uintptr_t) iocb->data;
+	completion->result = result;
+	ring->free[ring->nfree++] = iocb;
+}
+
+static void
+remove_prepared(LibaioRing *ring, int n)
+{
+	ring->nprepared -= n;
+	memmove(ring->prepared, ring->prepared + n,
+			sizeof(struct iocb *) * ring->nprepared);
+}
+
+/* Hand over everything prepared; 0 or a transient -errno. */
+static int
+submit_prepared(LibaioRing *ring)
+{
+	while (ring->nprepared > 0)
+	{
+		int			rc = io_submit(ring->context, ring->nprepared,
+								   ring->prepared);
+
+		if (rc > 0)
+		{
+			ring->nsubmitted += rc;
+			remove_prepared(ring, rc);
+		}
+		else if (rc == 0 || rc == -EAGAIN || rc == -EINTR)
+			return rc == 0 ? -EAGAIN : rc;
+		else
+		{
+			/* any other error is of the first iocb, and of it alone */
+			finish_iocb(ring, ring->prepared[0], rc);
+			remove_prepared(ring, 1);
+		}
+	}
+	return 0;
+}
+
+/* Take what is complete, waiting until there are wait_nr. */
+static int
+collect_events(LibaioRing *ring, int wait_nr)
+{
+	int			rc;
+
+	if (ring->nsubmitted == 0)
+		return 0;
+
+	rc = io_getevents(ring->context, Min(wait_nr, ring->nsubmitted),
+					  ring->nsubmitted, ring->events, NULL);
+	if (rc < 0)
+		return rc;
+
+	ring->nsubmitted -= rc;
+	for (int i = 0; i < rc; i++)
+		finish_iocb(ring, ring->events[i].obj, (int) ring->events[i].res);
+	return 0;
+}
+
+static int
+libaio_submit(IopoolHandle *handle, unsigned wait_nr)
+{
+	LibaioRing *ring = handle->local;
+	int			rc;
+	int			nready;
+
+	rc = submit_prepared(ring);
+	iopool_sync_queue_advise(&ring->sync);
+
+	nready = ring->nready + ring->sync.ndone;
+	if (nready < (int) wait_nr && ring->sync.nqueued > 0)
+	{
+		iopool_sync_queue_run(&ring->sync, wait_nr - ring->nready);
+		nready = ring->nready + ring->sync.ndone;
+	}
+
+	/* also when iocbs could not be submitted: completions make room */
+	if (nready < (int) wait_nr && ring->nsubmitted > 0)
+	{
+		int			rc2 = collect_events(ring, (int) wait_nr - nready);
+
+		if (rc == 0)
+			rc = rc2;
+	}
+	return rc;
+}
+
+static int
+libaio_reap(IopoolHandle *handle, IopoolCompletion *completions, int max)
+{
+	LibaioRing *ring = handle->local;
+	int			n;
+
+	if (ring->nready == 0 && ring->nsubmitted > 0)
+		(void) collect_events(ring, 0);
+
+	n = Min(ring->nready, max);
+	memcpy(completions, ring->done, sizeof(IopoolCompletion) * n);
+	ring->nready -= n;
+	memmove(ring->done, ring->done + n,
+			sizeof(IopoolCompletion) * ring->nready);
+
+	return n + iopool_sync_queue_reap(&ring->sync, completions + n, max - n);
+}
+
+static int
+libaio_cancel_prepared(IopoolHandle *handle, IopoolCompletion *completions,
+					   int max)
+{
+	LibaioRing *ring = handle->local;
+	int			n = 0;
+
+	while (ring->nprepared > 0 && n < max)
+	{
+		struct iocb *iocb = ring->prepared[--ring->nprepared];
+
+		completions[n].tag = (uint64) (uintptr_t) iocb->data;
+		completions[n].result = -ECANCELED;
+		ring->free[ring->nfree++] = iocb;
+		n++;
+	}
+	return n + iopool_sync_queue_cancel(&ring->sync, completions + n, max - n);
+}
+
+const char *
+iopool_method_libaio_library(void)
+{
+	/* the library names no version, neither in its header nor at run time */
+	return "yes";
+}
+
+const IopoolMethod iopool_method_libaio = {
+	.name = "libaio",
+	.local_size = libaio_local_size,
+	.probe = libaio_probe,
+	.attach = libaio_attach,
+	.detach = libaio_detach,
+	.prepare = libaio_prepare,
+	.submit = libaio_submit,
+	.reap = libaio_reap,
+	.cancel_prepared = libaio_cancel_prepared,
+};
+
+#endif							/* IOPOOL_WITH_LIBAIO */

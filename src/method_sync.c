@@ -1,0 +1,215 @@
+/*-------------------------------------------------------------------------
+ *
+ * method_sync.c
+ *	  Reads that this process makes itself, behind a window of read-ahead.
+ *
+ * The window is told to the kernel with POSIX_FADV_WILLNEED as it is
+ * submitted, so the disk works on all of it while preadv collects the reads
+ * one by one.  On cold page cache this is as fast as a ring.  Direct reads
+ * have no cache to read ahead into and are made one at a time.
+ *
+ * A read that has not been started can be dropped at no cost, so nothing of
+ * this method is ever in flight outside of iopool_sync_queue_run().
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "method.h"
+
+Size
+iopool_sync_queue_size(int entries)
+{
+	return MAXALIGN(sizeof(IopoolIo) * entries) +
+		MAXALIGN(sizeof(IopoolCompletion) * entries);
+}
+
+/* memory: iopool_sync_queue_size(entries) bytes, MAXALIGNed */
+void
+iopool_sync_queue_init(IopoolSyncQueue *queue, void *memory, int entries)
+{
+	memset(queue, 0, sizeof(IopoolSyncQueue));
+	queue->entries = entries;
+	queue->queue = memory;
+	queue->done = (IopoolCompletion *)
+		((char *) memory + MAXALIGN(sizeof(IopoolIo) * entries));
+}
+
+void
+iopool_sync_queue_add(IopoolSyncQueue *queue, const IopoolIo *io)
+{
+	Assert(queue->nqueued < queue->entries);
+	queue->queue[(queue->head + queue->nqueued) % queue->entries] = *io;
+	queue->nqueued++;
+}
+
+/* Tell the kernel about the reads that it has not heard of. */
+void
+iopool_sync_queue_advise(IopoolSyncQueue *queue)
+{
+	while (queue->nadvised < queue->nqueued)
+	{
+		const IopoolIo *io =
+			&queue->queue[(queue->head + queue->nadvised) % queue->entries];
+		off_t		len = 0;
+
+		/*
+		 * A lone read gains nothing, preadv follows at once.  Pages that are
+		 * read ahead would stay in the cache, against the wish of a read
+		 * that is to leave none (rw_flags).
+		 */
+		if (!io->is_direct && io->rw_flags == 0 && queue->nqueued > 1)
+		{
+			for (int i = 0; i < io->niov; i++)
+				len += io->iov[i].iov_len;
+			/* advice: a failure only means that it was not taken */
+			(void) posix_fadvise(io->fd, io->offset, len, POSIX_FADV_WILLNEED);
+		}
+		queue->nadvised++;
+	}
+}
+
+/* One read, now: bytes or -errno. */
+int
+iopool_sync_read(const IopoolIo *io)
+{
+	ssize_t		result;
+
+	do
+	{
+		if (io->rw_flags != 0)
+			result = preadv2(io->fd, io->iov, io->niov, io->offset,
+							 io->rw_flags);
+		else if (io->niov == 1)
+			result = pread(io->fd, io->iov->iov_base, io->iov->iov_len,
+						   io->offset);
+		else
+			result = preadv(io->fd, io->iov, io->niov, io->offset);
+	} while (result < 0 && errno == EINTR);
+
+	/* a read is at most IOPOOL_MAX_LENGTH long, so the count fits an int */
+	return result < 0 ? -errno : (int) result;
+}
+
+/* Make reads until so many completions wait, or nothing is queued. */
+void
+iopool_sync_queue_run(IopoolSyncQueue *queue, unsigned ndone)
+{
+	while (queue->nqueued > 0 && queue->ndone < (int) ndone)
+	{
+		const IopoolIo *io = &queue->queue[queue->head];
+		IopoolCompletion *completion = &queue->done[queue->ndone++];
+
+		completion->tag = io->tag;
+		completion->result = iopool_sync_read(io);
+
+		queue->head = (queue->head + 1) % queue->entries;
+		queue->nqueued--;
+		if (queue->nadvised > 0)
+			queue->nadvised--;
+	}
+}
+
+int
+iopool_sync_queue_reap(IopoolSyncQueue *queue, IopoolCompletion *completions,
+					   int max)
+{
+	int			n = Min(queue->ndone, max);
+
+	memcpy(completions, queue->done, sizeof(IopoolCompletion) * n);
+	queue->ndone -= n;
+	memmove(queue->done, queue->done + n,
+			sizeof(IopoolCompletion) * queue->ndone);
+	return n;
+}
+
+int
+iopool_sync_queue_cancel(IopoolSyncQueue *queue, IopoolCompletion *completions,
+						 int max)
+{
+	int			n = 0;
+
+	while (queue->nqueued > 0 && n < max)
+	{
+		completions[n].tag = queue->queue[queue->head].tag;
+		completions[n].result = -ECANCELED;
+		n++;
+
+		queue->head = (queue->head + 1) % queue->entries;
+		queue->nqueued--;
+		if (queue->nadvised > 0)
+			queue->nadvised--;
+	}
+	return n;
+}
+
+static Size
+sync_local_size(int entries)
+{
+	return MAXALIGN(sizeof(IopoolSyncQueue)) + iopool_sync_queue_size(entries);
+}
+
+static int
+sync_probe(int entries)
+{
+	return 0;
+}
+
+static int
+sync_attach(IopoolHandle *handle)
+{
+	iopool_sync_queue_init(handle->local,
+						   (char *) handle->local + MAXALIGN(sizeof(IopoolSyncQueue)),
+						   handle->entries);
+	return 0;
+}
+
+static void
+sync_detach(IopoolHandle *handle)
+{
+}
+
+static int
+sync_prepare(IopoolHandle *handle, const IopoolIo *io)
+{
+	iopool_sync_queue_add(handle->local, io);
+	return 0;
+}
+
+static int
+sync_submit(IopoolHandle *handle, unsigned wait_nr)
+{
+	iopool_sync_queue_advise(handle->local);
+	iopool_sync_queue_run(handle->local, wait_nr);
+	return 0;
+}
+
+static int
+sync_reap(IopoolHandle *handle, IopoolCompletion *completions, int max)
+{
+	return iopool_sync_queue_reap(handle->local, completions, max);
+}
+
+static int
+sync_cancel_prepared(IopoolHandle *handle, IopoolCompletion *completions,
+					 int max)
+{
+	return iopool_sync_queue_cancel(handle->local, completions, max);
+}
+
+const IopoolMethod iopool_method_sync = {
+	.name = "sync",
+	.local_size = sync_local_size,
+	.probe = sync_probe,
+	.attach = sync_attach,
+	.detach = sync_detach,
+	.prepare = sync_prepare,
+	.submit = sync_submit,
+	.reap = sync_reap,
+	.cancel_prepared = sync_cancel_prepared,
+};

@@ -1,0 +1,325 @@
+/*-------------------------------------------------------------------------
+ *
+ * pool.c
+ *	  Checking a ring out of a pool and giving it back.
+ *
+ * A free ring goes to whoever asks first; when there is none, the backend
+ * queues in pool->waiters and sleeps on its latch.  A ring that comes back is
+ * handed to the head of the queue under the pool's lock, without being free
+ * in between, so nobody can overtake.  A waiter that gives up therefore has
+ * to look whether a ring was handed to it meanwhile.
+ *
+ * Locks: pool->lock guards states, free list and queue.  It is held for a
+ * few instructions and never over I/O or a sleep.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "portability/instr_time.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "guc.h"
+#include "pool.h"
+
+/* The pool in whose queue this backend is, if any: it waits for one only. */
+static IopoolPool *waiting_for = NULL;
+
+/* Caller holds the lock. */
+static void
+give_ring(IopoolPool *pool, IopoolRing *ring, int pid, Oid roleid)
+{
+	ring->state = IOPOOL_RING_LEASED;
+	ring->next_free = -1;
+	ring->pid = pid;
+	ring->roleid = roleid;
+	ring->leased_since = GetCurrentTimestamp();
+	ring->generation++;
+}
+
+/* Caller holds the lock; ring is nobody's and empty. */
+static void
+pass_ring_on(IopoolPool *pool, IopoolRing *ring)
+{
+	IopoolWaiter *next;
+
+	ring->pid = 0;
+	ring->roleid = InvalidOid;
+
+	if (dlist_is_empty(&pool->waiters))
+	{
+		ring->state = IOPOOL_RING_FREE;
+		ring->next_free = pool->free_head;
+		pool->free_head = ring - pool->rings;
+		return;
+	}
+
+	next = dlist_container(IopoolWaiter, node,
+						   dlist_pop_head_node(&pool->waiters));
+	next->is_queued = false;
+	pool->nwaiting--;
+	give_ring(pool, ring, next->pid, next->roleid);
+	next->granted = ring - pool->rings;
+	SetLatch(&ProcGlobal->allProcs[next->procno].procLatch);
+}
+
+/* Caller holds the lock. */
+static void
+fail_all_waiters(IopoolPool *pool)
+{
+	while (!dlist_is_empty(&pool->waiters))
+	{
+		IopoolWaiter *waiter =
+			dlist_container(IopoolWaiter, node,
+							dlist_pop_head_node(&pool->waiters));
+
+		waiter->is_queued = false;
+		pool->nwaiting--;
+		waiter->granted = IOPOOL_GRANT_ALL_BROKEN;
+		SetLatch(&ProcGlobal->allProcs[waiter->procno].procLatch);
+	}
+}
+
+/*
+ * Give a ring back.  A ring that is not leased under this generation is left
+ * alone: it has been given back already, and may be another backend's.
+ */
+void
+iopool_pool_return(IopoolPool *pool, IopoolRing *ring, uint64 generation,
+				   IopoolReturn how)
+{
+	LWLockAcquire(pool->lock, LW_EXCLUSIVE);
+
+	if (ring->generation != generation || ring->pid != MyProcPid ||
+		(ring->state != IOPOOL_RING_LEASED &&
+		 ring->state != IOPOOL_RING_DRAINING))
+	{
+		LWLockRelease(pool->lock);
+		ereport(LOG,
+				(errmsg_internal("iopool: ring %d of pool \"%s\" was returned by process %d, which does not hold it",
+								 (int) (ring - pool->rings), pool->name,
+								 MyProcPid)));
+		return;
+	}
+
+	pg_atomic_write_u32(&ring->in_flight, 0);
+	if (how == IOPOOL_RETURN_BROKEN)
+	{
+		ring->state = IOPOOL_RING_BROKEN;
+		ring->pid = 0;
+		ring->roleid = InvalidOid;
+		pool->nbroken++;
+		if (pool->nbroken == pool->nrings)
+			fail_all_waiters(pool);
+	}
+	else
+		pass_ring_on(pool, ring);
+
+	LWLockRelease(pool->lock);
+
+	if (how == IOPOOL_RETURN_BROKEN)
+		iopool_stats_add(&pool->stats, IOPOOL_COUNTER_RESETS, 1);
+	else if (how == IOPOOL_RETURN_RECLAIMED)
+		iopool_stats_add(&pool->stats, IOPOOL_COUNTER_RECLAIMS, 1);
+}
+
+/* Show in the views that the owner only waits for what is in flight. */
+void
+iopool_pool_mark_draining(IopoolPool *pool, IopoolRing *ring,
+						  uint64 generation)
+{
+	LWLockAcquire(pool->lock, LW_EXCLUSIVE);
+	if (ring->generation == generation && ring->pid == MyProcPid &&
+		ring->state == IOPOOL_RING_LEASED)
+		ring->state = IOPOOL_RING_DRAINING;
+	LWLockRelease(pool->lock);
+}
+
+/*
+ * Leave the queue.  A ring that was handed over meanwhile goes on to the next
+ * in line.  Called on ERROR and at process exit; does nothing when this
+ * backend does not wait.
+ */
+void
+iopool_pool_stop_waiting(void)
+{
+	IopoolPool *pool = waiting_for;
+	IopoolWaiter *me;
+
+	if (pool == NULL)
+		return;
+	waiting_for = NULL;
+
+	me = &iopool_shared->waiters[iopool_my_proc_number()];
+	LWLockAcquire(pool->lock, LW_EXCLUSIVE);
+	if (me->is_queued)
+	{
+		dlist_delete(&me->node);
+		me->is_queued = false;
+		pool->nwaiting--;
+	}
+	else if (me->granted >= 0)
+		pass_ring_on(pool, &pool->rings[me->granted]);
+	LWLockRelease(pool->lock);
+}
+
+static void
+raise_all_broken(IopoolPool *pool)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+			 errmsg("all rings of pool \"%s\" are broken", pool->name),
+			 errhint("The server log says why; restarting the server makes new rings.")));
+}
+
+static void
+raise_timeout(IopoolPool *pool)
+{
+	iopool_stats_add(&pool->stats, IOPOOL_COUNTER_CHECKOUT_TIMEOUTS, 1);
+	ereport(ERROR,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("no ring of pool \"%s\" was free within %d ms",
+					pool->name, iopool_checkout_timeout_ms),
+			 errhint("Raise \"iopool.rings\" (or \"rings\" of the pool in \"iopool.pools\") or \"iopool.checkout_timeout\".")));
+}
+
+/*
+ * Take a free ring, or queue.  Returns the ring, or NULL when this backend is
+ * now in the queue.
+ */
+static IopoolRing *
+take_or_queue(IopoolPool *pool)
+{
+	IopoolRing *ring = NULL;
+	bool		all_broken;
+
+	LWLockAcquire(pool->lock, LW_EXCLUSIVE);
+	all_broken = (pool->nbroken == pool->nrings);
+	if (pool->free_head >= 0)
+	{
+		/* while a ring is free, nobody waits: see pass_ring_on() */
+		ring = &pool->rings[pool->free_head];
+		pool->free_head = ring->next_free;
+		give_ring(pool, ring, MyProcPid, GetUserId());
+	}
+	else if (!all_broken && iopool_checkout_timeout_ms != 0)
+	{
+		IopoolWaiter *me = &iopool_shared->waiters[iopool_my_proc_number()];
+
+		me->granted = IOPOOL_GRANT_PENDING;
+		me->procno = iopool_my_proc_number();
+		me->pid = MyProcPid;
+		me->roleid = GetUserId();
+		me->is_queued = true;
+		dlist_push_tail(&pool->waiters, &me->node);
+		pool->nwaiting++;
+		waiting_for = pool;
+	}
+	LWLockRelease(pool->lock);
+
+	if (ring == NULL && all_broken)
+		raise_all_broken(pool);
+	if (ring == NULL && waiting_for == NULL)
+		raise_timeout(pool);
+	return ring;
+}
+
+/* Has the queue answered?  IOPOOL_GRANT_PENDING if not. */
+static int
+granted_ring(IopoolPool *pool)
+{
+	int			granted;
+
+	LWLockAcquire(pool->lock, LW_SHARED);
+	granted = iopool_shared->waiters[iopool_my_proc_number()].granted;
+	LWLockRelease(pool->lock);
+	return granted;
+}
+
+/* Sleep until a ring is handed over; raises on timeout and interrupts. */
+static int
+wait_for_grant(IopoolPool *pool, instr_time start)
+{
+	static uint32 wait_event = 0;
+
+	if (wait_event == 0)
+		wait_event = iopool_wait_event_new("IopoolCheckout");
+
+	for (;;)
+	{
+		int			granted = granted_ring(pool);
+		int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
+		long		timeout = -1;
+
+		if (granted != IOPOOL_GRANT_PENDING)
+			return granted;
+
+		if (iopool_checkout_timeout_ms > 0)
+		{
+			instr_time	now;
+
+			INSTR_TIME_SET_CURRENT(now);
+			INSTR_TIME_SUBTRACT(now, start);
+			timeout = iopool_checkout_timeout_ms -
+				(long) INSTR_TIME_GET_MILLISEC(now);
+			if (timeout <= 0)
+				raise_timeout(pool);
+			events |= WL_TIMEOUT;
+		}
+
+		(void) WaitLatch(MyLatch, events, timeout, wait_event);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/*
+ * Check out a ring of the pool, waiting in line for up to
+ * iopool.checkout_timeout.  The caller owns the ring until it returns it with
+ * the ring's generation of now.
+ *
+ * Raises 53400 on timeout and 53000 when no ring is usable.  The caller has
+ * to have registered for process exit, see lease.c.
+ */
+IopoolRing *
+iopool_pool_checkout(IopoolPool *pool)
+{
+	IopoolRing *ring = take_or_queue(pool);
+
+	if (ring == NULL)
+	{
+		instr_time	start;
+		instr_time	waited;
+		int			granted = IOPOOL_GRANT_PENDING;
+
+		INSTR_TIME_SET_CURRENT(start);
+		PG_TRY();
+		{
+			granted = wait_for_grant(pool, start);
+			/* from here on the ring is the caller's */
+			waiting_for = NULL;
+		}
+		PG_CATCH();
+		{
+			iopool_pool_stop_waiting();
+			PG_RE_THROW();
+		}
+		PG_END_TRY();
+
+		INSTR_TIME_SET_CURRENT(waited);
+		INSTR_TIME_SUBTRACT(waited, start);
+		iopool_stats_add(&pool->stats, IOPOOL_COUNTER_CHECKOUT_WAITS, 1);
+		iopool_stats_add(&pool->stats, IOPOOL_COUNTER_CHECKOUT_WAIT_US,
+						 (uint64) INSTR_TIME_GET_MICROSEC(waited));
+		if (granted == IOPOOL_GRANT_ALL_BROKEN)
+			raise_all_broken(pool);
+		ring = &pool->rings[granted];
+	}
+
+	iopool_stats_add(&pool->stats, IOPOOL_COUNTER_CHECKOUTS, 1);
+	return ring;
+}

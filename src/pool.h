@@ -1,0 +1,29 @@
+/*-------------------------------------------------------------------------
+ *
+ * pool.h
+ *	  Checking a ring out of a pool and giving it back.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IOPOOL_POOL_H
+#define IOPOOL_POOL_H
+
+#include "shmem.h"
+
+/* How a ring comes back. */
+typedef enum IopoolReturn
+{
+	IOPOOL_RETURN_CLEAN,		/* its owner is done */
+	IOPOOL_RETURN_RECLAIMED,	/* its owner failed or left; it is empty */
+	IOPOOL_RETURN_BROKEN,		/* the kernel refuses it */
+} IopoolReturn;
+
+/* pool.c */
+extern IopoolRing *iopool_pool_checkout(IopoolPool *pool);
+extern void iopool_pool_return(IopoolPool *pool, IopoolRing *ring,
+							   uint64 generation, IopoolReturn how);
+extern void iopool_pool_mark_draining(IopoolPool *pool, IopoolRing *ring,
+									  uint64 generation);
+extern void iopool_pool_stop_waiting(void);
+
+#endif							/* IOPOOL_POOL_H */

@@ -1,0 +1,400 @@
+/*-------------------------------------------------------------------------
+ *
+ * rings.c
+ *	  The postmaster's side of the rings: choosing the method, making,
+ *	  sealing and closing.
+ *
+ * The postmaster keeps a private copy of each ring that it made.  After a
+ * crash of a backend it closes the old rings from these copies: shared memory
+ * cannot be trusted then, and is gone anyway.  The kernel frees the memory of
+ * a ring some time after its last descriptor is closed, so ENOMEM is retried
+ * for a while.
+ *
+ * XXX The logging collector survives a crash restart and keeps the
+ * descriptors that it inherited, so with it each crash restart leaves the
+ * memory of one set of rings in use until the server is restarted.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "miscadmin.h"
+#include "portability/instr_time.h"
+#include "storage/fd.h"
+#include "utils/memutils.h"
+
+#include "compat.h"
+#include "errors.h"
+#include "guc.h"
+#include "method.h"
+#include "rings.h"
+
+/*
+ * How long ENOMEM is retried.  Memory of closed rings comes back within
+ * 0.3 s on an idle machine; a named method waits somewhat longer, and after a
+ * crash, when giving up costs capacity, much longer.
+ */
+#define START_RETRY_MS		2000
+#define RESTART_RETRY_MS	10000
+#define RETRY_PAUSE_US		20000
+
+/* Descriptors that a server needs beside the rings, about. */
+#define OTHER_FILES			100
+
+typedef struct LocalRing
+{
+	const IopoolMethod *method;
+	void	   *state;			/* private copy of the shared state */
+} LocalRing;
+
+/* Private to the postmaster (children inherit a copy that they never use). */
+static LocalRing *local_rings = NULL;
+static int	nlocal_rings = 0;
+
+/* What "auto" chose at the first start; it stays so after crashes. */
+static IopoolMethodId auto_method = IOPOOL_METHOD_AUTO;
+static char *auto_reason = NULL;
+
+/* Close the rings of the shared memory before this one, if any. */
+void
+iopool_rings_close_old(void)
+{
+	for (int i = 0; i < nlocal_rings; i++)
+	{
+		local_rings[i].method->close_ring(local_rings[i].state);
+		pfree(local_rings[i].state);
+	}
+	nlocal_rings = 0;
+}
+
+static void
+remember_ring(const IopoolMethod *method, const void *state)
+{
+	MemoryContext oldcontext = MemoryContextSwitchTo(TopMemoryContext);
+
+	if (local_rings == NULL)
+		local_rings = palloc(sizeof(LocalRing));
+	else
+		local_rings = repalloc(local_rings,
+							   sizeof(LocalRing) * (nlocal_rings + 1));
+	local_rings[nlocal_rings].method = method;
+	local_rings[nlocal_rings].state = palloc(method->shared_size);
+	memcpy(local_rings[nlocal_rings].state, state, method->shared_size);
+	nlocal_rings++;
+
+	MemoryContextSwitchTo(oldcontext);
+}
+
+/* Milliseconds since start. */
+static double
+elapsed_ms(instr_time start)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, start);
+	return INSTR_TIME_GET_MILLISEC(now);
+}
+
+/* Make one ring, retrying ENOMEM until retry_ms after start. */
+static int
+make_ring(const IopoolMethod *method, void *state, int entries,
+		  instr_time start, int retry_ms)
+{
+	for (;;)
+	{
+		int			rc = method->make_ring(state, entries);
+
+		if (rc != -ENOMEM || elapsed_ms(start) >= retry_ms)
+			return rc;
+		pg_usleep(RETRY_PAUSE_US);
+	}
+}
+
+/* How many more files this process may open. */
+static int
+free_descriptors(void)
+{
+	struct rlimit limit;
+	int			fd;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
+		limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur > INT_MAX)
+		return INT_MAX;
+
+	/* the lowest free number is close to the count of open files */
+	fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	close(fd);
+	return (int) limit.rlim_cur - fd;
+}
+
+/*
+ * Would nrings more open files leave enough for the server?  Without this
+ * check core would end the start with a message that does not name the rings.
+ */
+static bool
+enough_descriptors(int nrings)
+{
+	if (free_descriptors() - nrings < OTHER_FILES)
+		return false;
+	return !IOPOOL_RINGS_COUNT_AS_FILES ||
+		max_files_per_process - nrings >= OTHER_FILES;
+}
+
+static long
+read_aio_limit(const char *path)
+{
+	char		buf[32];
+	long		value = LONG_MAX;
+	int			fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t		len;
+
+	if (fd < 0)
+		return LONG_MAX;
+	len = read(fd, buf, sizeof(buf) - 1);
+	if (len > 0)
+	{
+		buf[len] = '\0';
+		value = strtol(buf, NULL, 10);
+	}
+	close(fd);
+	return value;
+}
+
+/* Can so many events of libaio contexts exist beside those of others? */
+static bool
+enough_aio_events(int64 nevents)
+{
+	long		max_nr = read_aio_limit("/proc/sys/fs/aio-max-nr");
+	long		nr = read_aio_limit("/proc/sys/fs/aio-nr");
+
+	return max_nr == LONG_MAX || nr == LONG_MAX || nevents <= max_nr - nr;
+}
+
+/*
+ * Make the rings of the pools for which `want` is the configured method, and
+ * set that method to `id`.  On success returns 0.  On failure returns -errno
+ * with nothing made, or, when restarting, marks the rings that could not be
+ * made as broken.
+ */
+static int
+make_pools(IopoolShared *shared, IopoolMethodId want, IopoolMethodId id,
+		   bool is_restart)
+{
+	const IopoolMethod *method = iopool_method_get(id);
+	int			first_ring = nlocal_rings;
+	int			total_rings = 0;
+	int64		total_entries = 0;
+	instr_time	start;
+	int			rc;
+
+	INSTR_TIME_SET_CURRENT(start);
+
+	for (int p = 0; p < shared->npools; p++)
+	{
+		if (shared->pools[p].method == want)
+		{
+			total_rings += shared->pools[p].nrings;
+			total_entries += (int64) shared->pools[p].nrings *
+				shared->pools[p].entries;
+		}
+	}
+
+	if (id == IOPOOL_METHOD_LIBAIO && !is_restart &&
+		!enough_aio_events(total_entries))
+		return -EAGAIN;
+	if (method->shared_size > 0 && !is_restart &&
+		!enough_descriptors(total_rings))
+		return -EMFILE;
+
+	for (int p = 0; p < shared->npools; p++)
+	{
+		IopoolPool *pool = &shared->pools[p];
+
+		if (pool->method != want)
+			continue;
+		if (!is_restart && (rc = method->probe(pool->entries)) != 0 &&
+			rc != -ENOMEM)
+			return rc;
+	}
+
+	for (int p = 0; p < shared->npools && method->shared_size > 0; p++)
+	{
+		IopoolPool *pool = &shared->pools[p];
+
+		if (pool->method != want)
+			continue;
+
+		pool->free_head = -1;
+		for (int i = pool->nrings - 1; i >= 0; i--)
+		{
+			IopoolRing *ring = &pool->rings[i];
+
+			rc = make_ring(method, ring->method_state, pool->entries, start,
+						   is_restart ? RESTART_RETRY_MS : START_RETRY_MS);
+			if (rc == 0)
+			{
+				remember_ring(method, ring->method_state);
+				ring->next_free = pool->free_head;
+				pool->free_head = i;
+				if (is_restart)
+					iopool_stats_add(&pool->stats, IOPOOL_COUNTER_RESETS, 1);
+				continue;
+			}
+			if (!is_restart)
+			{
+				while (nlocal_rings > first_ring)
+				{
+					nlocal_rings--;
+					local_rings[nlocal_rings].method->close_ring(local_rings[nlocal_rings].state);
+					pfree(local_rings[nlocal_rings].state);
+				}
+				return rc;
+			}
+
+			ring->state = IOPOOL_RING_BROKEN;
+			ring->next_free = -1;
+			pool->nbroken++;
+			iopool_stats_add(&pool->stats, IOPOOL_COUNTER_RESETS, 1);
+			errno = -rc;
+			ereport(LOG,
+					(errmsg("iopool: could not make ring %d of pool \"%s\" again: %m",
+							i, pool->name),
+					 errhint("%s", iopool_errors_method_hint(id, -rc))));
+		}
+	}
+
+	for (int p = 0; p < shared->npools; p++)
+	{
+		if (shared->pools[p].method == want)
+			shared->pools[p].method = id;
+	}
+	return 0;
+}
+
+static bool
+has_pool_with(IopoolShared *shared, IopoolMethodId method)
+{
+	for (int p = 0; p < shared->npools; p++)
+	{
+		if (shared->pools[p].method == method)
+			return true;
+	}
+	return false;
+}
+
+/* Why a method cannot be had, for the log and for iopool_info(). */
+static char *
+failure_reason(IopoolMethodId id, int errnum)
+{
+	if (errnum == 0)
+		return psprintf("%s is not compiled in; to use it: %s",
+						iopool_method_name(id),
+						iopool_errors_method_hint(id, 0));
+	return psprintf("%s failed with errno %d (%s); to use it: %s",
+					iopool_method_name(id), errnum, strerror(errnum),
+					iopool_errors_method_hint(id, errnum));
+}
+
+/*
+ * Resolve "auto": the best method that works, and one LOG line that says
+ * which and why.  sync always works, so this cannot stop the server.
+ */
+static void
+choose_auto(IopoolShared *shared)
+{
+	StringInfoData reason;
+
+	initStringInfo(&reason);
+
+	for (IopoolMethodId id = IOPOOL_METHOD_IO_URING; id < IOPOOL_NUM_METHODS; id++)
+	{
+		int			rc = 0;
+
+		if (iopool_method_is_compiled(id) &&
+			(rc = make_pools(shared, IOPOOL_METHOD_AUTO, id, false)) == 0)
+		{
+			auto_method = id;
+			break;
+		}
+		appendStringInfo(&reason, "%s%s", reason.len > 0 ? " " : "",
+						 failure_reason(id, -rc));
+	}
+
+	if (reason.len == 0)
+		appendStringInfoString(&reason, "it is the best method and works here");
+
+	auto_reason = MemoryContextStrdup(TopMemoryContext, reason.data);
+	ereport(LOG,
+			(errmsg("iopool: method auto chose %s: %s",
+					iopool_method_name(auto_method), auto_reason)));
+}
+
+/* Pools that name a method get it, or the server does not start. */
+static void
+make_named(IopoolShared *shared, IopoolMethodId id)
+{
+	int			rc = 0;
+
+	if (iopool_method_is_compiled(id) &&
+		(rc = make_pools(shared, id, id, false)) == 0)
+		return;
+
+	errno = -rc;
+	if (rc == 0)
+		ereport(FATAL,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("iopool: method \"%s\" is not compiled in",
+						iopool_method_name(id)),
+				 errhint("%s", iopool_errors_method_hint(id, 0))));
+	ereport(FATAL,
+			(errcode(iopool_errors_method_sqlstate(-rc)),
+			 errmsg("iopool: method \"%s\" does not work here: %m",
+					iopool_method_name(id)),
+			 errhint("%s", iopool_errors_method_hint(id, -rc))));
+}
+
+/*
+ * Make the rings of all pools, in the postmaster.  On the first start a
+ * failure of a named method ends the server; after a crash the rings that
+ * cannot be had are broken, alone.
+ */
+void
+iopool_rings_make(IopoolShared *shared)
+{
+	static bool has_started = false;
+
+	if (has_started)
+	{
+		/* named ones first: the others take the name of their method here */
+		for (IopoolMethodId id = IOPOOL_METHOD_IO_URING; id < IOPOOL_NUM_METHODS; id++)
+		{
+			if (has_pool_with(shared, id))
+				(void) make_pools(shared, id, id, true);
+		}
+		if (has_pool_with(shared, IOPOOL_METHOD_AUTO))
+			(void) make_pools(shared, IOPOOL_METHOD_AUTO, auto_method, true);
+	}
+	else
+	{
+		for (IopoolMethodId id = IOPOOL_METHOD_IO_URING; id < IOPOOL_NUM_METHODS; id++)
+		{
+			if (has_pool_with(shared, id))
+				make_named(shared, id);
+		}
+		if (has_pool_with(shared, IOPOOL_METHOD_AUTO))
+			choose_auto(shared);
+		has_started = true;
+	}
+
+	strlcpy(shared->method_reason,
+			auto_reason ? auto_reason : "configured",
+			sizeof(shared->method_reason));
+}

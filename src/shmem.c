@@ -1,0 +1,225 @@
+/*-------------------------------------------------------------------------
+ *
+ * shmem.c
+ *	  Size and layout of shared memory, and the hooks that make it.
+ *
+ * The request hook and the startup hook both go through layout_shared(), so
+ * what is asked for and what is used cannot differ.  The startup hook runs at
+ * postmaster start and again after a crash of a backend, when shared memory
+ * is made anew.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/shmem.h"
+
+#include "guc.h"
+#include "method.h"
+#include "rings.h"
+#include "shmem.h"
+
+#define TRANCHE_NAME "iopool"
+
+IopoolShared *iopool_shared = NULL;
+
+static shmem_request_hook_type prev_shmem_request_hook = NULL;
+static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
+
+/* Largest shared state of any compiled method: "auto" is not resolved yet. */
+static Size
+max_method_state(void)
+{
+	Size		size = 0;
+
+	for (int id = IOPOOL_METHOD_IO_URING; id < IOPOOL_NUM_METHODS; id++)
+	{
+		if (iopool_method_is_compiled(id))
+			size = Max(size, iopool_method_get(id)->shared_size);
+	}
+	return MAXALIGN(size);
+}
+
+/*
+ * Lay out the shared structures from base on; with base NULL, only count.
+ * Returns the size in bytes.
+ */
+static Size
+layout_shared(char *base, List *configs)
+{
+	Size		offset = 0;
+	Size		state_size = max_method_state();
+	Size		bounce_size = (Size) iopool_bounce_size_kb * 1024;
+	Size		pools_at;
+	Size		waiters_at;
+	int			poolno = 0;
+	ListCell   *lc;
+
+	offset = add_size(offset, MAXALIGN(sizeof(IopoolShared)));
+	pools_at = offset;
+	offset = add_size(offset, MAXALIGN(mul_size(sizeof(IopoolPool),
+												list_length(configs))));
+	waiters_at = offset;
+	offset = add_size(offset, MAXALIGN(mul_size(sizeof(IopoolWaiter),
+												MaxBackends)));
+
+	if (base != NULL)
+	{
+		iopool_shared = (IopoolShared *) base;
+		iopool_shared->npools = list_length(configs);
+		iopool_shared->pools = (IopoolPool *) (base + pools_at);
+		iopool_shared->waiters = (IopoolWaiter *) (base + waiters_at);
+	}
+
+	foreach(lc, configs)
+	{
+		IopoolPoolConfig *config = lfirst(lc);
+		Size		rings_at = offset;
+		Size		states_at;
+		Size		bounces_at;
+
+		offset = add_size(offset, MAXALIGN(mul_size(sizeof(IopoolRing),
+													config->nrings)));
+		states_at = offset;
+		offset = add_size(offset, mul_size(state_size, config->nrings));
+
+		/* the segment's base has no promised alignment: leave room for it */
+		bounces_at = add_size(offset, IOPOOL_BLOCK_SIZE - 1);
+		offset = add_size(bounces_at, mul_size(bounce_size, config->nrings));
+
+		if (base != NULL)
+		{
+			IopoolPool *pool = &iopool_shared->pools[poolno];
+			char	   *bounces = base + bounces_at - (IOPOOL_BLOCK_SIZE - 1);
+
+			bounces = (char *) TYPEALIGN(IOPOOL_BLOCK_SIZE, bounces);
+			pool->rings = (IopoolRing *) (base + rings_at);
+			pool->bounce_size = bounce_size;
+			for (int i = 0; i < config->nrings; i++)
+			{
+				pool->rings[i].method_state = base + states_at + state_size * i;
+				pool->rings[i].bounce = bounces + bounce_size * i;
+			}
+		}
+		poolno++;
+	}
+
+	return MAXALIGN(offset);
+}
+
+static void
+init_pool(IopoolPool *pool, const IopoolPoolConfig *config, LWLock *lock)
+{
+	strlcpy(pool->name, config->name, NAMEDATALEN);
+	pool->method = config->method;
+	pool->nrings = config->nrings;
+	pool->entries = config->entries;
+	pool->lock = lock;
+	pool->nbroken = 0;
+	pool->nwaiting = 0;
+	dlist_init(&pool->waiters);
+	iopool_stats_init(&pool->stats);
+
+	pool->free_head = 0;
+	for (int i = 0; i < pool->nrings; i++)
+	{
+		IopoolRing *ring = &pool->rings[i];
+
+		ring->state = IOPOOL_RING_FREE;
+		ring->next_free = (i + 1 < pool->nrings) ? i + 1 : -1;
+		ring->pid = 0;
+		ring->roleid = InvalidOid;
+		ring->generation = 0;
+		ring->next_tag = 1;
+		pg_atomic_init_u32(&ring->in_flight, 0);
+		pg_atomic_init_u64(&ring->reads, 0);
+	}
+}
+
+static void
+iopool_shmem_request(void)
+{
+	List	   *configs;
+
+	if (prev_shmem_request_hook)
+		prev_shmem_request_hook();
+
+	configs = iopool_guc_pool_configs();
+	RequestAddinShmemSpace(layout_shared(NULL, configs));
+	RequestNamedLWLockTranche(TRANCHE_NAME, list_length(configs));
+}
+
+static void
+iopool_shmem_startup(void)
+{
+	List	   *configs = iopool_guc_pool_configs();
+	LWLockPadded *locks;
+	void	   *base;
+	bool		found;
+	int			poolno = 0;
+	ListCell   *lc;
+
+	if (prev_shmem_startup_hook)
+		prev_shmem_startup_hook();
+
+	/* after a crash: the shared memory that held these rings is gone */
+	iopool_rings_close_old();
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	base = ShmemInitStruct("iopool", layout_shared(NULL, configs), &found);
+	Assert(!found);
+	layout_shared(base, configs);
+
+	locks = GetNamedLWLockTranche(TRANCHE_NAME);
+	foreach(lc, configs)
+	{
+		init_pool(&iopool_shared->pools[poolno], lfirst(lc),
+				  &locks[poolno].lock);
+		poolno++;
+	}
+	for (int i = 0; i < MaxBackends; i++)
+		iopool_shared->waiters[i].is_queued = false;
+	LWLockRelease(AddinShmemInitLock);
+
+	iopool_rings_make(iopool_shared);
+}
+
+void
+iopool_shmem_install(void)
+{
+	prev_shmem_request_hook = shmem_request_hook;
+	shmem_request_hook = iopool_shmem_request;
+	prev_shmem_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = iopool_shmem_startup;
+}
+
+/* Raise 55000 unless the pools exist. */
+void
+iopool_shmem_require(void)
+{
+	if (iopool_shared == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("iopool must be loaded via \"shared_preload_libraries\""),
+				 errhint("Add iopool to \"shared_preload_libraries\" in postgresql.conf and restart the server.")));
+}
+
+/* The pool of that name; raises 42704 when there is none. */
+IopoolPool *
+iopool_shmem_find_pool(const char *name)
+{
+	iopool_shmem_require();
+
+	for (int i = 0; i < iopool_shared->npools; i++)
+	{
+		if (strcmp(iopool_shared->pools[i].name, name) == 0)
+			return &iopool_shared->pools[i];
+	}
+
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("pool \"%s\" does not exist", name),
+			 errhint("Pools are configured by \"iopool.pools\"; view iopool_pools lists them.")));
+}

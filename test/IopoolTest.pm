@@ -1,0 +1,493 @@
+
+=head1 NAME
+
+IopoolTest - what the TAP tests of iopool share
+
+=head1 SYNOPSIS
+
+  use IopoolTest;
+  my $fs = IopoolTest::GateFS->new;           # a mount whose reads can be held
+  foreach my $method (test_methods())
+  {
+      my $node = iopool_node("kill_$method", $method, 'iopool.rings' => 4);
+      write_words($fs->backing('a'), 1024 * 1024);
+      $fs->gate('a');
+      my $session = start_sql($node, "SELECT ...");
+      $fs->wait_blocked('a', 1);              # the read is in the kernel now
+      $fs->ungate('a');
+      my ($out, $err) = $session->finish;
+      rings_home($node, 'after the batch');
+  }
+
+=head1 RULES
+
+Nothing here or in a test sleeps to let something happen: a test waits for a
+state that it can see (iopool_rings, pg_stat_activity, NAME.blocked).
+
+Environment: IOPOOL_TEST_METHODS names the methods that must work on this
+machine; without it, all of them must.  IOPOOL_TEST_GATEFS and
+IOPOOL_TEST_NORINGS are the compiled helpers; without them they are compiled
+here from the sources beside this file.
+
+=cut
+
+package IopoolTest;
+
+use strict;
+use warnings;
+
+use Cwd qw(abs_path);
+use Exporter 'import';
+use File::Basename qw(dirname);
+use IPC::Run ();
+use POSIX ();
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(usleep);
+
+our @EXPORT = qw(
+  test_methods io_modes async_in iopool_node start_under stop_plain
+  write_words words sql_words start_sql poll_until rings_home ring_counts
+  reader_is_right fd_count backend_pid helper_program log_since
+  pg_test_program kernel_at_least
+);
+
+my $test_dir = dirname(abs_path(__FILE__));
+my $nsessions = 0;
+
+# The methods that this run must exercise, best first.
+sub test_methods
+{
+	my @methods =
+	  split(' ', $ENV{IOPOOL_TEST_METHODS} // 'io_uring libaio sync');
+	BAIL_OUT("IOPOOL_TEST_METHODS names no method") unless @methods;
+	return @methods;
+}
+
+sub io_modes
+{
+	return qw(buffered direct uncached);
+}
+
+# Whether a backend stays able to act while its reads are in the kernel.
+# libaio is asynchronous with O_DIRECT only, sync never is.
+sub async_in
+{
+	my ($method, $mode) = @_;
+	return $method eq 'io_uring' || ($method eq 'libaio' && $mode eq 'direct');
+}
+
+sub kernel_at_least
+{
+	my ($major, $minor) = @_;
+	my (undef, undef, $release) = POSIX::uname();
+	my ($has_major, $has_minor) = $release =~ /^(\d+)\.(\d+)/;
+	return $has_major > $major
+	  || ($has_major == $major && $has_minor >= $minor);
+}
+
+# A path under PostgreSQL's own test directory, e.g.
+# 'isolation/pg_isolation_regress'.
+sub pg_test_program
+{
+	my ($name) = @_;
+	return dirname(dirname($ENV{PG_REGRESS})) . "/$name";
+}
+
+# Path of a C helper of this directory, compiled once a run where the
+# environment does not bring it along.
+my %helpers;
+
+sub helper_program
+{
+	my ($name, @libs) = @_;
+	my $from_env = $ENV{ 'IOPOOL_TEST_' . uc($name) };
+	return $from_env if defined $from_env && $from_env ne '';
+
+	if (!defined $helpers{$name})
+	{
+		my $program = PostgreSQL::Test::Utils::tempdir() . "/$name";
+		my @flags = map { split ' ', `pkg-config --cflags --libs $_` } @libs;
+		system($ENV{CC} // 'cc',
+			'-O2', '-o', $program, "$test_dir/$name.c", @flags) == 0
+		  or BAIL_OUT("could not compile $name.c");
+		$helpers{$name} = $program;
+	}
+	return $helpers{$name};
+}
+
+# A running node with iopool preloaded and created.  Settings are name => value
+# pairs for postgresql.conf; values are quoted here.  The pseudo setting
+# 'no_start' leaves the node stopped and without the extension.
+sub iopool_node
+{
+	my ($name, $method, %settings) = @_;
+	my $no_start = delete $settings{no_start};
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	$node->init;
+	$node->append_conf('postgresql.conf',
+			"shared_preload_libraries = 'iopool'\n"
+		  . "log_statement = none\n"
+		  . "max_connections = 20\n"
+		  . "shared_buffers = 16MB\n");
+	$node->append_conf('postgresql.conf', "iopool.method = '$method'")
+	  if defined $method;
+	foreach my $setting (sort keys %settings)
+	{
+		my $value = $settings{$setting};
+		$value =~ s/'/''/g;
+		$node->append_conf('postgresql.conf', "$setting = '$value'");
+	}
+	return $node if $no_start;
+
+	$node->start;
+	$node->safe_psql('postgres', 'CREATE EXTENSION iopool');
+	return $node;
+}
+
+# Starts the node as a descendant of a launcher (a list: program and its
+# arguments), returns whether the server came up.  Such a server has to be
+# stopped with stop_plain().
+my @plain_nodes;
+
+sub start_under
+{
+	my ($node, @launcher) = @_;
+	my $ok;
+
+	local $ENV{PGAPPNAME};
+	delete $ENV{PGAPPNAME};
+	$ok = system(@launcher, 'pg_ctl', '-w', '-s',
+		'-D', $node->data_dir, '-l', $node->logfile, 'start') == 0;
+	push @plain_nodes, $node if $ok;
+	return $ok;
+}
+
+sub stop_plain
+{
+	my ($node) = @_;
+	@plain_nodes = grep { $_ != $node } @plain_nodes;
+	return system('pg_ctl', '-w', '-s', '-D', $node->data_dir,
+		'-m', 'fast', 'stop') == 0;
+}
+
+END
+{
+	# Keep the exit code of the test.
+	my $exit_code = $?;
+	stop_plain($_) foreach (@plain_nodes);
+	$? = $exit_code;
+}
+
+# The bytes of a word file from offset for length: each 8-byte word is its own
+# offset, big-endian.
+sub words
+{
+	my ($offset, $length) = @_;
+	my $first = $offset - $offset % 8;
+	my $nwords = int(($offset + $length - $first + 7) / 8);
+	my $bytes = pack('Q>*', map { $first + 8 * $_ } 0 .. $nwords - 1);
+	return substr($bytes, $offset - $first, $length);
+}
+
+# Writes a word file of any size; base is the offset of its first word, so that
+# files can be told apart.
+sub write_words
+{
+	my ($path, $size, $base) = @_;
+	my $step = 1024 * 1024;
+	$base //= 0;
+
+	open my $file, '>:raw', $path or die "could not create \"$path\": $!";
+	for (my $done = 0; $done < $size; $done += $step)
+	{
+		my $len = $size - $done < $step ? $size - $done : $step;
+		print $file words($base + $done, $len)
+		  or die "could not write \"$path\": $!";
+	}
+	close $file or die "could not write \"$path\": $!";
+	return $path;
+}
+
+# Creates the SQL function words(offset, length), the same in the database.
+sub sql_words
+{
+	my ($node) = @_;
+	$node->safe_psql('postgres', q{
+		CREATE FUNCTION words(file_offset bigint, length bigint) RETURNS bytea
+		LANGUAGE sql IMMUTABLE AS $$
+			SELECT coalesce(
+				substr(string_agg(int8send(w), ''::bytea ORDER BY w),
+					   (file_offset % 8)::int + 1, length::int), '')
+			FROM generate_series(file_offset - file_offset % 8,
+								 file_offset + length - 1, 8) AS w
+		$$});
+	return;
+}
+
+# Calls a function until it returns true, for as long as PostgreSQL's own
+# poll_query_until() would.  Returns whether it did.
+sub poll_until
+{
+	my ($condition) = @_;
+	my $max_attempts = 50 * $PostgreSQL::Test::Utils::timeout_default;
+
+	foreach (1 .. $max_attempts)
+	{
+		return 1 if $condition->();
+		usleep(20_000);
+	}
+	return 0;
+}
+
+# Runs a script in a psql of its own, returning at once.
+sub start_sql
+{
+	my ($node, $sql, %params) = @_;
+	return IopoolTest::Session->new($node, $sql, %params);
+}
+
+# pid of the backend of a session, once it has connected.
+sub backend_pid
+{
+	my ($node, $session) = @_;
+	my $query = "SELECT pid FROM pg_stat_activity"
+	  . " WHERE application_name = '$session->{name}'";
+	my $pid = '';
+
+	poll_until(sub { ($pid = $node->safe_psql('postgres', $query)) ne '' })
+	  or die "session $session->{name} never connected";
+	return $pid;
+}
+
+# State => number of rings, over all pools.
+sub ring_counts
+{
+	my ($node) = @_;
+	my $rows = $node->safe_psql('postgres',
+		'SELECT state, count(*) FROM iopool_rings GROUP BY 1');
+	return { map { split /\|/ } split /\n/, $rows };
+}
+
+# Asserts that every configured ring is free again and that none is missing.
+sub rings_home
+{
+	my ($node, $label) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+	ok( $node->poll_query_until(
+			'postgres', q{
+			SELECT (SELECT count(*) FROM iopool_rings WHERE state = 'free'
+					AND pid IS NULL AND in_flight = 0)
+				 = (SELECT sum(rings) FROM iopool_pools)
+			   AND (SELECT count(*) FROM iopool_rings)
+				 = (SELECT sum(rings) FROM iopool_pools)
+			   AND (SELECT sum(in_use) + sum(waiting) FROM iopool_pools) = 0}),
+		"$label: all rings are free");
+	return;
+}
+
+# Asserts that a new session reads right bytes from a word file through every
+# ring there is: more batches than rings, one after the other.
+sub reader_is_right
+{
+	my ($node, $path, $label) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+	is( $node->safe_psql(
+			'postgres', qq{
+			SELECT count(*) FILTER (WHERE b.data = r.expected), count(*)
+			FROM generate_series(1, (SELECT sum(rings) * 2
+									 FROM iopool_pools)) AS n,
+				 LATERAL iopool_read_batch('$path',
+					ARRAY[n * 8, n * 16 + 20000, n * 24 + 40001], 100) AS b,
+				 LATERAL (SELECT pg_read_binary_file('$path',
+					b.file_offset, b.length) AS expected) AS r}),
+		$node->safe_psql(
+			'postgres', q{SELECT sum(rings) * 6 || '|' || sum(rings) * 6
+						  FROM iopool_pools}),
+		"$label: the next reader gets the right bytes");
+	return;
+}
+
+# Number of open file descriptors of a process.
+sub fd_count
+{
+	my ($pid) = @_;
+	opendir my $dir, "/proc/$pid/fd" or die "could not open /proc/$pid/fd: $!";
+	my @fds = grep { !/^\./ } readdir $dir;
+	closedir $dir;
+	return scalar @fds;
+}
+
+# What the server log got since a position that -s gave.
+sub log_since
+{
+	my ($node, $position) = @_;
+	my $log = slurp_file($node->logfile);
+	return substr($log, $position // 0);
+}
+
+package IopoolTest::Session;
+
+use strict;
+use warnings;
+
+# One psql that works through a script; errors do not end it unless the caller
+# says so with on_error_stop.
+sub new
+{
+	my ($class, $node, $sql, %params) = @_;
+	my $self = bless {
+		name => 'iopool_test_' . ++$nsessions,
+		in => "\\set VERBOSITY verbose\n$sql\n",
+		out => '',
+		err => '',
+	}, $class;
+	my @command = ('psql', '-XAtq', '-d',
+		$node->connstr($params{dbname} // 'postgres'), '-f', '-');
+
+	push @command, '-v', 'ON_ERROR_STOP=1' if $params{on_error_stop};
+	push @command, '-U', $params{user} if defined $params{user};
+	local $ENV{PGAPPNAME} = $self->{name};
+	$self->{run} = IPC::Run::start(\@command, '<', \$self->{in},
+		'>', \$self->{out}, '2>', \$self->{err},
+		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default * 2));
+	return $self;
+}
+
+# Takes in what psql has written so far, without waiting for more.
+sub output
+{
+	my ($self) = @_;
+	$self->{run}->pump_nb if $self->{run}->pumpable;
+	return ($self->{out}, $self->{err});
+}
+
+# Waits for the end of psql; returns its output and its messages.
+sub finish
+{
+	my ($self) = @_;
+	eval { $self->{run}->finish; 1 } or $self->{err} .= "timeout: $@";
+	chomp($self->{out});
+	return ($self->{out}, $self->{err});
+}
+
+# kill -9 of the client.
+sub kill9
+{
+	my ($self) = @_;
+	$self->{run}->signal('KILL');
+	eval { $self->{run}->finish };
+	return;
+}
+
+package IopoolTest::GateFS;
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my @mounted;
+
+# Mounts a gatefs over a backing directory of its own.
+sub new
+{
+	my ($class) = @_;
+	my $base = PostgreSQL::Test::Utils::tempdir_short();
+	my $self = bless { base => $base, pid => undef }, $class;
+
+	mkdir "$base/backing" or die "could not create \"$base/backing\": $!";
+	mkdir "$base/mount" or die "could not create \"$base/mount\": $!";
+	my $program = IopoolTest::helper_program('gatefs', 'fuse3');
+	my $pid = fork() // die "could not fork: $!";
+	if ($pid == 0)
+	{
+		exec($program, "$base/backing", "$base/mount", '-f')
+		  or POSIX::_exit(127);
+	}
+	$self->{pid} = $pid;
+	push @mounted, $self;
+
+	# The probe is seen through the mount only once the mount is there.
+	open my $probe, '>', "$base/backing/probe" or die $!;
+	close $probe;
+	IopoolTest::poll_until(sub { -e "$base/mount/probe" })
+	  or BAIL_OUT('could not mount gatefs (is /dev/fuse writable for this user,'
+		  . ' and fusermount3 installed?)');
+	return $self;
+}
+
+sub backing { my ($self, $name) = @_; return "$self->{base}/backing/$name"; }
+sub path { my ($self, $name) = @_; return "$self->{base}/mount/$name"; }
+
+sub sidecar
+{
+	my ($self, $name, $kind, $content) = @_;
+	my $path = $self->backing("$name.$kind");
+
+	# By rename, so that the daemon never sees a half-written one.
+	open my $file, '>', "$path.new" or die "could not create \"$path\": $!";
+	print $file $content // '';
+	close $file;
+	rename "$path.new", $path or die "could not rename to \"$path\": $!";
+	return;
+}
+
+sub clear
+{
+	my ($self, $name, $kind) = @_;
+	unlink $self->backing("$name.$kind");
+	return;
+}
+
+sub gate { my ($self, $name) = @_; $self->sidecar($name, 'gate'); return; }
+sub ungate { my ($self, $name) = @_; $self->clear($name, 'gate'); return; }
+
+# How many reads of the file the gate holds now.
+sub blocked
+{
+	my ($self, $name) = @_;
+	my $count = PostgreSQL::Test::Utils::slurp_file(
+		$self->path("$name.blocked"));
+	chomp $count;
+	return $count;
+}
+
+# Waits until the gate holds at least that many reads.
+sub wait_blocked
+{
+	my ($self, $name, $count) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+	return 1
+	  if IopoolTest::poll_until(sub { $self->blocked($name) >= $count });
+	fail("$count read(s) of $name are held by the gate");
+	return 0;
+}
+
+sub unmount
+{
+	my ($self) = @_;
+	return unless defined $self->{pid};
+	unlink glob("$self->{base}/backing/*.gate");
+	# Lazily: a server that still runs may have files open.
+	system('fusermount3', '-u', '-z', '-q', "$self->{base}/mount");
+	kill 'TERM', $self->{pid};
+	waitpid($self->{pid}, 0);
+	$self->{pid} = undef;
+	return;
+}
+
+END
+{
+	my $exit_code = $?;
+	$_->unmount foreach (@mounted);
+	$? = $exit_code;
+}
+
+1;

@@ -1,0 +1,84 @@
+# Without shared_preload_libraries: the extension can be created and dropped,
+# and everything in it says what is missing, instead of crashing or lying.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use IopoolTest;
+
+my $node = PostgreSQL::Test::Cluster->new('no_preload');
+$node->init;
+$node->start;
+
+is($node->psql('postgres', 'CREATE EXTENSION iopool'),
+	0, 'CREATE EXTENSION works without preloading');
+
+my %calls = (
+	'iopool_read' => q{SELECT iopool_read('PG_VERSION', 0, 2)},
+	'iopool_read of nothing' => q{SELECT iopool_read('PG_VERSION', 0, 0)},
+	'iopool_read_batch, lengths' =>
+	  q{SELECT * FROM iopool_read_batch('PG_VERSION', ARRAY[0], ARRAY[2])},
+	'iopool_read_batch, length' =>
+	  q{SELECT * FROM iopool_read_batch('PG_VERSION', ARRAY[0], 2)},
+	'iopool_read_batch, paths' =>
+	  q{SELECT * FROM iopool_read_batch(ARRAY['PG_VERSION'], ARRAY[0], ARRAY[2])},
+	'iopool_read_batch, on_error report' =>
+	  q{SELECT * FROM iopool_read_batch('PG_VERSION', ARRAY[0], 2, 'report')},
+	'iopool_read_batch of nothing' =>
+	  q{SELECT * FROM iopool_read_batch('PG_VERSION', '{}'::bigint[], 2)},
+	'iopool_read_array, lengths' =>
+	  q{SELECT iopool_read_array('PG_VERSION', ARRAY[0], ARRAY[2])},
+	'iopool_read_array, length' =>
+	  q{SELECT iopool_read_array('PG_VERSION', ARRAY[0], 2)},
+	'iopool_read_array, paths' =>
+	  q{SELECT iopool_read_array(ARRAY['PG_VERSION'], ARRAY[0], ARRAY[2])},
+	'iopool_prefetch' =>
+	  q{SELECT iopool_prefetch('PG_VERSION', ARRAY[0], ARRAY[2])},
+	'iopool_info' => q{SELECT * FROM iopool_info()},
+	'iopool_stat_reset' => q{SELECT iopool_stat_reset()},
+	'iopool_pools' => q{SELECT * FROM iopool_pools},
+	'iopool_rings' => q{SELECT * FROM iopool_rings});
+
+foreach my $call (sort keys %calls)
+{
+	my ($ret, $out, $err) =
+	  $node->psql('postgres', "\\set VERBOSITY verbose\n$calls{$call}");
+	isnt($ret, 0, "$call fails");
+	like($err, qr/ERROR:  55000:/, "$call: SQLSTATE");
+	like($err, qr/HINT:.*shared_preload_libraries/, "$call: hint");
+}
+
+# The session and the server live on, and a library that a session loads by
+# itself is not preloaded either.
+is($node->safe_psql('postgres', 'SELECT 1'), 1, 'the server is up');
+my ($ret, $out, $err) = $node->psql('postgres',
+	"LOAD 'iopool';\nSELECT iopool_read('PG_VERSION', 0, 2)",
+	on_error_stop => 0);
+like($err, qr/shared_preload_libraries/, 'LOAD does not replace preloading');
+
+is($node->psql('postgres', 'DROP EXTENSION iopool'), 0, 'DROP EXTENSION works');
+
+# Preloaded as one library of several, and in a session_preload only.
+$node->append_conf('postgresql.conf', "session_preload_libraries = 'iopool'");
+$node->restart;
+$node->safe_psql('postgres', 'CREATE EXTENSION iopool');
+($ret, $out, $err) =
+  $node->psql('postgres', q{SELECT iopool_read('PG_VERSION', 0, 2)});
+like($err, qr/shared_preload_libraries/,
+	'session_preload_libraries is not enough');
+
+$node->append_conf('postgresql.conf',
+	    "session_preload_libraries = ''\n"
+	  . "shared_preload_libraries = 'auto_explain, iopool'\n"
+	  . "iopool.rings = 2");
+$node->restart;
+like($node->safe_psql('postgres', q{SELECT iopool_read('PG_VERSION', 0, 1)}),
+	qr/^\\x3/, 'it works once it is preloaded');
+rings_home($node, 'preloaded');
+
+$node->stop;
+done_testing();

@@ -1,0 +1,258 @@
+# A batch that ends in the middle: cancelled, terminated, its client gone, its
+# consumer failing.  Each with reads that are held in the kernel by gatefs, so
+# "in the middle" is a fact, and each followed by the proof that no ring is lost
+# and that the next reader gets the right bytes.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use IopoolTest;
+
+my $fs = IopoolTest::GateFS->new;
+my $held = $fs->path('held');
+my $plain = $fs->path('plain');
+write_words($fs->backing('held'), 4_000_000);
+write_words($fs->backing('plain'), 400_000);
+
+# 20,000 ranges: far more than the ring has entries, so most are not submitted
+# when the batch ends.  The first is read at once, the rest is held.
+my $batch = qq{iopool_read_batch(
+	(SELECT array_agg(CASE WHEN n = 0 THEN '$plain' ELSE '$held' END ORDER BY n)
+	 FROM generate_series(0, 19999) AS n),
+	(SELECT array_agg(n * 192 ORDER BY n) FROM generate_series(0, 19999) AS n),
+	array_fill(8::bigint, ARRAY[20000]), in_order => false)};
+
+# An error that came while reads are in flight would free the memory they land
+# in.  So each failing session fills memory right after its error, waits for
+# the test to open the gate, and then looks whether a byte changed.
+my $canary = q{
+DO $$
+DECLARE
+	blocks bytea[];
+	small text[];
+BEGIN
+	FOR i IN 1 .. 40 LOOP
+		blocks[i] := decode(repeat('5a', 100000), 'hex');
+	END LOOP;
+	FOR i IN 1 .. 3000 LOOP
+		small[i] := repeat('Z', i);
+	END LOOP;
+	PERFORM pg_advisory_xact_lock(4711);
+	FOR i IN 1 .. 40 LOOP
+		IF blocks[i] <> decode(repeat('5a', 100000), 'hex') THEN
+			RAISE EXCEPTION 'canary: large block % changed', i;
+		END IF;
+	END LOOP;
+	FOR i IN 1 .. 3000 LOOP
+		IF small[i] <> repeat('Z', i) THEN
+			RAISE EXCEPTION 'canary: small block % changed', i;
+		END IF;
+	END LOOP;
+	RAISE NOTICE 'canary: unharmed';
+END
+$$;};
+
+my %failures = (
+	cancel => {
+		sql => "SELECT count(*) FROM $batch;",
+		act => sub { my ($node, $pid) = @_;
+			$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)") },
+		error => qr/ERROR:  57014/ },
+	'statement_timeout' => {
+		sql => "SET statement_timeout = '500ms';\nSELECT count(*) FROM $batch;\nRESET statement_timeout;",
+		act => sub { },
+		error => qr/ERROR:  57014/ },
+	'cancel in a subtransaction' => {
+		sql => "BEGIN;\nSAVEPOINT s;\nSELECT count(*) FROM $batch;\nROLLBACK TO s;\n"
+		  . "SELECT iopool_read('$plain', 8, 8);\nCOMMIT;",
+		act => sub { my ($node, $pid) = @_;
+			$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)") },
+		error => qr/ERROR:  57014/ },
+	'cancel caught in PL/pgSQL' => {
+		sql => "DO \$\$ BEGIN\n PERFORM count(*) FROM $batch;\n"
+		  . "EXCEPTION WHEN query_canceled THEN RAISE NOTICE 'caught %', SQLSTATE; END \$\$;",
+		act => sub { my ($node, $pid) = @_;
+			$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)") },
+		error => qr/NOTICE:.*caught 57014/ },
+	'error of the consumer' => {
+		sql => "SELECT 1 / ((s.b).ordinal - 1) FROM (SELECT $batch AS b OFFSET 0) AS s;",
+		act => sub { },
+		error => qr/ERROR:  22012/ },
+	'error of a consumer in PL/pgSQL' => {
+		sql => "DO \$\$ DECLARE r record; BEGIN\n"
+		  . "FOR r IN SELECT (s.b).* FROM (SELECT $batch AS b OFFSET 0) AS s LOOP PERFORM 1 / (r.ordinal - 1); END LOOP;\n"
+		  . "END \$\$;",
+		act => sub { },
+		error => qr/ERROR:  22012/ },
+	'error of a consumer, caught' => {
+		sql => "DO \$\$ DECLARE r record; BEGIN\n"
+		  . "FOR r IN SELECT (s.b).* FROM (SELECT $batch AS b OFFSET 0) AS s LOOP PERFORM 1 / (r.ordinal - 1); END LOOP;\n"
+		  . "EXCEPTION WHEN division_by_zero THEN RAISE NOTICE 'caught %', SQLSTATE; END \$\$;",
+		act => sub { },
+		error => qr/NOTICE:.*caught 22012/ },
+	'cancel of an array' => {
+		sql => "SELECT cardinality(iopool_read_array('$held', "
+		  . "(SELECT array_agg(n * 192 ORDER BY n) FROM generate_series(0, 19999) AS n), 8));",
+		act => sub { my ($node, $pid) = @_;
+			$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)") },
+		error => qr/ERROR:  57014/ },
+	'cancel of one long range' => {
+		sql => "SET iopool.max_in_flight_bytes = '64kB';\nSELECT length(iopool_read('$held', 0, 4000000));",
+		act => sub { my ($node, $pid) = @_;
+			$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)") },
+		error => qr/ERROR:  57014/ });
+
+foreach my $method (test_methods())
+{
+	my $node = iopool_node("interrupt_$method", $method,
+		'iopool.rings' => 3, 'iopool.ring_entries' => 16,
+		'iopool.pools' => 'other(rings=1)',
+		'client_connection_check_interval' => '50ms');
+
+	foreach my $mode (io_modes())
+	{
+		# Failures that the session survives.
+		foreach my $what (sort keys %failures)
+		{
+			my $failure = $failures{$what};
+			my $label = "$method, $mode, $what";
+
+			# The lock under which the canary waits.
+			my $locker = start_sql($node,
+				"SELECT pg_advisory_lock(4711);\nSELECT pg_sleep(3600);");
+			my $locker_pid = backend_pid($node, $locker);
+			$node->poll_query_until('postgres',
+				"SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND granted");
+
+			$fs->gate('held');
+			my $session = start_sql($node,
+				"SET iopool.io_mode = $mode;\n$failure->{sql}\n$canary\n"
+				  . "SELECT count(*) FILTER (WHERE data = int8send(file_offset)) FROM "
+				  . "iopool_read_batch('$plain', ARRAY[0, 8000, 300000], 8);");
+			my $pid = backend_pid($node, $session);
+			$fs->wait_blocked('held', 1);
+			$failure->{act}->($node, $pid);
+
+			# Nothing may let go of the reads before they are in.
+			my $early = 0;
+			foreach (1 .. 10)
+			{
+				my ($out, $err) = $session->output;
+				$early = 1 if $err =~ /ERROR|caught|canary/;
+				$early = 1
+				  if $node->safe_psql('postgres',
+					"SELECT wait_event_type IS NOT DISTINCT FROM 'Lock' FROM pg_stat_activity WHERE pid = $pid") eq 't';
+			}
+			ok(!$early, "$label: no error while reads are in flight");
+			cmp_ok($fs->blocked('held'), '>', 0,
+				"$label: the reads are still held");
+			cmp_ok($fs->blocked('held'), '<=', 2 * 16 + 1,
+				"$label: no more than the ring has entries, and as many hints");
+
+			$fs->ungate('held');
+			$node->poll_query_until('postgres',
+				"SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $pid");
+			$node->safe_psql('postgres',
+				"SELECT pg_terminate_backend($locker_pid)");
+			$locker->finish;
+
+			my ($out, $err) = $session->finish;
+			like($err, $failure->{error}, "$label: the error comes");
+			like($err, qr/canary: unharmed/,
+				"$label: no read landed in freed memory");
+			like($out, qr/^3$/m, "$label: the session reads right bytes");
+			rings_home($node, $label);
+		}
+
+		# Failures that end the session.
+		foreach my $what ('terminated', 'client killed')
+		{
+			my $label = "$method, $mode, $what";
+			$fs->gate('held');
+			my $session = start_sql($node,
+				"SET iopool.io_mode = $mode;\nSELECT count(*) FROM $batch;");
+			my $pid = backend_pid($node, $session);
+			$fs->wait_blocked('held', 1);
+
+			if ($what eq 'terminated')
+			{
+				$node->safe_psql('postgres',
+					"SELECT pg_terminate_backend($pid)");
+			}
+			else
+			{
+				$session->kill9;
+			}
+
+			# A backend that waits for its reads shows that it drains; one that
+			# is inside a read call of the kernel cannot know yet.
+			my $states = async_in($method, $mode)
+			  ? "= 'draining'" : "IN ('leased', 'draining')";
+			ok( $node->poll_query_until('postgres',
+					"SELECT count(*) = 1 FROM iopool_rings WHERE state $states AND pid = $pid AND in_flight > 0"),
+				"$label: the ring is kept for the reads in flight");
+			my $counts = ring_counts($node);
+			is($counts->{free}, 3, "$label: the other rings are free");
+
+			# Others go on meanwhile.
+			is( $node->safe_psql('postgres',
+					"SELECT count(*) FILTER (WHERE data = int8send(file_offset)) FROM "
+					  . "iopool_read_batch('$plain', ARRAY[0, 8000, 300000], 8)"),
+				3,
+				"$label: another session reads meanwhile");
+
+			$fs->ungate('held');
+			$session->finish if $what eq 'terminated';
+			ok( $node->poll_query_until('postgres',
+					"SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid"),
+				"$label: the backend is gone");
+			rings_home($node, $label);
+			reader_is_right($node, $held, $label);
+		}
+	}
+
+	# Twenty terminations in a row lose nothing either.
+	foreach my $round (1 .. 20)
+	{
+		$fs->gate('held');
+		my $session = start_sql($node, "SELECT count(*) FROM $batch;");
+		my $pid = backend_pid($node, $session);
+		$fs->wait_blocked('held', 1);
+		$node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
+		$fs->ungate('held');
+		$session->finish;
+	}
+	rings_home($node, "$method, after 20 terminations");
+	reader_is_right($node, $held, "$method, after 20 terminations");
+
+	# Who may see whose ring: pg_stat_activity's rule.
+	$node->safe_psql('postgres', q{
+		CREATE ROLE looker LOGIN;
+		GRANT SELECT ON iopool_rings, iopool_pools TO looker;
+		CREATE ROLE monitor LOGIN IN ROLE pg_monitor});
+	$fs->gate('held');
+	my $session = start_sql($node, "SELECT count(*) FROM $batch;");
+	my $pid = backend_pid($node, $session);
+	$fs->wait_blocked('held', 1);
+	my $owner = "SELECT state, pid IS NULL, leased_since IS NULL FROM iopool_rings WHERE state <> 'free'";
+	is($node->safe_psql('postgres', $owner, extra_params => [ '-U', 'monitor' ]),
+		'leased|f|f', "$method: pg_monitor sees whose ring it is");
+	is($node->safe_psql('postgres', $owner, extra_params => [ '-U', 'looker' ]),
+		'leased|t|t', "$method: another role sees the ring, not its owner");
+	is($node->safe_psql('postgres', "SELECT pid FROM iopool_rings WHERE state = 'leased'"),
+		$pid, "$method: the pid is the backend's");
+	is($node->safe_psql('postgres', "SELECT in_use FROM iopool_pools WHERE name = 'default'"),
+		1, "$method: the pool counts it");
+	$fs->ungate('held');
+	my ($out) = $session->finish;
+	is($out, 20000, "$method: the batch is complete");
+	rings_home($node, "$method, at the end");
+
+	$node->stop;
+}
+
+done_testing();
