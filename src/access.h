@@ -11,4 +11,4 @@
 /* access.c */
 extern void iopool_access_check_path(const char *path);
 
-#endif							/* IOPOOL_ACCESS_H */
+#endif /* IOPOOL_ACCESS_H */

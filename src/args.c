@@ -21,7 +21,7 @@
 static ArrayType *
 plain_array(Datum datum, const char *argname)
 {
-	ArrayType  *array = DatumGetArrayTypeP(datum);
+	ArrayType *array = DatumGetArrayTypeP(datum);
 
 	if (ARR_NDIM(array) > 1)
 		ereport(ERROR,
@@ -39,7 +39,7 @@ plain_array(Datum datum, const char *argname)
 static const int64 *
 bigint_elements(Datum datum, const char *argname, int *nelems)
 {
-	ArrayType  *array = plain_array(datum, argname);
+	ArrayType *array = plain_array(datum, argname);
 
 	*nelems = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
 	return (const int64 *) ARR_DATA_PTR(array);
@@ -84,8 +84,7 @@ static void
 check_ranges(const IopoolArgs *args)
 {
 	for (int i = 0; i < args->nranges; i++)
-		iopool_args_check_range(args->offsets[i],
-								iopool_args_length(args, i));
+		iopool_args_check_range(args->offsets[i], iopool_args_length(args, i));
 }
 
 /* Form (path, file_offsets[], lengths[]) */
@@ -93,7 +92,7 @@ void
 iopool_args_path_lengths(IopoolArgs *args, Datum path, Datum offsets,
 						 Datum lengths)
 {
-	int			nlengths;
+	int nlengths;
 
 	memset(args, 0, sizeof(IopoolArgs));
 	args->path = TextDatumGetCString(path);
@@ -124,13 +123,13 @@ void
 iopool_args_paths_lengths(IopoolArgs *args, Datum paths, Datum offsets,
 						  Datum lengths)
 {
-	ArrayType  *array = plain_array(paths, "paths");
-	int			npaths;
-	int			nlengths;
+	ArrayType *array = plain_array(paths, "paths");
+	int npaths;
+	int nlengths;
 
 	memset(args, 0, sizeof(IopoolArgs));
-	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT,
-					  &args->paths, NULL, &npaths);
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &args->paths,
+					  NULL, &npaths);
 	args->offsets = bigint_elements(offsets, "file_offsets", &args->nranges);
 	args->lengths = bigint_elements(lengths, "lengths", &nlengths);
 	check_same_count(args->nranges, nlengths, "lengths");
@@ -140,7 +139,7 @@ iopool_args_paths_lengths(IopoolArgs *args, Datum paths, Datum offsets,
 	/* one right covers all plain paths; the first names what was refused */
 	if (npaths > 0)
 	{
-		char	   *first = TextDatumGetCString(args->paths[0]);
+		char *first = TextDatumGetCString(args->paths[0]);
 
 		iopool_access_check_path(first);
 		pfree(first);
@@ -151,7 +150,7 @@ iopool_args_paths_lengths(IopoolArgs *args, Datum paths, Datum offsets,
 bool
 iopool_args_is_report(Datum on_error)
 {
-	char	   *value = TextDatumGetCString(on_error);
+	char *value = TextDatumGetCString(on_error);
 
 	if (strcmp(value, "report") == 0)
 		return true;

@@ -15,12 +15,12 @@
 /* The ranges of a call, all of them valid. */
 typedef struct IopoolArgs
 {
-	int			nranges;
-	const int64 *offsets;		/* [nranges], bytes */
-	const int64 *lengths;		/* [nranges], or NULL: all are `length` */
-	int64		length;
-	const char *path;			/* the one path, or NULL: paths */
-	Datum	   *paths;			/* [nranges] of text */
+	int nranges;
+	const int64 *offsets; /* [nranges], bytes */
+	const int64 *lengths; /* [nranges], or NULL: all are `length` */
+	int64 length;
+	const char *path; /* the one path, or NULL: paths */
+	Datum *paths;	  /* [nranges] of text */
 } IopoolArgs;
 
 /* args.c */
@@ -39,4 +39,4 @@ iopool_args_length(const IopoolArgs *args, int rangeno)
 	return args->lengths ? args->lengths[rangeno] : args->length;
 }
 
-#endif							/* IOPOOL_ARGS_H */
+#endif /* IOPOOL_ARGS_H */

@@ -26,9 +26,9 @@
  * have 0 .. MaxBackends - 1.
  */
 #if PG_VERSION_NUM >= 170000
-#define iopool_my_proc_number()		MyProcNumber
+#define iopool_my_proc_number() MyProcNumber
 #else
-#define iopool_my_proc_number()		(MyProc->pgprocno)
+#define iopool_my_proc_number() (MyProc->pgprocno)
 #endif
 
 /*
@@ -37,9 +37,9 @@
  * result.
  */
 #if PG_VERSION_NUM >= 170000
-#define iopool_wait_event_new(name)	WaitEventExtensionNew(name)
+#define iopool_wait_event_new(name) WaitEventExtensionNew(name)
 #else
-#define iopool_wait_event_new(name)	((uint32) PG_WAIT_EXTENSION)
+#define iopool_wait_event_new(name) ((uint32) PG_WAIT_EXTENSION)
 #endif
 
 /* Elements that the planner expects in an array expression. */
@@ -65,7 +65,7 @@
 #define IOPOOL_MODULE_MAGIC \
 	PG_MODULE_MAGIC_EXT(.name = "iopool", .version = IOPOOL_VERSION)
 #else
-#define IOPOOL_MODULE_MAGIC	PG_MODULE_MAGIC
+#define IOPOOL_MODULE_MAGIC PG_MODULE_MAGIC
 #endif
 
 /*
@@ -73,8 +73,8 @@
  * and before 16 PG_FUNCTION_INFO_V1 exports the function's description but
  * not the function.
  */
-#define IOPOOL_FUNCTION(name) \
+#define IOPOOL_FUNCTION(name)                        \
 	extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS); \
 	PG_FUNCTION_INFO_V1(name)
 
-#endif							/* IOPOOL_COMPAT_H */
+#endif /* IOPOOL_COMPAT_H */

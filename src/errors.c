@@ -44,8 +44,9 @@ iopool_errors_message(const IopoolFailure *failure, const char *path,
 			return psprintf("file \"%s\" was replaced while it was being read",
 							path);
 		case IOPOOL_FAILURE_READ:
-			return psprintf("could not read file \"%s\" at offset %lld, length %lld: %m",
-							path, (long long) offset, (long long) length);
+			return psprintf(
+				"could not read file \"%s\" at offset %lld, length %lld: %m",
+				path, (long long) offset, (long long) length);
 		case IOPOOL_FAILURE_NONE:
 			break;
 	}
@@ -95,16 +96,19 @@ static int
 failure_errhint(const IopoolFailure *failure)
 {
 	if (failure->kind == IOPOOL_FAILURE_NO_DIRECT)
-		return errhint("Set \"iopool.io_mode\" to \"buffered\" for files of this file system.");
+		return errhint(
+			"Set \"iopool.io_mode\" to \"buffered\" for files of this file system.");
 
 	switch (failure->errnum)
 	{
 		case EMFILE:
-			return errhint("Raise \"max_files_per_process\" and the open-file limit of the server (ulimit -n), or name fewer files in one call.");
+			return errhint(
+				"Raise \"max_files_per_process\" and the open-file limit of the server (ulimit -n), or name fewer files in one call.");
 		case ENFILE:
 			return errhint("Raise the kernel's limit fs.file-max.");
 		case ENOMEM:
-			return errhint("Raise the locked-memory limit of the server (ulimit -l), or free memory.");
+			return errhint(
+				"Raise the locked-memory limit of the server (ulimit -l), or free memory.");
 		default:
 			return 0;
 	}
@@ -115,7 +119,7 @@ void
 iopool_errors_raise(const IopoolFailure *failure, const char *path,
 					int64 offset, int64 length)
 {
-	char	   *message = iopool_errors_message(failure, path, offset, length);
+	char *message = iopool_errors_message(failure, path, offset, length);
 
 	ereport(ERROR,
 			(failure_errcode(failure),
@@ -131,9 +135,9 @@ iopool_errors_raise(const IopoolFailure *failure, const char *path,
 static int
 io_uring_disabled_sysctl(void)
 {
-	char		c;
-	int			value = -1;
-	int			fd;
+	char c;
+	int value = -1;
+	int fd;
 
 	fd = open("/proc/sys/kernel/io_uring_disabled", O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
@@ -152,8 +156,8 @@ io_uring_disabled_sysctl(void)
 char *
 iopool_errors_method_hint(IopoolMethodId method, int errnum)
 {
-	const char *library = (method == IOPOOL_METHOD_LIBAIO) ?
-		"libaio" : "liburing";
+	const char *library =
+		(method == IOPOOL_METHOD_LIBAIO) ? "libaio" : "liburing";
 
 	switch (errnum)
 	{
@@ -162,20 +166,28 @@ iopool_errors_method_hint(IopoolMethodId method, int errnum)
 		case EPERM:
 		case EACCES:
 			if (io_uring_disabled_sysctl() > 0)
-				return pstrdup("Enable io_uring with \"sysctl -w kernel.io_uring_disabled=0\".");
-			return pstrdup("Allow io_uring_setup, io_uring_enter and io_uring_register in the seccomp profile of the container or service.");
+				return pstrdup(
+					"Enable io_uring with \"sysctl -w kernel.io_uring_disabled=0\".");
+			return pstrdup(
+				"Allow io_uring_setup, io_uring_enter and io_uring_register in the seccomp profile of the container or service.");
 		case ENOSYS:
-			return pstrdup("Use Linux 5.10 or later with io_uring compiled in, and a seccomp profile that does not hide io_uring_setup, io_uring_enter and io_uring_register.");
+			return pstrdup(
+				"Use Linux 5.10 or later with io_uring compiled in, and a seccomp profile that does not hide io_uring_setup, io_uring_enter and io_uring_register.");
 		case EINVAL:
-			return pstrdup("Use Linux 5.10 or later, which can restrict a ring to reading.");
+			return pstrdup(
+				"Use Linux 5.10 or later, which can restrict a ring to reading.");
 		case ENOMEM:
-			return pstrdup("Raise the locked-memory limit of the server (ulimit -l, or LimitMEMLOCK= of its systemd unit), or lower \"iopool.rings\" or \"iopool.ring_entries\".");
+			return pstrdup(
+				"Raise the locked-memory limit of the server (ulimit -l, or LimitMEMLOCK= of its systemd unit), or lower \"iopool.rings\" or \"iopool.ring_entries\".");
 		case EMFILE:
-			return pstrdup("Raise the open-file limit of the server (ulimit -n, or LimitNOFILE= of its systemd unit) and \"max_files_per_process\", or lower \"iopool.rings\".");
+			return pstrdup(
+				"Raise the open-file limit of the server (ulimit -n, or LimitNOFILE= of its systemd unit) and \"max_files_per_process\", or lower \"iopool.rings\".");
 		case ENFILE:
-			return pstrdup("Raise the kernel's limit fs.file-max, or lower \"iopool.rings\".");
+			return pstrdup(
+				"Raise the kernel's limit fs.file-max, or lower \"iopool.rings\".");
 		case EAGAIN:
-			return pstrdup("Raise the kernel's limit fs.aio-max-nr, or lower \"iopool.rings\" or \"iopool.ring_entries\".");
+			return pstrdup(
+				"Raise the kernel's limit fs.aio-max-nr, or lower \"iopool.rings\" or \"iopool.ring_entries\".");
 		default:
 			return pstrdup("Choose another \"iopool.method\".");
 	}

@@ -25,17 +25,17 @@ typedef enum IopoolFailureKind
 typedef struct IopoolFailure
 {
 	IopoolFailureKind kind;
-	int			errnum;			/* of OPEN, STAT and READ */
+	int errnum; /* of OPEN, STAT and READ */
 } IopoolFailure;
 
 /* errors.c */
 extern char *iopool_errors_message(const IopoolFailure *failure,
 								   const char *path, int64 offset,
 								   int64 length);
-extern void iopool_errors_raise(const IopoolFailure *failure,
-								const char *path, int64 offset,
-								int64 length) pg_attribute_noreturn();
+extern void iopool_errors_raise(const IopoolFailure *failure, const char *path,
+								int64 offset, int64 length)
+	pg_attribute_noreturn();
 extern char *iopool_errors_method_hint(IopoolMethodId method, int errnum);
-extern int	iopool_errors_method_sqlstate(int errnum);
+extern int iopool_errors_method_sqlstate(int errnum);
 
-#endif							/* IOPOOL_ERRORS_H */
+#endif /* IOPOOL_ERRORS_H */

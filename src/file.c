@@ -29,27 +29,27 @@
 #include "file.h"
 
 #ifndef RWF_DONTCACHE
-#define RWF_DONTCACHE	0x00000080	/* Linux 6.14 */
+#define RWF_DONTCACHE 0x00000080 /* Linux 6.14 */
 #endif
 
 typedef struct FileEntry
 {
 	const char *path;
 	IopoolFile *file;
-	uint32		hash;
-	char		status;
+	uint32 hash;
+	char status;
 } FileEntry;
 
-#define SH_PREFIX file_table
+#define SH_PREFIX		file_table
 #define SH_ELEMENT_TYPE FileEntry
-#define SH_KEY_TYPE const char *
-#define SH_KEY path
+#define SH_KEY_TYPE		const char *
+#define SH_KEY			path
 #define SH_HASH_KEY(table, key) \
 	hash_bytes((const unsigned char *) (key), strlen(key))
 #define SH_EQUAL(table, a, b) (strcmp((a), (b)) == 0)
 #define SH_STORE_HASH
 #define SH_GET_HASH(table, entry) (entry)->hash
-#define SH_SCOPE static inline
+#define SH_SCOPE				  static inline
 #define SH_DECLARE
 #define SH_DEFINE
 #include "lib/simplehash.h"
@@ -59,10 +59,10 @@ struct IopoolFileSet
 	MemoryContext cxt;
 	IopoolIoMode io_mode;
 	file_table_hash *table;
-	int			nfiles;
-	IopoolFile *last;			/* found by the last search */
-	dlist_head	idle;			/* open and without users, longest first */
-	dlist_head	in_use;			/* open, with users */
+	int nfiles;
+	IopoolFile *last;  /* found by the last search */
+	dlist_head idle;   /* open and without users, longest first */
+	dlist_head in_use; /* open, with users */
 	MemoryContextCallback at_reset;
 };
 
@@ -118,10 +118,10 @@ iopool_file_set_close(IopoolFileSet *set)
 IopoolFile *
 iopool_file_set_find(IopoolFileSet *set, const char *path, size_t len)
 {
-	char	   *key;
+	char *key;
 	IopoolFile *file;
-	FileEntry  *entry;
-	bool		found;
+	FileEntry *entry;
+	bool found;
 
 	/* most calls read many ranges of one file in a row */
 	if (set->last != NULL && strncmp(set->last->path, path, len) == 0 &&
@@ -196,8 +196,8 @@ static bool
 open_file(const char *path, IopoolIoMode io_mode, IopoolFile *file)
 {
 	struct stat st;
-	int			flags = 0;
-	int			fd;
+	int flags = 0;
+	int fd;
 
 	fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)
@@ -207,7 +207,8 @@ open_file(const char *path, IopoolIoMode io_mode, IopoolFile *file)
 		fail(file, IOPOOL_FAILURE_STAT, errno);
 	else if (!S_ISREG(st.st_mode))
 		fail(file, IOPOOL_FAILURE_NOT_REGULAR, 0);
-	else if (file->dev != 0 && (file->dev != st.st_dev || file->ino != st.st_ino))
+	else if (file->dev != 0 &&
+			 (file->dev != st.st_dev || file->ino != st.st_ino))
 		fail(file, IOPOOL_FAILURE_REPLACED, 0);
 	else if (io_mode == IOPOOL_IO_DIRECT)
 	{
@@ -221,8 +222,10 @@ open_file(const char *path, IopoolIoMode io_mode, IopoolFile *file)
 
 	if (file->failure.kind == IOPOOL_FAILURE_NONE &&
 		fcntl(fd, F_SETFL, flags) != 0)
-		fail(file, flags != 0 && errno == EINVAL ?
-			 IOPOOL_FAILURE_NO_DIRECT : IOPOOL_FAILURE_OPEN, errno);
+		fail(file,
+			 flags != 0 && errno == EINVAL ? IOPOOL_FAILURE_NO_DIRECT
+										   : IOPOOL_FAILURE_OPEN,
+			 errno);
 
 	if (file->failure.kind != IOPOOL_FAILURE_NONE)
 	{

@@ -16,19 +16,19 @@
 
 typedef struct IopoolFile
 {
-	const char *path;			/* as the user wrote it */
-	int			number;			/* in the order of first use */
-	int			fd;				/* -1: not open */
-	int			nusers;			/* ranges that are being read from it */
-	IopoolFailure failure;		/* why it cannot be read, if so */
+	const char *path;	   /* as the user wrote it */
+	int number;			   /* in the order of first use */
+	int fd;				   /* -1: not open */
+	int nusers;			   /* ranges that are being read from it */
+	IopoolFailure failure; /* why it cannot be read, if so */
 
 	/* valid once it has been opened */
-	dev_t		dev;
-	ino_t		ino;
-	int64		size;			/* bytes, as of the last look */
-	int			alignment;		/* of direct reads, in bytes; 0: not direct */
-	int			rw_flags;		/* RWF_* for each read */
-	dlist_node	idle;			/* in the set's idle list: open, no users */
+	dev_t dev;
+	ino_t ino;
+	int64 size;		 /* bytes, as of the last look */
+	int alignment;	 /* of direct reads, in bytes; 0: not direct */
+	int rw_flags;	 /* RWF_* for each read */
+	dlist_node idle; /* in the set's idle list: open, no users */
 } IopoolFile;
 
 typedef struct IopoolFileSet IopoolFileSet;
@@ -43,7 +43,7 @@ extern bool iopool_file_acquire(IopoolFileSet *set, IopoolFile *file);
 extern void iopool_file_release(IopoolFileSet *set, IopoolFile *file);
 extern int64 iopool_file_available(IopoolFile *file, int64 offset,
 								   int64 length);
-extern int	iopool_file_open_now(const char *path, IopoolIoMode io_mode,
-								 IopoolFile *file);
+extern int iopool_file_open_now(const char *path, IopoolIoMode io_mode,
+								IopoolFile *file);
 
-#endif							/* IOPOOL_FILE_H */
+#endif /* IOPOOL_FILE_H */

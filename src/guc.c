@@ -22,17 +22,17 @@
 
 #include "guc.h"
 
-int			iopool_method = IOPOOL_METHOD_AUTO;
-int			iopool_rings = 16;
-int			iopool_ring_entries = 128;
-char	   *iopool_pools = NULL;
-int			iopool_bounce_size_kb = 1024;
-char	   *iopool_pool = NULL;
-int			iopool_io_mode = IOPOOL_IO_BUFFERED;
-int			iopool_checkout_timeout_ms = 10000;
-int			iopool_max_in_flight_bytes = 16 * 1024 * 1024;
-int			iopool_merge_gap = 0;
-int			iopool_log_min_duration_ms = -1;
+int iopool_method = IOPOOL_METHOD_AUTO;
+int iopool_rings = 16;
+int iopool_ring_entries = 128;
+char *iopool_pools = NULL;
+int iopool_bounce_size_kb = 1024;
+char *iopool_pool = NULL;
+int iopool_io_mode = IOPOOL_IO_BUFFERED;
+int iopool_checkout_timeout_ms = 10000;
+int iopool_max_in_flight_bytes = 16 * 1024 * 1024;
+int iopool_merge_gap = 0;
+int iopool_log_min_duration_ms = -1;
 
 static const struct config_enum_entry method_options[] = {
 	{"auto", IOPOOL_METHOD_AUTO, false},
@@ -76,8 +76,8 @@ static const char *const setting_names[] = {
 typedef struct PoolParser
 {
 	const char *cursor;
-	List	   *configs;		/* of IopoolPoolConfig */
-	char	   *error;			/* what is wrong, as a sentence, or NULL */
+	List *configs; /* of IopoolPoolConfig */
+	char *error;   /* what is wrong, as a sentence, or NULL */
 } PoolParser;
 
 static bool
@@ -109,8 +109,8 @@ accept_char(PoolParser *parser, char c)
 static char *
 next_word(PoolParser *parser)
 {
-	size_t		len;
-	char	   *word;
+	size_t len;
+	char *word;
 
 	skip_space(parser);
 	len = strcspn(parser->cursor, " \t\r\n(),=");
@@ -122,7 +122,7 @@ next_word(PoolParser *parser)
 static bool
 is_valid_pool_name(const char *name)
 {
-	size_t		len = strlen(name);
+	size_t len = strlen(name);
 
 	return len > 0 && len < NAMEDATALEN &&
 		!(name[0] >= '0' && name[0] <= '9') &&
@@ -134,19 +134,23 @@ static bool
 parse_count(PoolParser *parser, const char *pool, const char *key,
 			const char *word, int max, int *result)
 {
-	char	   *end;
-	long		value;
+	char *end;
+	long value;
 
 	errno = 0;
 	value = strtol(word, &end, 10);
 	if (*word == '\0' || *end != '\0')
-		return parse_fail(parser,
-						  psprintf("Key \"%s\" of pool \"%s\" takes a whole number, not \"%s\".",
-								   key, pool, word));
+		return parse_fail(
+			parser,
+			psprintf(
+				"Key \"%s\" of pool \"%s\" takes a whole number, not \"%s\".",
+				key, pool, word));
 	if (errno != 0 || value < 1 || value > max)
-		return parse_fail(parser,
-						  psprintf("Key \"%s\" of pool \"%s\" must be from 1 to %d, not \"%s\".",
-								   key, pool, max, word));
+		return parse_fail(
+			parser,
+			psprintf(
+				"Key \"%s\" of pool \"%s\" must be from 1 to %d, not \"%s\".",
+				key, pool, max, word));
 	*result = (int) value;
 	return true;
 }
@@ -164,27 +168,29 @@ parse_method(PoolParser *parser, const char *pool, const char *word,
 			return true;
 		}
 	}
-	return parse_fail(parser,
-					  psprintf("Key \"method\" of pool \"%s\" must be \"auto\", \"io_uring\", \"libaio\" or \"sync\", not \"%s\".",
-							   pool, word));
+	return parse_fail(
+		parser,
+		psprintf(
+			"Key \"method\" of pool \"%s\" must be \"auto\", \"io_uring\", \"libaio\" or \"sync\", not \"%s\".",
+			pool, word));
 }
 
 /* The part in parentheses, after the opening one. */
 static bool
 parse_keys(PoolParser *parser, IopoolPoolConfig *config)
 {
-	bool		seen_rings = false;
-	bool		seen_entries = false;
-	bool		seen_method = false;
+	bool seen_rings = false;
+	bool seen_entries = false;
+	bool seen_method = false;
 
 	if (accept_char(parser, ')'))
 		return true;
 
 	for (;;)
 	{
-		char	   *key = next_word(parser);
-		char	   *value;
-		bool	   *seen;
+		char *key = next_word(parser);
+		char *value;
+		bool *seen;
 
 		if (strcmp(key, "rings") == 0)
 			seen = &seen_rings;
@@ -193,19 +199,23 @@ parse_keys(PoolParser *parser, IopoolPoolConfig *config)
 		else if (strcmp(key, "method") == 0)
 			seen = &seen_method;
 		else
-			return parse_fail(parser,
-							  psprintf("Unknown key \"%s\" of pool \"%s\": the keys are \"rings\", \"entries\" and \"method\".",
-									   key, config->name));
+			return parse_fail(
+				parser,
+				psprintf(
+					"Unknown key \"%s\" of pool \"%s\": the keys are \"rings\", \"entries\" and \"method\".",
+					key, config->name));
 		if (*seen)
-			return parse_fail(parser,
-							  psprintf("Key \"%s\" of pool \"%s\" is given twice.",
-									   key, config->name));
+			return parse_fail(
+				parser,
+				psprintf("Key \"%s\" of pool \"%s\" is given twice.", key,
+						 config->name));
 		*seen = true;
 
 		if (!accept_char(parser, '='))
-			return parse_fail(parser,
-							  psprintf("Key \"%s\" of pool \"%s\" has no value.",
-									   key, config->name));
+			return parse_fail(
+				parser,
+				psprintf("Key \"%s\" of pool \"%s\" has no value.", key,
+						 config->name));
 		value = next_word(parser);
 
 		if (seen == &seen_rings)
@@ -226,9 +236,10 @@ parse_keys(PoolParser *parser, IopoolPoolConfig *config)
 		if (accept_char(parser, ')'))
 			return true;
 		if (!accept_char(parser, ','))
-			return parse_fail(parser,
-							  psprintf("Missing \")\" after key \"%s\" of pool \"%s\".",
-									   key, config->name));
+			return parse_fail(
+				parser,
+				psprintf("Missing \")\" after key \"%s\" of pool \"%s\".", key,
+						 config->name));
 	}
 }
 
@@ -236,23 +247,29 @@ static bool
 parse_pool(PoolParser *parser)
 {
 	IopoolPoolConfig *config = palloc0(sizeof(IopoolPoolConfig));
-	char	   *name = next_word(parser);
-	ListCell   *lc;
+	char *name = next_word(parser);
+	ListCell *lc;
 
 	if (!is_valid_pool_name(name))
-		return parse_fail(parser,
-						  psprintf("Bad pool name \"%s\": a name has lower-case letters, digits and underscores, starts with no digit and is shorter than %d bytes.",
-								   name, NAMEDATALEN));
+		return parse_fail(
+			parser,
+			psprintf(
+				"Bad pool name \"%s\": a name has lower-case letters, digits and underscores, starts with no digit and is shorter than %d bytes.",
+				name, NAMEDATALEN));
 	if (strcmp(name, "default") == 0)
-		return parse_fail(parser,
-						  pstrdup("Duplicate pool \"default\": it always exists, and \"iopool.rings\", \"iopool.ring_entries\" and \"iopool.method\" configure it."));
+		return parse_fail(
+			parser,
+			pstrdup(
+				"Duplicate pool \"default\": it always exists, and \"iopool.rings\", \"iopool.ring_entries\" and \"iopool.method\" configure it."));
 	foreach(lc, parser->configs)
 	{
 		if (strcmp(((IopoolPoolConfig *) lfirst(lc))->name, name) == 0)
-			return parse_fail(parser, psprintf("Duplicate pool \"%s\".", name));
+			return parse_fail(parser,
+							  psprintf("Duplicate pool \"%s\".", name));
 	}
 	if (list_length(parser->configs) >= IOPOOL_MAX_POOLS)
-		return parse_fail(parser, psprintf("More than %d pools.", IOPOOL_MAX_POOLS));
+		return parse_fail(parser,
+						  psprintf("More than %d pools.", IOPOOL_MAX_POOLS));
 
 	strlcpy(config->name, name, NAMEDATALEN);
 	config->method = iopool_method;
@@ -294,7 +311,7 @@ parse_pools(PoolParser *parser, const char *value)
 static bool
 check_pools(char **newval, void **extra, GucSource source)
 {
-	PoolParser	parser;
+	PoolParser parser;
 
 	if (*newval == NULL || parse_pools(&parser, *newval))
 		return true;
@@ -321,7 +338,7 @@ List *
 iopool_guc_pool_configs(void)
 {
 	IopoolPoolConfig *config = palloc0(sizeof(IopoolPoolConfig));
-	PoolParser	parser;
+	PoolParser parser;
 
 	strlcpy(config->name, "default", NAMEDATALEN);
 	config->method = iopool_method;
@@ -338,32 +355,31 @@ iopool_guc_pool_configs(void)
 static void
 define_pool_settings(void)
 {
-	DefineCustomEnumVariable("iopool.method",
-							 "Sets how rings read: auto, io_uring, libaio or sync.",
-							 "\"auto\" takes the best method that works on this kernel.",
-							 &iopool_method, IOPOOL_METHOD_AUTO, method_options,
-							 PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable(
+		"iopool.method",
+		"Sets how rings read: auto, io_uring, libaio or sync.",
+		"\"auto\" takes the best method that works on this kernel.",
+		&iopool_method, IOPOOL_METHOD_AUTO, method_options, PGC_POSTMASTER, 0,
+		NULL, NULL, NULL);
 	DefineCustomIntVariable("iopool.rings",
 							"Sets the number of rings in pool \"default\".",
-							NULL,
-							&iopool_rings, 16, 1, IOPOOL_MAX_RINGS,
+							NULL, &iopool_rings, 16, 1, IOPOOL_MAX_RINGS,
 							PGC_POSTMASTER, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable("iopool.ring_entries",
-							"Sets how many reads can be in flight on one ring.",
-							NULL,
-							&iopool_ring_entries, 128, 1, IOPOOL_MAX_ENTRIES,
-							PGC_POSTMASTER, 0, NULL, NULL, NULL);
-	DefineCustomStringVariable("iopool.pools",
-							   "Lists more pools, as \"name(rings=N, entries=N, method=M), ...\".",
-							   "A key that is left out takes the value of pool \"default\".",
-							   &iopool_pools, "",
-							   PGC_POSTMASTER, 0, check_pools, NULL, NULL);
-	DefineCustomIntVariable("iopool.bounce_size",
-							"Sets the size of each ring's aligned buffer for direct reads.",
-							NULL,
-							&iopool_bounce_size_kb, 1024, 64, 1024 * 1024,
-							PGC_POSTMASTER, GUC_UNIT_KB,
-							check_bounce_size, NULL, NULL);
+	DefineCustomIntVariable(
+		"iopool.ring_entries",
+		"Sets how many reads can be in flight on one ring.", NULL,
+		&iopool_ring_entries, 128, 1, IOPOOL_MAX_ENTRIES, PGC_POSTMASTER, 0,
+		NULL, NULL, NULL);
+	DefineCustomStringVariable(
+		"iopool.pools",
+		"Lists more pools, as \"name(rings=N, entries=N, method=M), ...\".",
+		"A key that is left out takes the value of pool \"default\".",
+		&iopool_pools, "", PGC_POSTMASTER, 0, check_pools, NULL, NULL);
+	DefineCustomIntVariable(
+		"iopool.bounce_size",
+		"Sets the size of each ring's aligned buffer for direct reads.", NULL,
+		&iopool_bounce_size_kb, 1024, 64, 1024 * 1024, PGC_POSTMASTER,
+		GUC_UNIT_KB, check_bounce_size, NULL, NULL);
 }
 
 static void
@@ -371,30 +387,30 @@ define_session_settings(void)
 {
 	DefineCustomStringVariable("iopool.pool",
 							   "Sets the pool that this session's reads use.",
-							   NULL,
-							   &iopool_pool, "default",
-							   PGC_USERSET, 0, NULL, NULL, NULL);
-	DefineCustomEnumVariable("iopool.io_mode",
-							 "Sets how reads treat the page cache: buffered, direct or uncached.",
-							 NULL,
-							 &iopool_io_mode, IOPOOL_IO_BUFFERED, io_mode_options,
-							 PGC_USERSET, 0, NULL, NULL, NULL);
+							   NULL, &iopool_pool, "default", PGC_USERSET, 0,
+							   NULL, NULL, NULL);
+	DefineCustomEnumVariable(
+		"iopool.io_mode",
+		"Sets how reads treat the page cache: buffered, direct or uncached.",
+		NULL, &iopool_io_mode, IOPOOL_IO_BUFFERED, io_mode_options,
+		PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("iopool.checkout_timeout",
 							"Sets the longest wait for a free ring.",
 							"0 does not wait, -1 waits without a limit.",
 							&iopool_checkout_timeout_ms, 10000, -1, INT_MAX,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
-	DefineCustomIntVariable("iopool.max_in_flight_bytes",
-							"Sets how many bytes one batch may have in flight.",
-							"One read is always in flight, however small the value.",
-							&iopool_max_in_flight_bytes, 16 * 1024 * 1024,
-							IOPOOL_BLOCK_SIZE, INT_MAX,
-							PGC_USERSET, GUC_UNIT_BYTE, NULL, NULL, NULL);
-	DefineCustomIntVariable("iopool.merge_gap",
-							"Sets the largest gap between ranges that are read as one.",
-							"0 merges only ranges that touch or overlap, -1 never merges.",
-							&iopool_merge_gap, 0, -1, 64 * 1024 * 1024,
-							PGC_USERSET, GUC_UNIT_BYTE, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"iopool.max_in_flight_bytes",
+		"Sets how many bytes one batch may have in flight.",
+		"One read is always in flight, however small the value.",
+		&iopool_max_in_flight_bytes, 16 * 1024 * 1024, IOPOOL_BLOCK_SIZE,
+		INT_MAX, PGC_USERSET, GUC_UNIT_BYTE, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"iopool.merge_gap",
+		"Sets the largest gap between ranges that are read as one.",
+		"0 merges only ranges that touch or overlap, -1 never merges.",
+		&iopool_merge_gap, 0, -1, 64 * 1024 * 1024, PGC_USERSET, GUC_UNIT_BYTE,
+		NULL, NULL, NULL);
 	DefineCustomIntVariable("iopool.log_min_duration",
 							"Sets the time above which a batch is logged.",
 							"0 logs every batch, -1 logs none.",

@@ -15,10 +15,10 @@
 /* What the configuration says of one pool. */
 typedef struct IopoolPoolConfig
 {
-	char		name[NAMEDATALEN];
-	IopoolMethodId method;		/* may be AUTO */
-	int			nrings;
-	int			entries;
+	char name[NAMEDATALEN];
+	IopoolMethodId method; /* may be AUTO */
+	int nrings;
+	int entries;
 } IopoolPoolConfig;
 
 extern PGDLLIMPORT int iopool_method;
@@ -37,4 +37,4 @@ extern PGDLLIMPORT int iopool_log_min_duration_ms;
 extern void iopool_guc_define(void);
 extern List *iopool_guc_pool_configs(void);
 
-#endif							/* IOPOOL_GUC_H */
+#endif /* IOPOOL_GUC_H */

@@ -28,22 +28,22 @@
 #include "lease.h"
 #include "pgstat.h"
 
-#define TAG_READ_BITS		16
-#define TAG_READ_MASK		((UINT64CONST(1) << TAG_READ_BITS) - 1)
+#define TAG_READ_BITS 16
+#define TAG_READ_MASK ((UINT64CONST(1) << TAG_READ_BITS) - 1)
 
 StaticAssertDecl(IOPOOL_MAX_ENTRIES <= TAG_READ_MASK,
 				 "a tag has room for the number of every read");
 
 /* Pause before the kernel is asked again, when it is short of something. */
-#define BUSY_PAUSE_US		100
+#define BUSY_PAUSE_US 100
 
 /* Pause between looks at a ring that cannot be waited on any more. */
-#define BROKEN_PAUSE_US		1000
+#define BROKEN_PAUSE_US 1000
 
 /* Reads after which the counters of this backend are added to the shared. */
-#define FLUSH_READS			256
+#define FLUSH_READS 256
 
-#define REAP_BATCH			64
+#define REAP_BATCH 64
 
 /* By number of the pool; made when first used, kept until the process ends. */
 static IopoolLease *leases[IOPOOL_MAX_POOLS + 1];
@@ -128,15 +128,17 @@ make_lease(IopoolPool *pool)
 {
 	MemoryContext cxt = TopMemoryContext;
 	IopoolLease *lease = MemoryContextAllocZero(cxt, sizeof(IopoolLease));
-	Size		local_size;
+	Size local_size;
 
 	lease->pool = pool;
 	lease->method = iopool_method_get(pool->method);
-	lease->reads = MemoryContextAllocExtended(cxt, sizeof(IopoolRead) * pool->entries,
-											  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	lease->reads =
+		MemoryContextAllocExtended(cxt, sizeof(IopoolRead) * pool->entries,
+								   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	lease->free_reads = MemoryContextAlloc(cxt, sizeof(int) * pool->entries);
 	lease->nblocks = pool->bounce_size / IOPOOL_BLOCK_SIZE;
-	lease->block_used = MemoryContextAllocZero(cxt, sizeof(bool) * lease->nblocks);
+	lease->block_used =
+		MemoryContextAllocZero(cxt, sizeof(bool) * lease->nblocks);
 
 	local_size = lease->method->local_size(pool->entries);
 	if (local_size > 0)
@@ -158,7 +160,7 @@ IopoolLease *
 iopool_lease_of(IopoolPool *pool)
 {
 	static bool is_registered = false;
-	int			poolno = pool - iopool_shared->pools;
+	int poolno = pool - iopool_shared->pools;
 
 	if (!is_registered)
 	{
@@ -200,8 +202,8 @@ iopool_lease_drop(IopoolLease *lease, bool has_failed)
 static void
 replace_refused_ring(IopoolLease *lease)
 {
-	bool		process_refused = is_process_refused(lease);
-	int			errnum = lease->fatal_errno;
+	bool process_refused = is_process_refused(lease);
+	int errnum = lease->fatal_errno;
 
 	lease_give_back(lease);
 	if (process_refused)
@@ -232,7 +234,7 @@ iopool_lease_ready(IopoolLease *lease)
 	while (lease->ring == NULL)
 	{
 		IopoolRing *ring = iopool_pool_checkout(lease->pool);
-		int			rc;
+		int rc;
 
 		lease->ring = ring;
 		lease->generation = ring->generation;
@@ -288,7 +290,7 @@ void
 iopool_lease_prepare(IopoolRead *read)
 {
 	IopoolLease *lease = read->lease;
-	int			rc;
+	int rc;
 
 	read->io.iov = read->iov;
 	read->io.tag = (lease->ring->next_tag++ << TAG_READ_BITS) |
@@ -316,11 +318,11 @@ iopool_lease_prepare(IopoolRead *read)
 static void
 route_completion(IopoolLease *lease, const IopoolCompletion *completion)
 {
-	uint64		readno = completion->tag & TAG_READ_MASK;
+	uint64 readno = completion->tag & TAG_READ_MASK;
 	IopoolRead *read = &lease->reads[readno];
 
-	if (readno >= (uint64) lease->pool->entries ||
-		completion->tag == 0 || read->io.tag != completion->tag)
+	if (readno >= (uint64) lease->pool->entries || completion->tag == 0 ||
+		read->io.tag != completion->tag)
 	{
 		lease->delta.counters[IOPOOL_COUNTER_STALE]++;
 		return;
@@ -330,7 +332,7 @@ route_completion(IopoolLease *lease, const IopoolCompletion *completion)
 	read->io.tag = 0;
 	if (completion->result != -ECANCELED)
 	{
-		instr_time	latency = lease->clock;
+		instr_time latency = lease->clock;
 
 		INSTR_TIME_SUBTRACT(latency, read->prepared_at);
 		iopool_stats_latency(&lease->delta, INSTR_TIME_GET_MICROSEC(latency));
@@ -346,10 +348,11 @@ static int
 reap_all(IopoolLease *lease)
 {
 	IopoolCompletion completions[REAP_BATCH];
-	int			total = 0;
-	int			n;
+	int total = 0;
+	int n;
 
-	while ((n = lease->method->reap(&lease->handle, completions, REAP_BATCH)) > 0)
+	while ((n = lease->method->reap(&lease->handle, completions, REAP_BATCH)) >
+		   0)
 	{
 		iopool_lease_tick(lease);
 		for (int i = 0; i < n; i++)
@@ -375,7 +378,7 @@ void
 iopool_lease_cancel_prepared(IopoolLease *lease)
 {
 	IopoolCompletion completions[REAP_BATCH];
-	int			n;
+	int n;
 
 	while ((n = lease->method->cancel_prepared(&lease->handle, completions,
 											   REAP_BATCH)) > 0)
@@ -394,8 +397,8 @@ iopool_lease_cancel_prepared(IopoolLease *lease)
 void
 iopool_lease_poll(IopoolLease *lease, unsigned wait_nr)
 {
-	int			rc = -lease->fatal_errno;
-	int			nreaped;
+	int rc = -lease->fatal_errno;
+	int nreaped;
 
 	/* never wait for more than can come */
 	wait_nr = Min(wait_nr, (unsigned) lease->in_flight);
@@ -456,8 +459,7 @@ iopool_lease_drain(IopoolLease *lease, const int *in_flight)
 
 	iopool_lease_cancel_prepared(lease);
 	if (*in_flight > 0 && lease->nholders <= 1)
-		iopool_pool_mark_draining(lease->pool, lease->ring,
-								  lease->generation);
+		iopool_pool_mark_draining(lease->pool, lease->ring, lease->generation);
 	while (*in_flight > 0)
 		iopool_lease_poll(lease, 1);
 }
@@ -469,8 +471,8 @@ iopool_lease_drain(IopoolLease *lease, const int *in_flight)
 char *
 iopool_lease_bounce_alloc(IopoolLease *lease, int len)
 {
-	int			need = len / IOPOOL_BLOCK_SIZE;
-	int			run = 0;
+	int need = len / IOPOOL_BLOCK_SIZE;
+	int run = 0;
 
 	if (need > lease->nfree_blocks)
 		return NULL;
@@ -478,14 +480,14 @@ iopool_lease_bounce_alloc(IopoolLease *lease, int len)
 	/* next fit: blocks come back roughly in the order they were taken */
 	for (int i = 0; i < lease->nblocks + need; i++)
 	{
-		int			block = (lease->next_block + i) % lease->nblocks;
+		int block = (lease->next_block + i) % lease->nblocks;
 
 		if (block == 0)
-			run = 0;			/* a run does not wrap around */
+			run = 0; /* a run does not wrap around */
 		run = lease->block_used[block] ? 0 : run + 1;
 		if (run == need)
 		{
-			int			first = block - need + 1;
+			int first = block - need + 1;
 
 			memset(&lease->block_used[first], true, need);
 			lease->nfree_blocks -= need;
@@ -499,8 +501,8 @@ iopool_lease_bounce_alloc(IopoolLease *lease, int len)
 void
 iopool_lease_bounce_free(IopoolLease *lease, char *bounce, int len)
 {
-	int			first = (bounce - lease->ring->bounce) / IOPOOL_BLOCK_SIZE;
-	int			nblocks = len / IOPOOL_BLOCK_SIZE;
+	int first = (bounce - lease->ring->bounce) / IOPOOL_BLOCK_SIZE;
+	int nblocks = len / IOPOOL_BLOCK_SIZE;
 
 	memset(&lease->block_used[first], false, nblocks);
 	lease->nfree_blocks += nblocks;

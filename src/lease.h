@@ -14,7 +14,7 @@
 #include "pool.h"
 
 /* Pieces of memory that one read can fill: ranges and the gaps between. */
-#define IOPOOL_MAX_IOV		32
+#define IOPOOL_MAX_IOV 32
 
 typedef struct IopoolLease IopoolLease;
 typedef struct IopoolRead IopoolRead;
@@ -25,28 +25,28 @@ typedef struct IopoolRead IopoolRead;
  * Must not raise: it is called while an aborted transaction drains.  The read
  * belongs to the callback, which prepares it again or puts it back.
  */
-typedef void (*IopoolReadDone) (IopoolRead *read, int result);
+typedef void (*IopoolReadDone)(IopoolRead *read, int result);
 
 struct IopoolRead
 {
 	/* filled by the user before iopool_lease_prepare() */
 	IopoolReadDone done;
-	void	   *owner;			/* what done() makes of it */
-	IopoolIo	io;
+	void *owner; /* what done() makes of it */
+	IopoolIo io;
 	struct iovec iov[IOPOOL_MAX_IOV];
-	char	   *bounce;			/* from iopool_lease_bounce_alloc, or NULL */
-	int			bounce_len;
+	char *bounce; /* from iopool_lease_bounce_alloc, or NULL */
+	int bounce_len;
 
 	/* of the stream: which bytes of which file these are */
 	struct IopoolExtent *extent;
 	struct IopoolPending *only; /* the one range it is for, or NULL */
-	int64		start;			/* file offsets, in bytes */
-	int64		end;
-	int64		pos;			/* read so far, up to here */
+	int64 start;				/* file offsets, in bytes */
+	int64 end;
+	int64 pos; /* read so far, up to here */
 
 	/* private to lease.c */
 	IopoolLease *lease;
-	instr_time	prepared_at;
+	instr_time prepared_at;
 };
 
 struct IopoolLease
@@ -54,24 +54,24 @@ struct IopoolLease
 	/* constant */
 	IopoolPool *pool;
 	const IopoolMethod *method;
-	IopoolRead *reads;			/* [entries] */
-	int		   *free_reads;		/* [entries], a stack */
-	int			nblocks;		/* of the bounce buffer */
-	bool	   *block_used;		/* [nblocks] */
+	IopoolRead *reads; /* [entries] */
+	int *free_reads;   /* [entries], a stack */
+	int nblocks;	   /* of the bounce buffer */
+	bool *block_used;  /* [nblocks] */
 
 	/* while a ring is held */
-	IopoolRing *ring;			/* or NULL */
-	uint64		generation;
+	IopoolRing *ring; /* or NULL */
+	uint64 generation;
 	IopoolHandle handle;
 
-	int			nholders;		/* streams with work to do */
-	int			nfree_reads;
-	int			in_flight;		/* prepared or with the kernel */
-	int			nfree_blocks;
-	int			next_block;		/* where to look for free blocks */
-	int			fatal_errno;	/* the kernel refuses the ring; 0: it works */
-	bool		has_failed;		/* a holder dropped it on ERROR or exit */
-	instr_time	clock;			/* time of the last look */
+	int nholders; /* streams with work to do */
+	int nfree_reads;
+	int in_flight; /* prepared or with the kernel */
+	int nfree_blocks;
+	int next_block;	  /* where to look for free blocks */
+	int fatal_errno;  /* the kernel refuses the ring; 0: it works */
+	bool has_failed;  /* a holder dropped it on ERROR or exit */
+	instr_time clock; /* time of the last look */
 	IopoolStatsDelta delta;
 };
 
@@ -91,4 +91,4 @@ extern void iopool_lease_bounce_free(IopoolLease *lease, char *bounce,
 									 int len);
 extern void iopool_lease_tick(IopoolLease *lease);
 
-#endif							/* IOPOOL_LEASE_H */
+#endif /* IOPOOL_LEASE_H */

@@ -20,28 +20,28 @@
 /* One kernel request.  The engine keeps iov alive until its completion. */
 typedef struct IopoolIo
 {
-	uint64		tag;			/* comes back in the completion */
-	int			fd;
-	bool		is_direct;		/* fd is O_DIRECT; iov is aligned */
-	int			rw_flags;		/* RWF_* */
-	off_t		offset;			/* bytes */
+	uint64 tag; /* comes back in the completion */
+	int fd;
+	bool is_direct; /* fd is O_DIRECT; iov is aligned */
+	int rw_flags;	/* RWF_* */
+	off_t offset;	/* bytes */
 	const struct iovec *iov;
-	int			niov;
+	int niov;
 } IopoolIo;
 
 typedef struct IopoolCompletion
 {
-	uint64		tag;
-	int			result;			/* bytes read (0: end of file) or -errno */
+	uint64 tag;
+	int result; /* bytes read (0: end of file) or -errno */
 } IopoolCompletion;
 
 /* Where a method keeps its state of one ring. */
 typedef struct IopoolHandle
 {
-	void	   *shared;			/* shared_size bytes, inherited by fork */
-	void	   *local;			/* local_size() bytes of this backend, zeroed
+	void *shared; /* shared_size bytes, inherited by fork */
+	void *local;  /* local_size() bytes of this backend, zeroed
 								 * when first attached */
-	int			entries;
+	int entries;
 } IopoolHandle;
 
 typedef struct IopoolMethod
@@ -49,36 +49,36 @@ typedef struct IopoolMethod
 	const char *name;
 
 	/* Bytes of shared memory per ring; 0: nothing is made before the lease. */
-	Size		shared_size;
+	Size shared_size;
 
 	/* Bytes of backend memory for a ring of so many entries. */
-	Size		(*local_size) (int entries);
+	Size (*local_size)(int entries);
 
 	/*
 	 * Does the method work on this kernel?  Called in the postmaster.
 	 */
-	int			(*probe) (int entries);
+	int (*probe)(int entries);
 
 	/*
 	 * Make a ring (NULL when shared_size is 0), in the postmaster.  Calling
 	 * close_ring on a private copy of the shared state ends the kernel's
 	 * side of it for this process.
 	 */
-	int			(*make_ring) (void *shared, int entries);
-	void		(*close_ring) (void *shared);
+	int (*make_ring)(void *shared, int entries);
+	void (*close_ring)(void *shared);
 
 	/*
 	 * Does this process get through to a ring, whoever holds it?  0 or
 	 * -errno; does nothing to the ring.  NULL where there is nothing to ask.
 	 */
-	int			(*ping) (void *shared);
+	int (*ping)(void *shared);
 
 	/* A lease begins (-errno: the ring is not usable) and ends. */
-	int			(*attach) (IopoolHandle *handle);
-	void		(*detach) (IopoolHandle *handle);
+	int (*attach)(IopoolHandle *handle);
+	void (*detach)(IopoolHandle *handle);
 
 	/* Take one read in; the caller respects the number of entries. */
-	int			(*prepare) (IopoolHandle *handle, const IopoolIo *io);
+	int (*prepare)(IopoolHandle *handle, const IopoolIo *io);
 
 	/*
 	 * Start everything prepared, then wait until wait_nr completions can be
@@ -86,18 +86,17 @@ typedef struct IopoolMethod
 	 * EBUSY) may leave reads prepared; call again.  Any other failure means
 	 * that the ring cannot be used any more.
 	 */
-	int			(*submit) (IopoolHandle *handle, unsigned wait_nr);
+	int (*submit)(IopoolHandle *handle, unsigned wait_nr);
 
 	/* Take up to max completions without waiting; returns how many. */
-	int			(*reap) (IopoolHandle *handle, IopoolCompletion *completions,
-						 int max);
+	int (*reap)(IopoolHandle *handle, IopoolCompletion *completions, int max);
 
 	/*
 	 * Take back reads that were prepared and that the kernel has not seen,
 	 * as completions with -ECANCELED; returns how many, at most max.
 	 */
-	int			(*cancel_prepared) (IopoolHandle *handle,
-									IopoolCompletion *completions, int max);
+	int (*cancel_prepared)(IopoolHandle *handle, IopoolCompletion *completions,
+						   int max);
 } IopoolMethod;
 
 /* method_io_uring.c, method_libaio.c, method_sync.c */
@@ -113,13 +112,13 @@ extern const char *iopool_method_libaio_library(void);
  */
 typedef struct IopoolSyncQueue
 {
-	int			entries;
-	int			nqueued;		/* prepared, from head on */
-	int			head;
-	int			nadvised;		/* of the queued, told to the kernel */
-	int			ndone;			/* completions that wait to be reaped */
-	IopoolIo   *queue;			/* [entries], a ring buffer */
-	IopoolCompletion *done;		/* [entries] */
+	int entries;
+	int nqueued; /* prepared, from head on */
+	int head;
+	int nadvised;			/* of the queued, told to the kernel */
+	int ndone;				/* completions that wait to be reaped */
+	IopoolIo *queue;		/* [entries], a ring buffer */
+	IopoolCompletion *done; /* [entries] */
 } IopoolSyncQueue;
 
 extern Size iopool_sync_queue_size(int entries);
@@ -128,11 +127,11 @@ extern void iopool_sync_queue_init(IopoolSyncQueue *queue, void *memory,
 extern void iopool_sync_queue_add(IopoolSyncQueue *queue, const IopoolIo *io);
 extern void iopool_sync_queue_advise(IopoolSyncQueue *queue);
 extern void iopool_sync_queue_run(IopoolSyncQueue *queue, unsigned ndone);
-extern int	iopool_sync_queue_reap(IopoolSyncQueue *queue,
-								   IopoolCompletion *completions, int max);
-extern int	iopool_sync_queue_cancel(IopoolSyncQueue *queue,
-									 IopoolCompletion *completions, int max);
-extern int	iopool_sync_read(const IopoolIo *io);
+extern int iopool_sync_queue_reap(IopoolSyncQueue *queue,
+								  IopoolCompletion *completions, int max);
+extern int iopool_sync_queue_cancel(IopoolSyncQueue *queue,
+									IopoolCompletion *completions, int max);
+extern int iopool_sync_read(const IopoolIo *io);
 
 /* method.c */
 extern const IopoolMethod *iopool_method_get(IopoolMethodId id);
@@ -140,4 +139,4 @@ extern const char *iopool_method_name(IopoolMethodId id);
 extern bool iopool_method_is_compiled(IopoolMethodId id);
 extern char *iopool_method_compiled_list(void);
 
-#endif							/* IOPOOL_METHOD_H */
+#endif /* IOPOOL_METHOD_H */

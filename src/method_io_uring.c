@@ -33,7 +33,7 @@ static int
 seal_ring(struct io_uring *ring)
 {
 	struct io_uring_restriction allowed[2];
-	int			rc;
+	int rc;
 
 	memset(allowed, 0, sizeof(allowed));
 	allowed[0].opcode = IORING_RESTRICTION_SQE_OP;
@@ -58,7 +58,7 @@ uring_make_ring(void *shared, int entries)
 {
 	struct io_uring *ring = shared;
 	struct io_uring_params params;
-	int			rc;
+	int rc;
 
 	memset(&params, 0, sizeof(params));
 	params.flags = IORING_SETUP_R_DISABLED;
@@ -83,7 +83,7 @@ static int
 uring_probe(int entries)
 {
 	struct io_uring ring;
-	int			rc = uring_make_ring(&ring, entries);
+	int rc = uring_make_ring(&ring, entries);
 
 	if (rc == 0)
 		io_uring_queue_exit(&ring);
@@ -94,7 +94,7 @@ static int
 uring_ping(void *shared)
 {
 	struct io_uring *ring = shared;
-	int			rc = io_uring_enter(ring->ring_fd, 0, 0, 0, NULL);
+	int rc = io_uring_enter(ring->ring_fd, 0, 0, 0, NULL);
 
 	return rc < 0 ? rc : 0;
 }
@@ -140,8 +140,8 @@ uring_prepare(IopoolHandle *handle, const IopoolIo *io)
 		return -EBUSY;
 
 	if (io->niov == 1)
-		io_uring_prep_read(sqe, io->fd, io->iov->iov_base,
-						   io->iov->iov_len, io->offset);
+		io_uring_prep_read(sqe, io->fd, io->iov->iov_base, io->iov->iov_len,
+						   io->offset);
 	else
 		io_uring_prep_readv(sqe, io->fd, io->iov, io->niov, io->offset);
 	sqe->rw_flags = io->rw_flags;
@@ -156,8 +156,8 @@ uring_submit(IopoolHandle *handle, unsigned wait_nr)
 
 	for (;;)
 	{
-		unsigned	nprepared = uring_unsubmitted(ring);
-		int			rc;
+		unsigned nprepared = uring_unsubmitted(ring);
+		int rc;
 
 		if (nprepared == 0 && io_uring_cq_ready(ring) >= wait_nr)
 			return 0;
@@ -183,8 +183,8 @@ uring_reap(IopoolHandle *handle, IopoolCompletion *completions, int max)
 {
 	struct io_uring *ring = handle->shared;
 	struct io_uring_cqe *cqe;
-	unsigned	head;
-	int			n = 0;
+	unsigned head;
+	int n = 0;
 
 	io_uring_for_each_cqe(ring, head, cqe)
 	{
@@ -208,9 +208,9 @@ uring_cancel_prepared(IopoolHandle *handle, IopoolCompletion *completions,
 {
 	struct io_uring *ring = handle->shared;
 	struct io_uring_sq *sq = &ring->sq;
-	unsigned	head = io_uring_smp_load_acquire(sq->khead);
-	unsigned	mask = *sq->kring_mask;
-	int			n = 0;
+	unsigned head = io_uring_smp_load_acquire(sq->khead);
+	unsigned mask = *sq->kring_mask;
+	int n = 0;
 
 	/* the youngest go first, so that the rest stays a valid queue */
 	while (sq->sqe_tail != head && n < max)
@@ -256,4 +256,4 @@ const IopoolMethod iopool_method_io_uring = {
 	.cancel_prepared = uring_cancel_prepared,
 };
 
-#endif							/* IOPOOL_WITH_LIBURING */
+#endif /* IOPOOL_WITH_LIBURING */

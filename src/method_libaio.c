@@ -28,36 +28,37 @@
 #include "method.h"
 
 /* Direct reads that a lease makes before a context is worth its price. */
-#define READS_BEFORE_CONTEXT	256
+#define READS_BEFORE_CONTEXT 256
 
 typedef struct LibaioRing
 {
-	IopoolSyncQueue sync;		/* reads that do not go through the context */
-	io_context_t context;		/* NULL: none made */
-	bool		is_refused;		/* io_setup failed: plain preads will do */
-	int			ndirect;		/* direct reads of this lease */
-	int			nfree;
-	int			nprepared;
-	int			nsubmitted;
-	int			nready;			/* completions in done */
-	struct iocb *iocbs;			/* [entries] */
-	struct iocb **free;			/* [entries] */
-	struct iocb **prepared;		/* [entries], in order of preparation */
-	IopoolCompletion *done;		/* [entries] */
-	struct io_event *events;	/* [entries] */
+	IopoolSyncQueue sync; /* reads that do not go through the context */
+	io_context_t context; /* NULL: none made */
+	bool is_refused;	  /* io_setup failed: plain preads will do */
+	int ndirect;		  /* direct reads of this lease */
+	int nfree;
+	int nprepared;
+	int nsubmitted;
+	int nready;				 /* completions in done */
+	struct iocb *iocbs;		 /* [entries] */
+	struct iocb **free;		 /* [entries] */
+	struct iocb **prepared;	 /* [entries], in order of preparation */
+	IopoolCompletion *done;	 /* [entries] */
+	struct io_event *events; /* [entries] */
 } LibaioRing;
 
 /* Carve the arrays out of one piece of memory; returns its size. */
 static Size
 layout_ring(LibaioRing *ring, char *memory, int entries)
 {
-	Size		offset = MAXALIGN(sizeof(LibaioRing));
+	Size offset = MAXALIGN(sizeof(LibaioRing));
 
-#define CARVE(field, type) \
-	do { \
-		if (ring != NULL) \
+#define CARVE(field, type)                            \
+	do                                                \
+	{                                                 \
+		if (ring != NULL)                             \
 			ring->field = (type *) (memory + offset); \
-		offset += MAXALIGN(sizeof(type) * entries); \
+		offset += MAXALIGN(sizeof(type) * entries);   \
 	} while (0)
 
 	CARVE(iocbs, struct iocb);
@@ -82,7 +83,7 @@ static int
 libaio_probe(int entries)
 {
 	io_context_t context = NULL;
-	int			rc = io_setup(entries, &context);
+	int rc = io_setup(entries, &context);
 
 	if (rc == 0)
 		(void) io_destroy(context);
@@ -185,8 +186,7 @@ submit_prepared(LibaioRing *ring)
 {
 	while (ring->nprepared > 0)
 	{
-		int			rc = io_submit(ring->context, ring->nprepared,
-								   ring->prepared);
+		int rc = io_submit(ring->context, ring->nprepared, ring->prepared);
 
 		if (rc > 0)
 		{
@@ -209,7 +209,7 @@ submit_prepared(LibaioRing *ring)
 static int
 collect_events(LibaioRing *ring, int wait_nr)
 {
-	int			rc;
+	int rc;
 
 	if (ring->nsubmitted == 0)
 		return 0;
@@ -229,8 +229,8 @@ static int
 libaio_submit(IopoolHandle *handle, unsigned wait_nr)
 {
 	LibaioRing *ring = handle->local;
-	int			rc;
-	int			nready;
+	int rc;
+	int nready;
 
 	rc = submit_prepared(ring);
 	iopool_sync_queue_advise(&ring->sync);
@@ -245,7 +245,7 @@ libaio_submit(IopoolHandle *handle, unsigned wait_nr)
 	/* also when iocbs could not be submitted: completions make room */
 	if (nready < (int) wait_nr && ring->nsubmitted > 0)
 	{
-		int			rc2 = collect_events(ring, (int) wait_nr - nready);
+		int rc2 = collect_events(ring, (int) wait_nr - nready);
 
 		if (rc == 0)
 			rc = rc2;
@@ -257,7 +257,7 @@ static int
 libaio_reap(IopoolHandle *handle, IopoolCompletion *completions, int max)
 {
 	LibaioRing *ring = handle->local;
-	int			n;
+	int n;
 
 	if (ring->nready == 0 && ring->nsubmitted > 0)
 		(void) collect_events(ring, 0);
@@ -276,7 +276,7 @@ libaio_cancel_prepared(IopoolHandle *handle, IopoolCompletion *completions,
 					   int max)
 {
 	LibaioRing *ring = handle->local;
-	int			n = 0;
+	int n = 0;
 
 	while (ring->nprepared > 0 && n < max)
 	{
@@ -309,4 +309,4 @@ const IopoolMethod iopool_method_libaio = {
 	.cancel_prepared = libaio_cancel_prepared,
 };
 
-#endif							/* IOPOOL_WITH_LIBAIO */
+#endif /* IOPOOL_WITH_LIBAIO */

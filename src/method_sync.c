@@ -36,8 +36,8 @@ iopool_sync_queue_init(IopoolSyncQueue *queue, void *memory, int entries)
 	memset(queue, 0, sizeof(IopoolSyncQueue));
 	queue->entries = entries;
 	queue->queue = memory;
-	queue->done = (IopoolCompletion *)
-		((char *) memory + MAXALIGN(sizeof(IopoolIo) * entries));
+	queue->done = (IopoolCompletion *) ((char *) memory +
+										MAXALIGN(sizeof(IopoolIo) * entries));
 }
 
 void
@@ -56,7 +56,7 @@ iopool_sync_queue_advise(IopoolSyncQueue *queue)
 	{
 		const IopoolIo *io =
 			&queue->queue[(queue->head + queue->nadvised) % queue->entries];
-		off_t		len = 0;
+		off_t len = 0;
 
 		/*
 		 * A lone read gains nothing, preadv follows at once.  Pages that are
@@ -78,16 +78,16 @@ iopool_sync_queue_advise(IopoolSyncQueue *queue)
 int
 iopool_sync_read(const IopoolIo *io)
 {
-	ssize_t		result;
+	ssize_t result;
 
 	do
 	{
 		if (io->rw_flags != 0)
-			result = preadv2(io->fd, io->iov, io->niov, io->offset,
-							 io->rw_flags);
+			result =
+				preadv2(io->fd, io->iov, io->niov, io->offset, io->rw_flags);
 		else if (io->niov == 1)
-			result = pread(io->fd, io->iov->iov_base, io->iov->iov_len,
-						   io->offset);
+			result =
+				pread(io->fd, io->iov->iov_base, io->iov->iov_len, io->offset);
 		else
 			result = preadv(io->fd, io->iov, io->niov, io->offset);
 	} while (result < 0 && errno == EINTR);
@@ -119,7 +119,7 @@ int
 iopool_sync_queue_reap(IopoolSyncQueue *queue, IopoolCompletion *completions,
 					   int max)
 {
-	int			n = Min(queue->ndone, max);
+	int n = Min(queue->ndone, max);
 
 	memcpy(completions, queue->done, sizeof(IopoolCompletion) * n);
 	queue->ndone -= n;
@@ -132,7 +132,7 @@ int
 iopool_sync_queue_cancel(IopoolSyncQueue *queue, IopoolCompletion *completions,
 						 int max)
 {
-	int			n = 0;
+	int n = 0;
 
 	while (queue->nqueued > 0 && n < max)
 	{
@@ -164,7 +164,8 @@ static int
 sync_attach(IopoolHandle *handle)
 {
 	iopool_sync_queue_init(handle->local,
-						   (char *) handle->local + MAXALIGN(sizeof(IopoolSyncQueue)),
+						   (char *) handle->local +
+							   MAXALIGN(sizeof(IopoolSyncQueue)),
 						   handle->entries);
 	return 0;
 }

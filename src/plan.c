@@ -21,7 +21,7 @@
  * it, so all reads share it; it is static because it must not go away under
  * any of them.
  */
-#define GAP_BUFFER_SIZE		(64 * 1024)
+#define GAP_BUFFER_SIZE (64 * 1024)
 static char gap_buffer[GAP_BUFFER_SIZE];
 
 static int
@@ -49,7 +49,7 @@ start_extent(IopoolPending *pending, dlist_head *pieces)
 	extent->file = pending->file;
 	extent->first = pending;
 	extent->nranges = 1;
-	extent->nrefs = 1;			/* the piece */
+	extent->nrefs = 1; /* the piece */
 	pending->extent = extent;
 	pending->next = NULL;
 
@@ -73,7 +73,7 @@ iopool_plan_merge(IopoolPending **group, int ngroup, int merge_gap,
 				  dlist_head *pieces)
 {
 	IopoolPending *last = NULL;
-	int			nmerged = 0;
+	int nmerged = 0;
 
 	if (merge_gap >= 0 && ngroup > 1)
 		qsort(group, ngroup, sizeof(IopoolPending *), compare_pending);
@@ -106,7 +106,7 @@ iopool_plan_merge(IopoolPending **group, int ngroup, int merge_gap,
 void
 iopool_plan_align(const IopoolFile *file, int64 *start, int64 *end)
 {
-	int64		alignment = file->alignment;
+	int64 alignment = file->alignment;
 
 	*start -= *start % alignment;
 	*end += (alignment - *end % alignment) % alignment;
@@ -138,7 +138,7 @@ iopool_plan_scatter(IopoolRead *read, int64 pos, int64 end)
 	for (; pending != NULL && pos < end;
 		 pending = iopool_plan_next(read->only, pending))
 	{
-		int64		upto;
+		int64 upto;
 
 		while (pos < Min(pending->start, end))
 		{
@@ -151,7 +151,8 @@ iopool_plan_scatter(IopoolRead *read, int64 pos, int64 end)
 		upto = Min(pending->end, end);
 		if (upto > pos)
 		{
-			if (!add_iov(read, pending->dest + (pos - pending->start), upto - pos))
+			if (!add_iov(read, pending->dest + (pos - pending->start),
+						 upto - pos))
 				return pos;
 			pos = upto;
 		}
@@ -169,13 +170,13 @@ iopool_plan_gather(IopoolRead *read, int64 valid_end, const char *bounced,
 				   int64 bounced_at)
 {
 	IopoolPending *pending = iopool_plan_first(read->extent, read->only);
-	IopoolPending *owner = NULL;	/* range that reaches furthest */
-	int64		pos = read->start;
+	IopoolPending *owner = NULL; /* range that reaches furthest */
+	int64 pos = read->start;
 
 	for (; pending != NULL; pending = iopool_plan_next(read->only, pending))
 	{
-		int64		from = Max(pending->start, read->start);
-		int64		upto = Min(pending->end, valid_end);
+		int64 from = Max(pending->start, read->start);
+		int64 upto = Min(pending->end, valid_end);
 
 		if (from >= upto)
 			continue;

@@ -23,47 +23,47 @@ typedef struct IopoolPending IopoolPending;
 typedef struct IopoolExtent
 {
 	IopoolFile *file;
-	IopoolPending *first;		/* its ranges, by start, linked by next */
-	int			nranges;
-	int			nrefs;			/* pieces to read and reads that point here */
+	IopoolPending *first; /* its ranges, by start, linked by next */
+	int nranges;
+	int nrefs; /* pieces to read and reads that point here */
 } IopoolExtent;
 
 /* A part of an extent that is to be read. */
 typedef struct IopoolPiece
 {
-	dlist_node	node;
+	dlist_node node;
 	IopoolExtent *extent;
-	IopoolPending *only;		/* read it for this range alone, or NULL */
-	int64		start;			/* file offsets, in bytes */
-	int64		end;
-	bool		is_embedded;	/* part of an IopoolPending */
-	bool		was_cut;		/* some of it has been cut off already */
+	IopoolPending *only; /* read it for this range alone, or NULL */
+	int64 start;		 /* file offsets, in bytes */
+	int64 end;
+	bool is_embedded; /* part of an IopoolPending */
+	bool was_cut;	  /* some of it has been cut off already */
 } IopoolPiece;
 
 /* A range on its way through the stream. */
 struct IopoolPending
 {
-	dlist_node	node;			/* in stream->pending, or on the free list */
-	dlist_node	ready_node;		/* in stream->ready */
+	dlist_node node;	   /* in stream->pending, or on the free list */
+	dlist_node ready_node; /* in stream->ready */
 
 	/* as asked for */
 	IopoolFile *file;
-	int64		offset;
-	int64		length;
-	int64		cookie;
+	int64 offset;
+	int64 length;
+	int64 cookie;
 
 	/* file offsets: what there is to read, and where the file ended */
-	int64		start;
-	int64		end;
-	int64		valid_end;
+	int64 start;
+	int64 end;
+	int64 valid_end;
 
-	int64		unread;			/* bytes whose fate is open */
-	char	   *dest;			/* byte at start goes here; NULL: not yet
+	int64 unread;	 /* bytes whose fate is open */
+	char *dest;		 /* byte at start goes here; NULL: not yet
 								 * allocated */
-	char	   *allocated;		/* what the stream allocated for it, if so */
+	char *allocated; /* what the stream allocated for it, if so */
 	IopoolFailure failure;
-	bool		is_done;
-	bool		is_emitted;
+	bool is_done;
+	bool is_emitted;
 
 	/* the extent that it lies in; its own, or that of a neighbour */
 	IopoolExtent *extent;
@@ -73,16 +73,16 @@ struct IopoolPending
 };
 
 /* The ranges that a piece or a read is for, by start. */
-#define iopool_plan_first(extent, only)	((only) ? (only) : (extent)->first)
-#define iopool_plan_next(only, pending)	((only) ? NULL : (pending)->next)
+#define iopool_plan_first(extent, only) ((only) ? (only) : (extent)->first)
+#define iopool_plan_next(only, pending) ((only) ? NULL : (pending)->next)
 
 /* plan.c */
-extern int	iopool_plan_merge(IopoolPending **group, int ngroup,
-							  int merge_gap, dlist_head *pieces);
+extern int iopool_plan_merge(IopoolPending **group, int ngroup, int merge_gap,
+							 dlist_head *pieces);
 extern int64 iopool_plan_scatter(IopoolRead *read, int64 pos, int64 end);
 extern void iopool_plan_gather(IopoolRead *read, int64 valid_end,
 							   const char *bounced, int64 bounced_at);
 extern void iopool_plan_align(const IopoolFile *file, int64 *start,
 							  int64 *end);
 
-#endif							/* IOPOOL_PLAN_H */
+#endif /* IOPOOL_PLAN_H */

@@ -195,7 +195,7 @@ static IopoolRing *
 take_or_queue(IopoolPool *pool)
 {
 	IopoolRing *ring = NULL;
-	bool		all_broken;
+	bool all_broken;
 
 	LWLockAcquire(pool->lock, LW_EXCLUSIVE);
 	all_broken = (pool->nbroken == pool->nrings);
@@ -232,7 +232,7 @@ take_or_queue(IopoolPool *pool)
 static int
 granted_ring(IopoolPool *pool)
 {
-	int			granted;
+	int granted;
 
 	LWLockAcquire(pool->lock, LW_SHARED);
 	granted = iopool_shared->waiters[iopool_my_proc_number()].granted;
@@ -251,16 +251,16 @@ wait_for_grant(IopoolPool *pool, instr_time start)
 
 	for (;;)
 	{
-		int			granted = granted_ring(pool);
-		int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
-		long		timeout = -1;
+		int granted = granted_ring(pool);
+		int events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
+		long timeout = -1;
 
 		if (granted != IOPOOL_GRANT_PENDING)
 			return granted;
 
 		if (iopool_checkout_timeout_ms > 0)
 		{
-			instr_time	now;
+			instr_time now;
 
 			INSTR_TIME_SET_CURRENT(now);
 			INSTR_TIME_SUBTRACT(now, start);
@@ -292,9 +292,9 @@ iopool_pool_checkout(IopoolPool *pool)
 
 	if (ring == NULL)
 	{
-		instr_time	start;
-		instr_time	waited;
-		int			granted = IOPOOL_GRANT_PENDING;
+		instr_time start;
+		instr_time waited;
+		int granted = IOPOOL_GRANT_PENDING;
 
 		INSTR_TIME_SET_CURRENT(start);
 		PG_TRY();

@@ -13,9 +13,9 @@
 /* How a ring comes back. */
 typedef enum IopoolReturn
 {
-	IOPOOL_RETURN_CLEAN,		/* its owner is done */
-	IOPOOL_RETURN_RECLAIMED,	/* its owner failed or left; it is empty */
-	IOPOOL_RETURN_BROKEN,		/* the kernel refuses it */
+	IOPOOL_RETURN_CLEAN,	 /* its owner is done */
+	IOPOOL_RETURN_RECLAIMED, /* its owner failed or left; it is empty */
+	IOPOOL_RETURN_BROKEN,	 /* the kernel refuses it */
 } IopoolReturn;
 
 /* pool.c */
@@ -26,4 +26,4 @@ extern void iopool_pool_mark_draining(IopoolPool *pool, IopoolRing *ring,
 									  uint64 generation);
 extern void iopool_pool_stop_waiting(void);
 
-#endif							/* IOPOOL_POOL_H */
+#endif /* IOPOOL_POOL_H */

@@ -39,37 +39,45 @@
  * 0.3 s on an idle machine; a named method waits somewhat longer, and after a
  * crash, when giving up costs capacity, much longer.
  */
-#define START_RETRY_MS		2000
-#define RESTART_RETRY_MS	10000
-#define RETRY_PAUSE_US		20000
+#define START_RETRY_MS	 2000
+#define RESTART_RETRY_MS 10000
+#define RETRY_PAUSE_US	 20000
 
 /* Descriptors that a server needs beside the rings, about. */
-#define OTHER_FILES			100
+#define OTHER_FILES 100
 
 typedef struct LocalRing
 {
 	const IopoolMethod *method;
-	void	   *state;			/* private copy of the shared state */
+	void *state; /* private copy of the shared state */
 } LocalRing;
 
 /* Private to the postmaster (children inherit a copy that they never use). */
 static LocalRing *local_rings = NULL;
-static int	nlocal_rings = 0;
+static int nlocal_rings = 0;
 
 /* What "auto" chose at the first start; it stays so after crashes. */
 static IopoolMethodId auto_method = IOPOOL_METHOD_AUTO;
 static char *auto_reason = NULL;
 
+/* Close the youngest rings, down to nleft, from the private copies. */
+static void
+close_rings(int nleft)
+{
+	while (nlocal_rings > nleft)
+	{
+		LocalRing *local = &local_rings[--nlocal_rings];
+
+		local->method->close_ring(local->state);
+		pfree(local->state);
+	}
+}
+
 /* Close the rings of the shared memory before this one, if any. */
 void
 iopool_rings_close_old(void)
 {
-	for (int i = 0; i < nlocal_rings; i++)
-	{
-		local_rings[i].method->close_ring(local_rings[i].state);
-		pfree(local_rings[i].state);
-	}
-	nlocal_rings = 0;
+	close_rings(0);
 }
 
 static void
@@ -80,8 +88,8 @@ remember_ring(const IopoolMethod *method, const void *state)
 	if (local_rings == NULL)
 		local_rings = palloc(sizeof(LocalRing));
 	else
-		local_rings = repalloc(local_rings,
-							   sizeof(LocalRing) * (nlocal_rings + 1));
+		local_rings =
+			repalloc(local_rings, sizeof(LocalRing) * (nlocal_rings + 1));
 	local_rings[nlocal_rings].method = method;
 	local_rings[nlocal_rings].state = palloc(method->shared_size);
 	memcpy(local_rings[nlocal_rings].state, state, method->shared_size);
@@ -94,7 +102,7 @@ remember_ring(const IopoolMethod *method, const void *state)
 static double
 elapsed_ms(instr_time start)
 {
-	instr_time	now;
+	instr_time now;
 
 	INSTR_TIME_SET_CURRENT(now);
 	INSTR_TIME_SUBTRACT(now, start);
@@ -108,7 +116,7 @@ make_ring(const IopoolMethod *method, void *state, int entries,
 {
 	for (;;)
 	{
-		int			rc = method->make_ring(state, entries);
+		int rc = method->make_ring(state, entries);
 
 		if (rc != -ENOMEM || elapsed_ms(start) >= retry_ms)
 			return rc;
@@ -121,7 +129,7 @@ static int
 free_descriptors(void)
 {
 	struct rlimit limit;
-	int			fd;
+	int fd;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
 		limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur > INT_MAX)
@@ -151,10 +159,10 @@ enough_descriptors(int nrings)
 static long
 read_aio_limit(const char *path)
 {
-	char		buf[32];
-	long		value = LONG_MAX;
-	int			fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t		len;
+	char buf[32];
+	long value = LONG_MAX;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t len;
 
 	if (fd < 0)
 		return LONG_MAX;
@@ -172,103 +180,125 @@ read_aio_limit(const char *path)
 static bool
 enough_aio_events(int64 nevents)
 {
-	long		max_nr = read_aio_limit("/proc/sys/fs/aio-max-nr");
-	long		nr = read_aio_limit("/proc/sys/fs/aio-nr");
+	long max_nr = read_aio_limit("/proc/sys/fs/aio-max-nr");
+	long nr = read_aio_limit("/proc/sys/fs/aio-nr");
 
 	return max_nr == LONG_MAX || nr == LONG_MAX || nevents <= max_nr - nr;
 }
 
 /*
- * Make the rings of the pools for which `want` is the configured method, and
- * set that method to `id`.  On success returns 0.  On failure returns -errno
- * with nothing made, or, when restarting, marks the rings that could not be
- * made as broken.
+ * Can this method serve the pools configured with `want`?  0 or -errno;
+ * called at the first start only.
+ */
+static int
+check_method(IopoolShared *shared, IopoolMethodId want, IopoolMethodId id)
+{
+	const IopoolMethod *method = iopool_method_get(id);
+	int nrings = 0;
+	int64 nentries = 0;
+
+	for (int p = 0; p < shared->npools; p++)
+	{
+		IopoolPool *pool = &shared->pools[p];
+		int rc;
+
+		if (pool->method != want)
+			continue;
+		nrings += pool->nrings;
+		nentries += (int64) pool->nrings * pool->entries;
+
+		/* ENOMEM may pass, see make_ring() */
+		rc = method->probe(pool->entries);
+		if (rc != 0 && rc != -ENOMEM)
+			return rc;
+	}
+
+	if (id == IOPOOL_METHOD_LIBAIO && !enough_aio_events(nentries))
+		return -EAGAIN;
+	if (method->shared_size > 0 && !enough_descriptors(nrings))
+		return -EMFILE;
+	return 0;
+}
+
+/* A ring that could not be made again after a crash. */
+static void
+mark_broken(IopoolPool *pool, IopoolRing *ring, IopoolMethodId id, int errnum)
+{
+	ring->state = IOPOOL_RING_BROKEN;
+	pool->nbroken++;
+	errno = errnum;
+	ereport(LOG,
+			(errmsg("iopool: could not make ring %d of pool \"%s\" again: %m",
+					(int) (ring - pool->rings), pool->name),
+			 errhint("%s", iopool_errors_method_hint(id, errnum))));
+}
+
+/*
+ * Make the rings of one pool, and its free list.  At the first start returns
+ * -errno at the first ring that fails; after a crash such rings are broken,
+ * alone.
+ */
+static int
+make_pool(IopoolPool *pool, IopoolMethodId id, instr_time start,
+		  bool is_restart)
+{
+	const IopoolMethod *method = iopool_method_get(id);
+	bool has_rings = method->shared_size > 0;
+
+	pool->free_head = -1;
+	for (int i = pool->nrings - 1; i >= 0; i--)
+	{
+		IopoolRing *ring = &pool->rings[i];
+		int rc = 0;
+
+		if (has_rings)
+			rc = make_ring(method, ring->method_state, pool->entries, start,
+						   is_restart ? RESTART_RETRY_MS : START_RETRY_MS);
+		if (rc != 0 && !is_restart)
+			return rc;
+		if (has_rings && is_restart)
+			iopool_stats_add(&pool->stats, IOPOOL_COUNTER_RESETS, 1);
+
+		ring->next_free = -1;
+		if (rc != 0)
+		{
+			mark_broken(pool, ring, id, -rc);
+			continue;
+		}
+		if (has_rings)
+			remember_ring(method, ring->method_state);
+		ring->next_free = pool->free_head;
+		pool->free_head = i;
+	}
+	return 0;
+}
+
+/*
+ * Make the rings of all pools that are configured with method `want`, and
+ * give them the method `id`.  Returns 0, or, at the first start only, -errno
+ * with nothing made.
  */
 static int
 make_pools(IopoolShared *shared, IopoolMethodId want, IopoolMethodId id,
 		   bool is_restart)
 {
-	const IopoolMethod *method = iopool_method_get(id);
-	int			first_ring = nlocal_rings;
-	int			total_rings = 0;
-	int64		total_entries = 0;
-	instr_time	start;
-	int			rc;
+	int nbefore = nlocal_rings;
+	int rc = 0;
+	instr_time start;
 
 	INSTR_TIME_SET_CURRENT(start);
+	if (!is_restart)
+		rc = check_method(shared, want, id);
 
-	for (int p = 0; p < shared->npools; p++)
+	for (int p = 0; p < shared->npools && rc == 0; p++)
 	{
 		if (shared->pools[p].method == want)
-		{
-			total_rings += shared->pools[p].nrings;
-			total_entries += (int64) shared->pools[p].nrings *
-				shared->pools[p].entries;
-		}
+			rc = make_pool(&shared->pools[p], id, start, is_restart);
 	}
-
-	if (id == IOPOOL_METHOD_LIBAIO && !is_restart &&
-		!enough_aio_events(total_entries))
-		return -EAGAIN;
-	if (method->shared_size > 0 && !is_restart &&
-		!enough_descriptors(total_rings))
-		return -EMFILE;
-
-	for (int p = 0; p < shared->npools; p++)
+	if (rc != 0)
 	{
-		IopoolPool *pool = &shared->pools[p];
-
-		if (pool->method != want)
-			continue;
-		if (!is_restart && (rc = method->probe(pool->entries)) != 0 &&
-			rc != -ENOMEM)
-			return rc;
-	}
-
-	for (int p = 0; p < shared->npools && method->shared_size > 0; p++)
-	{
-		IopoolPool *pool = &shared->pools[p];
-
-		if (pool->method != want)
-			continue;
-
-		pool->free_head = -1;
-		for (int i = pool->nrings - 1; i >= 0; i--)
-		{
-			IopoolRing *ring = &pool->rings[i];
-
-			rc = make_ring(method, ring->method_state, pool->entries, start,
-						   is_restart ? RESTART_RETRY_MS : START_RETRY_MS);
-			if (rc == 0)
-			{
-				remember_ring(method, ring->method_state);
-				ring->next_free = pool->free_head;
-				pool->free_head = i;
-				if (is_restart)
-					iopool_stats_add(&pool->stats, IOPOOL_COUNTER_RESETS, 1);
-				continue;
-			}
-			if (!is_restart)
-			{
-				while (nlocal_rings > first_ring)
-				{
-					nlocal_rings--;
-					local_rings[nlocal_rings].method->close_ring(local_rings[nlocal_rings].state);
-					pfree(local_rings[nlocal_rings].state);
-				}
-				return rc;
-			}
-
-			ring->state = IOPOOL_RING_BROKEN;
-			ring->next_free = -1;
-			pool->nbroken++;
-			iopool_stats_add(&pool->stats, IOPOOL_COUNTER_RESETS, 1);
-			errno = -rc;
-			ereport(LOG,
-					(errmsg("iopool: could not make ring %d of pool \"%s\" again: %m",
-							i, pool->name),
-					 errhint("%s", iopool_errors_method_hint(id, -rc))));
-		}
+		close_rings(nbefore);
+		return rc;
 	}
 
 	for (int p = 0; p < shared->npools; p++)
@@ -314,9 +344,10 @@ choose_auto(IopoolShared *shared)
 
 	initStringInfo(&reason);
 
-	for (IopoolMethodId id = IOPOOL_METHOD_IO_URING; id < IOPOOL_NUM_METHODS; id++)
+	for (IopoolMethodId id = IOPOOL_METHOD_IO_URING; id < IOPOOL_NUM_METHODS;
+		 id++)
 	{
-		int			rc = 0;
+		int rc = 0;
 
 		if (iopool_method_is_compiled(id) &&
 			(rc = make_pools(shared, IOPOOL_METHOD_AUTO, id, false)) == 0)
@@ -329,7 +360,8 @@ choose_auto(IopoolShared *shared)
 	}
 
 	if (reason.len == 0)
-		appendStringInfoString(&reason, "it is the best method and works here");
+		appendStringInfoString(&reason,
+							   "it is the best method and works here");
 
 	auto_reason = MemoryContextStrdup(TopMemoryContext, reason.data);
 	ereport(LOG,
@@ -341,7 +373,7 @@ choose_auto(IopoolShared *shared)
 static void
 make_named(IopoolShared *shared, IopoolMethodId id)
 {
-	int			rc = 0;
+	int rc = 0;
 
 	if (iopool_method_is_compiled(id) &&
 		(rc = make_pools(shared, id, id, false)) == 0)
@@ -374,7 +406,8 @@ iopool_rings_make(IopoolShared *shared)
 	if (has_started)
 	{
 		/* named ones first: the others take the name of their method here */
-		for (IopoolMethodId id = IOPOOL_METHOD_IO_URING; id < IOPOOL_NUM_METHODS; id++)
+		for (IopoolMethodId id = IOPOOL_METHOD_IO_URING;
+			 id < IOPOOL_NUM_METHODS; id++)
 		{
 			if (has_pool_with(shared, id))
 				(void) make_pools(shared, id, id, true);
@@ -384,7 +417,8 @@ iopool_rings_make(IopoolShared *shared)
 	}
 	else
 	{
-		for (IopoolMethodId id = IOPOOL_METHOD_IO_URING; id < IOPOOL_NUM_METHODS; id++)
+		for (IopoolMethodId id = IOPOOL_METHOD_IO_URING;
+			 id < IOPOOL_NUM_METHODS; id++)
 		{
 			if (has_pool_with(shared, id))
 				make_named(shared, id);
@@ -394,7 +428,6 @@ iopool_rings_make(IopoolShared *shared)
 		has_started = true;
 	}
 
-	strlcpy(shared->method_reason,
-			auto_reason ? auto_reason : "configured",
+	strlcpy(shared->method_reason, auto_reason ? auto_reason : "configured",
 			sizeof(shared->method_reason));
 }

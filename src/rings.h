@@ -14,4 +14,4 @@
 extern void iopool_rings_close_old(void);
 extern void iopool_rings_make(IopoolShared *shared);
 
-#endif							/* IOPOOL_RINGS_H */
+#endif /* IOPOOL_RINGS_H */

@@ -32,7 +32,7 @@ static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
 static Size
 max_method_state(void)
 {
-	Size		size = 0;
+	Size size = 0;
 
 	for (int id = IOPOOL_METHOD_IO_URING; id < IOPOOL_NUM_METHODS; id++)
 	{
@@ -49,21 +49,22 @@ max_method_state(void)
 static Size
 layout_shared(char *base, List *configs)
 {
-	Size		offset = 0;
-	Size		state_size = max_method_state();
-	Size		bounce_size = (Size) iopool_bounce_size_kb * 1024;
-	Size		pools_at;
-	Size		waiters_at;
-	int			poolno = 0;
-	ListCell   *lc;
+	Size offset = 0;
+	Size state_size = max_method_state();
+	Size bounce_size = (Size) iopool_bounce_size_kb * 1024;
+	Size pools_at;
+	Size waiters_at;
+	int poolno = 0;
+	ListCell *lc;
 
 	offset = add_size(offset, MAXALIGN(sizeof(IopoolShared)));
 	pools_at = offset;
-	offset = add_size(offset, MAXALIGN(mul_size(sizeof(IopoolPool),
-												list_length(configs))));
+	offset =
+		add_size(offset,
+				 MAXALIGN(mul_size(sizeof(IopoolPool), list_length(configs))));
 	waiters_at = offset;
-	offset = add_size(offset, MAXALIGN(mul_size(sizeof(IopoolWaiter),
-												MaxBackends)));
+	offset = add_size(offset,
+					  MAXALIGN(mul_size(sizeof(IopoolWaiter), MaxBackends)));
 
 	if (base != NULL)
 	{
@@ -76,12 +77,13 @@ layout_shared(char *base, List *configs)
 	foreach(lc, configs)
 	{
 		IopoolPoolConfig *config = lfirst(lc);
-		Size		rings_at = offset;
-		Size		states_at;
-		Size		bounces_at;
+		Size rings_at = offset;
+		Size states_at;
+		Size bounces_at;
 
-		offset = add_size(offset, MAXALIGN(mul_size(sizeof(IopoolRing),
-													config->nrings)));
+		offset =
+			add_size(offset,
+					 MAXALIGN(mul_size(sizeof(IopoolRing), config->nrings)));
 		states_at = offset;
 		offset = add_size(offset, mul_size(state_size, config->nrings));
 
@@ -92,14 +94,15 @@ layout_shared(char *base, List *configs)
 		if (base != NULL)
 		{
 			IopoolPool *pool = &iopool_shared->pools[poolno];
-			char	   *bounces = base + bounces_at - (IOPOOL_BLOCK_SIZE - 1);
+			char *bounces = base + bounces_at - (IOPOOL_BLOCK_SIZE - 1);
 
 			bounces = (char *) TYPEALIGN(IOPOOL_BLOCK_SIZE, bounces);
 			pool->rings = (IopoolRing *) (base + rings_at);
 			pool->bounce_size = bounce_size;
 			for (int i = 0; i < config->nrings; i++)
 			{
-				pool->rings[i].method_state = base + states_at + state_size * i;
+				pool->rings[i].method_state =
+					base + states_at + state_size * i;
 				pool->rings[i].bounce = bounces + bounce_size * i;
 			}
 		}
@@ -141,7 +144,7 @@ init_pool(IopoolPool *pool, const IopoolPoolConfig *config, LWLock *lock)
 static void
 iopool_shmem_request(void)
 {
-	List	   *configs;
+	List *configs;
 
 	if (prev_shmem_request_hook)
 		prev_shmem_request_hook();
@@ -154,12 +157,12 @@ iopool_shmem_request(void)
 static void
 iopool_shmem_startup(void)
 {
-	List	   *configs = iopool_guc_pool_configs();
+	List *configs = iopool_guc_pool_configs();
 	LWLockPadded *locks;
-	void	   *base;
-	bool		found;
-	int			poolno = 0;
-	ListCell   *lc;
+	void *base;
+	bool found;
+	int poolno = 0;
+	ListCell *lc;
 
 	if (prev_shmem_startup_hook)
 		prev_shmem_startup_hook();

@@ -43,38 +43,38 @@ typedef struct IopoolRing
 {
 	/* guarded by the pool's lock */
 	IopoolRingState state;
-	int			next_free;		/* while FREE: next on the free list, or -1 */
-	int			pid;			/* of the owner, while LEASED or DRAINING */
-	Oid			roleid;			/* of the owner */
+	int next_free; /* while FREE: next on the free list, or -1 */
+	int pid;	   /* of the owner, while LEASED or DRAINING */
+	Oid roleid;	   /* of the owner */
 	TimestampTz leased_since;
-	uint64		generation;		/* number of the lease, grows with each */
+	uint64 generation; /* number of the lease, grows with each */
 
 	/* written by the owner alone, read by the views */
 	pg_atomic_uint32 in_flight;
 	pg_atomic_uint64 reads;
 
 	/* touched by the owner alone; handed on with the pool's lock */
-	uint64		next_tag;		/* tags of completions, never used twice */
-	void	   *method_state;	/* IopoolMethod.shared_size bytes */
-	char	   *bounce;			/* bounce_size bytes, block aligned */
+	uint64 next_tag;	/* tags of completions, never used twice */
+	void *method_state; /* IopoolMethod.shared_size bytes */
+	char *bounce;		/* bounce_size bytes, block aligned */
 } IopoolRing;
 
 typedef struct IopoolPool
 {
 	/* constant after startup */
-	char		name[NAMEDATALEN];
-	IopoolMethodId method;		/* never AUTO */
-	int			nrings;
-	int			entries;
-	Size		bounce_size;
-	IopoolRing *rings;			/* [nrings] */
-	LWLock	   *lock;
+	char name[NAMEDATALEN];
+	IopoolMethodId method; /* never AUTO */
+	int nrings;
+	int entries;
+	Size bounce_size;
+	IopoolRing *rings; /* [nrings] */
+	LWLock *lock;
 
 	/* guarded by lock */
-	int			free_head;		/* first free ring, or -1 */
-	int			nbroken;
-	int			nwaiting;
-	dlist_head	waiters;		/* of IopoolWaiter, first come first */
+	int free_head; /* first free ring, or -1 */
+	int nbroken;
+	int nwaiting;
+	dlist_head waiters; /* of IopoolWaiter, first come first */
 
 	IopoolStats stats;
 } IopoolPool;
@@ -86,20 +86,20 @@ typedef struct IopoolPool
 /* One for each PGPROC that can wait; guarded by the lock of its pool. */
 typedef struct IopoolWaiter
 {
-	dlist_node	node;
-	bool		is_queued;		/* in pool->waiters */
-	int			granted;		/* ring number, or one of the above */
-	int			procno;
-	int			pid;
-	Oid			roleid;
+	dlist_node node;
+	bool is_queued; /* in pool->waiters */
+	int granted;	/* ring number, or one of the above */
+	int procno;
+	int pid;
+	Oid roleid;
 } IopoolWaiter;
 
 typedef struct IopoolShared
 {
-	int			npools;
-	IopoolPool *pools;			/* [npools] */
-	IopoolWaiter *waiters;		/* [MaxBackends], by number of PGPROC */
-	char		method_reason[512]; /* why "auto" chose what it chose */
+	int npools;
+	IopoolPool *pools;		 /* [npools] */
+	IopoolWaiter *waiters;	 /* [MaxBackends], by number of PGPROC */
+	char method_reason[512]; /* why "auto" chose what it chose */
 } IopoolShared;
 
 /* NULL when the library is not in shared_preload_libraries. */
@@ -110,4 +110,4 @@ extern void iopool_shmem_install(void);
 extern void iopool_shmem_require(void);
 extern IopoolPool *iopool_shmem_find_pool(const char *name);
 
-#endif							/* IOPOOL_SHMEM_H */
+#endif /* IOPOOL_SHMEM_H */

@@ -29,9 +29,9 @@ static int
 read_counted(IopoolPool *pool, IopoolIo *io)
 {
 	IopoolStats *stats = &pool->stats;
-	instr_time	start;
-	instr_time	end;
-	int			result;
+	instr_time start;
+	instr_time end;
+	int result;
 
 	INSTR_TIME_SET_CURRENT(start);
 	result = iopool_sync_read(io);
@@ -50,12 +50,12 @@ static int64
 read_fully(IopoolPool *pool, IopoolFile *file, int64 offset, int64 len,
 		   char *dest)
 {
-	int64		nread = 0;
+	int64 nread = 0;
 
 	while (nread < len)
 	{
 		struct iovec iov = {dest + nread, len - nread};
-		IopoolIo	io = {
+		IopoolIo io = {
 			.fd = file->fd,
 			.is_direct = file->alignment > 0,
 			.rw_flags = file->rw_flags,
@@ -63,7 +63,7 @@ read_fully(IopoolPool *pool, IopoolFile *file, int64 offset, int64 len,
 			.iov = &iov,
 			.niov = 1,
 		};
-		int			result = read_counted(pool, &io);
+		int result = read_counted(pool, &io);
 
 		if (result == -EOPNOTSUPP && file->rw_flags != 0)
 		{
@@ -93,10 +93,10 @@ static int64
 read_direct(IopoolPool *pool, IopoolFile *file, int64 offset, int64 len,
 			char *dest)
 {
-	int64		start = offset;
-	int64		end = offset + len;
-	int64		nread;
-	void	   *buffer;
+	int64 start = offset;
+	int64 end = offset + len;
+	int64 nread;
+	void *buffer;
 
 	iopool_plan_align(file, &start, &end);
 
@@ -125,8 +125,8 @@ iopool_single_read(IopoolPool *pool, IopoolIoMode io_mode, const char *path,
 				   IopoolFailure *failure)
 {
 	static uint32 wait_event = 0;
-	IopoolFile	file;
-	int64		nread = 0;
+	IopoolFile file;
+	int64 nread = 0;
 
 	if (wait_event == 0)
 		wait_event = iopool_wait_event_new("IopoolRead");
@@ -141,9 +141,9 @@ iopool_single_read(IopoolPool *pool, IopoolIoMode io_mode, const char *path,
 	if (length > 0)
 	{
 		pgstat_report_wait_start(wait_event);
-		nread = file.alignment > 0 ?
-			read_direct(pool, &file, offset, length, dest) :
-			read_fully(pool, &file, offset, length, dest);
+		nread = file.alignment > 0
+			? read_direct(pool, &file, offset, length, dest)
+			: read_fully(pool, &file, offset, length, dest);
 		pgstat_report_wait_end();
 	}
 	close(file.fd);

@@ -12,11 +12,11 @@
 #include "shmem.h"
 
 /* Up to this length (bytes) one read gains nothing from being split. */
-#define IOPOOL_SINGLE_MAX	(128 * 1024)
+#define IOPOOL_SINGLE_MAX (128 * 1024)
 
 /* single.c */
 extern int64 iopool_single_read(IopoolPool *pool, IopoolIoMode io_mode,
 								const char *path, int64 offset, int64 length,
 								char *dest, IopoolFailure *failure);
 
-#endif							/* IOPOOL_SINGLE_H */
+#endif /* IOPOOL_SINGLE_H */

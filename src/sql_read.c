@@ -46,24 +46,24 @@
  * The kernel reads ahead at most about so much for one POSIX_FADV_WILLNEED,
  * however long the advice is.
  */
-#define ADVICE_SIZE			(128 * 1024)
+#define ADVICE_SIZE (128 * 1024)
 
-#define BATCH_COLUMNS		5
+#define BATCH_COLUMNS 5
 
 /* One call: its ranges on their way to a stream. */
 typedef struct Batch
 {
-	IopoolArgs	args;
-	bool		report;			/* on_error => 'report' */
+	IopoolArgs args;
+	bool report; /* on_error => 'report' */
 	IopoolPool *pool;
 	MemoryContext cxt;
 	IopoolFileSet *files;
 	IopoolStream *stream;
-	char	  **dests;			/* [nranges], or NULL: the stream allocates */
-	int			next_range;		/* the source's position */
-	bool		is_stopped;		/* a failure will be raised: pull no more */
+	char **dests;				/* [nranges], or NULL: the stream allocates */
+	int next_range;				/* the source's position */
+	bool is_stopped;			/* a failure will be raised: pull no more */
 	IopoolResult first_failure; /* the one with the lowest ordinal */
-	instr_time	start;
+	instr_time start;
 } Batch;
 
 static void
@@ -82,7 +82,7 @@ batch_begin(Batch *batch)
 static IopoolFile *
 batch_file(Batch *batch, int rangeno)
 {
-	text	   *path;
+	text *path;
 
 	if (batch->args.path != NULL)
 		return iopool_file_set_find(batch->files, batch->args.path,
@@ -96,8 +96,8 @@ batch_file(Batch *batch, int rangeno)
 static IopoolSourceStatus
 batch_source(void *arg, IopoolRange *range)
 {
-	Batch	   *batch = arg;
-	int			rangeno = batch->next_range;
+	Batch *batch = arg;
+	int rangeno = batch->next_range;
 
 	if (rangeno == batch->args.nranges || batch->is_stopped)
 		return IOPOOL_SOURCE_END;
@@ -169,7 +169,7 @@ static void
 batch_end(Batch *batch)
 {
 	IopoolStreamTotals totals;
-	instr_time	elapsed;
+	instr_time elapsed;
 
 	iopool_stream_end(batch->stream, &totals);
 	iopool_file_set_close(batch->files);
@@ -197,13 +197,13 @@ IOPOOL_FUNCTION(iopool_read);
 Datum
 iopool_read(PG_FUNCTION_ARGS)
 {
-	char	   *path = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	int64		offset = PG_GETARG_INT64(1);
-	int64		length = PG_GETARG_INT64(2);
+	char *path = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	int64 offset = PG_GETARG_INT64(1);
+	int64 length = PG_GETARG_INT64(2);
 	IopoolPool *pool;
-	Batch		batch;
+	Batch batch;
 	IopoolResult result;
-	Size		size;
+	Size size;
 
 	iopool_shmem_require();
 	iopool_args_check_range(offset, length);
@@ -212,9 +212,9 @@ iopool_read(PG_FUNCTION_ARGS)
 
 	if (length <= IOPOOL_SINGLE_MAX)
 	{
-		bytea	   *data = palloc(VARHDRSZ + length);
+		bytea *data = palloc(VARHDRSZ + length);
 		IopoolFailure failure;
-		int64		nbytes;
+		int64 nbytes;
 
 		nbytes = iopool_single_read(pool, iopool_io_mode, path, offset, length,
 									VARDATA(data), &failure);
@@ -259,9 +259,9 @@ return_rows(FunctionCallInfo fcinfo, Batch *batch, Datum on_error,
 
 	while (batch_next(batch, &result))
 	{
-		Datum		values[BATCH_COLUMNS];
-		bool		nulls[BATCH_COLUMNS] = {false};
-		char	   *message = NULL;
+		Datum values[BATCH_COLUMNS];
+		bool nulls[BATCH_COLUMNS] = {false};
+		char *message = NULL;
 
 		values[0] = Int32GetDatum((int32) result.cookie + 1);
 		values[1] = Int64GetDatum(result.offset);
@@ -280,7 +280,8 @@ return_rows(FunctionCallInfo fcinfo, Batch *batch, Datum on_error,
 			values[4] = CStringGetTextDatum(message);
 		}
 
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values,
+							 nulls);
 
 		if (result.buffer != NULL)
 			pfree(result.buffer);
@@ -303,7 +304,7 @@ IOPOOL_FUNCTION(iopool_read_batch_paths);
 Datum
 iopool_read_batch(PG_FUNCTION_ARGS)
 {
-	Batch		batch;
+	Batch batch;
 
 	iopool_shmem_require();
 	iopool_args_path_lengths(&batch.args, PG_GETARG_DATUM(0),
@@ -314,7 +315,7 @@ iopool_read_batch(PG_FUNCTION_ARGS)
 Datum
 iopool_read_batch_length(PG_FUNCTION_ARGS)
 {
-	Batch		batch;
+	Batch batch;
 
 	iopool_shmem_require();
 	iopool_args_path_length(&batch.args, PG_GETARG_DATUM(0),
@@ -325,7 +326,7 @@ iopool_read_batch_length(PG_FUNCTION_ARGS)
 Datum
 iopool_read_batch_paths(PG_FUNCTION_ARGS)
 {
-	Batch		batch;
+	Batch batch;
 
 	iopool_shmem_require();
 	iopool_args_paths_lengths(&batch.args, PG_GETARG_DATUM(0),
@@ -340,9 +341,9 @@ iopool_read_batch_paths(PG_FUNCTION_ARGS)
 static int64 *
 expected_lengths(Batch *batch)
 {
-	int			nranges = batch->args.nranges;
-	int64	   *expected = MemoryContextAllocHuge(batch->cxt,
-												  sizeof(int64) * nranges);
+	int nranges = batch->args.nranges;
+	int64 *expected =
+		MemoryContextAllocHuge(batch->cxt, sizeof(int64) * nranges);
 
 	for (int i = 0; i < nranges; i++)
 	{
@@ -351,9 +352,10 @@ expected_lengths(Batch *batch)
 		CHECK_FOR_INTERRUPTS();
 		/* no file is in use, so there always is a descriptor or a failure */
 		(void) iopool_file_acquire(batch->files, file);
-		expected[i] = (file->failure.kind != IOPOOL_FAILURE_NONE) ? 0 :
-			iopool_file_available(file, batch->args.offsets[i],
-								  iopool_args_length(&batch->args, i));
+		expected[i] = (file->failure.kind != IOPOOL_FAILURE_NONE)
+			? 0
+			: iopool_file_available(file, batch->args.offsets[i],
+									iopool_args_length(&batch->args, i));
 		iopool_file_release(batch->files, file);
 	}
 	return expected;
@@ -371,13 +373,12 @@ element_size(int64 nbytes)
  * where the bytes of element i go.  NULL elements have length -1.
  */
 static ArrayType *
-layout_array(MemoryContext cxt, int nelems, const int64 *lengths,
-			 char **dests)
+layout_array(MemoryContext cxt, int nelems, const int64 *lengths, char **dests)
 {
-	bool		has_nulls = false;
-	Size		size = 0;
-	Size		offset;
-	ArrayType  *array;
+	bool has_nulls = false;
+	Size size = 0;
+	Size offset;
+	ArrayType *array;
 
 	for (int i = 0; i < nelems; i++)
 	{
@@ -386,8 +387,8 @@ layout_array(MemoryContext cxt, int nelems, const int64 *lengths,
 		else
 			size = add_size(size, element_size(lengths[i]));
 	}
-	offset = has_nulls ? ARR_OVERHEAD_WITHNULLS(1, nelems) :
-		ARR_OVERHEAD_NONULLS(1);
+	offset = has_nulls ? ARR_OVERHEAD_WITHNULLS(1, nelems)
+					   : ARR_OVERHEAD_NONULLS(1);
 	size = add_size(size, offset);
 	if (!AllocSizeIsValid(size))
 		ereport(ERROR,
@@ -407,7 +408,7 @@ layout_array(MemoryContext cxt, int nelems, const int64 *lengths,
 
 	for (int i = 0; i < nelems; i++)
 	{
-		char	   *element = (char *) array + offset;
+		char *element = (char *) array + offset;
 
 		dests[i] = NULL;
 		if (lengths[i] < 0)
@@ -429,13 +430,13 @@ layout_array(MemoryContext cxt, int nelems, const int64 *lengths,
 static Datum
 return_array(Batch *batch, Datum on_error)
 {
-	int			nranges = batch->args.nranges;
+	int nranges = batch->args.nranges;
 	IopoolResult result;
-	ArrayType  *array;
-	int64	   *expected;
-	int64	   *actual;
-	char	  **dests;
-	bool		as_expected = true;
+	ArrayType *array;
+	int64 *expected;
+	int64 *actual;
+	char **dests;
+	bool as_expected = true;
 
 	batch->report = iopool_args_is_report(on_error);
 	batch_begin(batch);
@@ -451,18 +452,18 @@ return_array(Batch *batch, Datum on_error)
 	batch_stream(batch, false);
 	while (batch_next(batch, &result))
 	{
-		int			i = (int) result.cookie;
+		int i = (int) result.cookie;
 
-		actual[i] = (result.failure.kind == IOPOOL_FAILURE_NONE) ?
-			result.nbytes : -1;
+		actual[i] =
+			(result.failure.kind == IOPOOL_FAILURE_NONE) ? result.nbytes : -1;
 		as_expected &= (actual[i] == expected[i]);
 	}
 	batch_end(batch);
 
 	if (!as_expected)
 	{
-		char	  **new_dests = MemoryContextAllocHuge(batch->cxt,
-													   sizeof(char *) * nranges);
+		char **new_dests =
+			MemoryContextAllocHuge(batch->cxt, sizeof(char *) * nranges);
 
 		/* files have shrunk meanwhile, or could not be read */
 		array = layout_array(batch->cxt, nranges, actual, new_dests);
@@ -484,7 +485,7 @@ IOPOOL_FUNCTION(iopool_read_array_paths);
 Datum
 iopool_read_array(PG_FUNCTION_ARGS)
 {
-	Batch		batch;
+	Batch batch;
 
 	iopool_shmem_require();
 	iopool_args_path_lengths(&batch.args, PG_GETARG_DATUM(0),
@@ -495,7 +496,7 @@ iopool_read_array(PG_FUNCTION_ARGS)
 Datum
 iopool_read_array_length(PG_FUNCTION_ARGS)
 {
-	Batch		batch;
+	Batch batch;
 
 	iopool_shmem_require();
 	iopool_args_path_length(&batch.args, PG_GETARG_DATUM(0),
@@ -506,7 +507,7 @@ iopool_read_array_length(PG_FUNCTION_ARGS)
 Datum
 iopool_read_array_paths(PG_FUNCTION_ARGS)
 {
-	Batch		batch;
+	Batch batch;
 
 	iopool_shmem_require();
 	iopool_args_paths_lengths(&batch.args, PG_GETARG_DATUM(0),
@@ -519,9 +520,9 @@ IOPOOL_FUNCTION(iopool_prefetch);
 Datum
 iopool_prefetch(PG_FUNCTION_ARGS)
 {
-	Batch		batch;
+	Batch batch;
 	IopoolFile *file;
-	int64		nhinted = 0;
+	int64 nhinted = 0;
 
 	iopool_shmem_require();
 	iopool_args_path_lengths(&batch.args, PG_GETARG_DATUM(0),
@@ -537,10 +538,11 @@ iopool_prefetch(PG_FUNCTION_ARGS)
 
 	for (int i = 0; i < batch.args.nranges; i++)
 	{
-		int64		pos = batch.args.offsets[i];
-		int64		end = pos + iopool_file_available(file, pos,
-													  iopool_args_length(&batch.args, i));
-		bool		is_hinted = pos < end;
+		int64 pos = batch.args.offsets[i];
+		int64 end = pos +
+			iopool_file_available(file, pos,
+								  iopool_args_length(&batch.args, i));
+		bool is_hinted = pos < end;
 
 		for (; pos < end; pos += ADVICE_SIZE)
 		{

@@ -23,9 +23,9 @@
 #include "method.h"
 #include "shmem.h"
 
-#define POOLS_COLUMNS		26
-#define RINGS_COLUMNS		8
-#define INFO_COLUMNS		2
+#define POOLS_COLUMNS 26
+#define RINGS_COLUMNS 8
+#define INFO_COLUMNS  2
 
 IOPOOL_FUNCTION(iopool_stat_pools);
 IOPOOL_FUNCTION(iopool_stat_rings);
@@ -42,7 +42,7 @@ static const char *const state_names[] = {
 static void
 put_percentile(IopoolStats *stats, double fraction, Datum *value, bool *isnull)
 {
-	double		us = iopool_stats_percentile(stats, fraction);
+	double us = iopool_stats_percentile(stats, fraction);
 
 	*isnull = (us < 0);
 	*value = Float8GetDatum(us);
@@ -61,12 +61,12 @@ iopool_stat_pools(PG_FUNCTION_ARGS)
 	{
 		IopoolPool *pool = &iopool_shared->pools[p];
 		IopoolStats *stats = &pool->stats;
-		Datum		values[POOLS_COLUMNS];
-		bool		nulls[POOLS_COLUMNS] = {false};
-		int			nin_use = 0;
-		int			nbroken;
-		int			nwaiting;
-		int			i = 0;
+		Datum values[POOLS_COLUMNS];
+		bool nulls[POOLS_COLUMNS] = {false};
+		int nin_use = 0;
+		int nbroken;
+		int nwaiting;
+		int i = 0;
 
 		LWLockAcquire(pool->lock, LW_SHARED);
 		for (int r = 0; r < pool->nrings; r++)
@@ -87,26 +87,30 @@ iopool_stat_pools(PG_FUNCTION_ARGS)
 		values[i++] = Int32GetDatum(nwaiting);
 		for (int c = 0; c <= IOPOOL_COUNTER_RECLAIMS; c++)
 		{
-			uint64		count = pg_atomic_read_u64(&stats->counters[c]);
+			uint64 count = pg_atomic_read_u64(&stats->counters[c]);
 
 			if (c == IOPOOL_COUNTER_CHECKOUT_WAIT_US)
 				values[i++] = Float8GetDatum(count / 1000.0);
 			else
 				values[i++] = Int64GetDatum((int64) count);
 		}
-		values[i++] = Int32GetDatum((int32) pg_atomic_read_u32(&stats->max_in_flight));
+		values[i++] =
+			Int32GetDatum((int32) pg_atomic_read_u32(&stats->max_in_flight));
 		put_percentile(stats, 0.50, &values[i], &nulls[i]);
 		i++;
 		put_percentile(stats, 0.95, &values[i], &nulls[i]);
 		i++;
 		put_percentile(stats, 0.99, &values[i], &nulls[i]);
 		i++;
-		values[i++] = TimestampTzGetDatum((TimestampTz) pg_atomic_read_u64(&stats->reset_at));
+		values[i++] = TimestampTzGetDatum(
+			(TimestampTz) pg_atomic_read_u64(&stats->reset_at));
 		values[i++] = Int32GetDatum(nbroken);
-		values[i++] = Int64GetDatum((int64) pg_atomic_read_u64(&stats->counters[IOPOOL_COUNTER_STALE]));
+		values[i++] = Int64GetDatum((int64) pg_atomic_read_u64(
+			&stats->counters[IOPOOL_COUNTER_STALE]));
 		Assert(i == POOLS_COLUMNS);
 
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values,
+							 nulls);
 	}
 	return (Datum) 0;
 }
@@ -116,7 +120,7 @@ Datum
 iopool_stat_rings(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	bool		sees_all;
+	bool sees_all;
 
 	iopool_shmem_require();
 	InitMaterializedSRF(fcinfo, 0);
@@ -135,11 +139,11 @@ iopool_stat_rings(PG_FUNCTION_ARGS)
 		for (int r = 0; r < pool->nrings; r++)
 		{
 			IopoolRing *ring = &rings[r];
-			Datum		values[RINGS_COLUMNS];
-			bool		nulls[RINGS_COLUMNS] = {false};
-			bool		is_held = ring->state == IOPOOL_RING_LEASED ||
+			Datum values[RINGS_COLUMNS];
+			bool nulls[RINGS_COLUMNS] = {false};
+			bool is_held = ring->state == IOPOOL_RING_LEASED ||
 				ring->state == IOPOOL_RING_DRAINING;
-			bool		sees_owner = is_held &&
+			bool sees_owner = is_held &&
 				(sees_all || has_privs_of_role(GetUserId(), ring->roleid));
 
 			values[0] = CStringGetTextDatum(pool->name);
@@ -148,12 +152,15 @@ iopool_stat_rings(PG_FUNCTION_ARGS)
 			values[3] = Int32GetDatum(ring->pid);
 			nulls[3] = !sees_owner;
 			values[4] = Int64GetDatum((int64) ring->generation);
-			values[5] = Int32GetDatum((int32) pg_atomic_read_u32(&ring->in_flight));
-			values[6] = Int64GetDatum((int64) pg_atomic_read_u64(&ring->reads));
+			values[5] =
+				Int32GetDatum((int32) pg_atomic_read_u32(&ring->in_flight));
+			values[6] =
+				Int64GetDatum((int64) pg_atomic_read_u64(&ring->reads));
 			values[7] = TimestampTzGetDatum(ring->leased_since);
 			nulls[7] = !sees_owner;
 
-			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values,
+								 nulls);
 		}
 		pfree(rings);
 	}
@@ -174,8 +181,8 @@ iopool_stat_reset(PG_FUNCTION_ARGS)
 static void
 put_info(ReturnSetInfo *rsinfo, const char *name, const char *value)
 {
-	Datum		values[INFO_COLUMNS];
-	bool		nulls[INFO_COLUMNS] = {false};
+	Datum values[INFO_COLUMNS];
+	bool nulls[INFO_COLUMNS] = {false};
 
 	values[0] = CStringGetTextDatum(name);
 	values[1] = CStringGetTextDatum(value);
@@ -198,9 +205,9 @@ limit_text(int resource)
 static const char *
 buffered_path(IopoolMethodId method)
 {
-	return method == IOPOOL_METHOD_LIBAIO ?
-		"sync (libaio is asynchronous for direct reads only)" :
-		iopool_method_name(method);
+	return method == IOPOOL_METHOD_LIBAIO
+		? "sync (libaio is asynchronous for direct reads only)"
+		: iopool_method_name(method);
 }
 
 /* What runs here, and why: pairs of name and value. */
@@ -210,7 +217,7 @@ iopool_info(PG_FUNCTION_ARGS)
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	IopoolPool *pool;
 	struct utsname kernel;
-	int			nrings = 0;
+	int nrings = 0;
 
 	iopool_shmem_require();
 	InitMaterializedSRF(fcinfo, 0);
@@ -226,7 +233,8 @@ iopool_info(PG_FUNCTION_ARGS)
 	put_info(rsinfo, "method_buffered", buffered_path(pool->method));
 	put_info(rsinfo, "method_direct", iopool_method_name(pool->method));
 	put_info(rsinfo, "methods_compiled", iopool_method_compiled_list());
-	put_info(rsinfo, "kernel", uname(&kernel) == 0 ? kernel.release : "unknown");
+	put_info(rsinfo, "kernel",
+			 uname(&kernel) == 0 ? kernel.release : "unknown");
 #ifdef IOPOOL_WITH_LIBURING
 	put_info(rsinfo, "liburing", iopool_method_io_uring_library());
 #else

@@ -42,7 +42,7 @@ iopool_stats_reset(IopoolStats *stats)
 void
 iopool_stats_flush(IopoolStats *stats, IopoolStatsDelta *delta)
 {
-	uint32		max_seen = pg_atomic_read_u32(&stats->max_in_flight);
+	uint32 max_seen = pg_atomic_read_u32(&stats->max_in_flight);
 
 	for (int i = 0; i < IOPOOL_NUM_COUNTERS; i++)
 	{
@@ -74,7 +74,7 @@ iopool_stats_flush(IopoolStats *stats, IopoolStatsDelta *delta)
 static int
 latency_bucket(uint64 us)
 {
-	int			msb;
+	int msb;
 
 	if (us < IOPOOL_LATENCY_SUBBUCKETS)
 		return (int) us;
@@ -90,13 +90,14 @@ latency_bucket(uint64 us)
 static double
 bucket_limit(int bucket)
 {
-	int			msb;
+	int msb;
 
 	if (bucket < IOPOOL_LATENCY_SUBBUCKETS)
 		return bucket + 1;
 	msb = bucket / IOPOOL_LATENCY_SUBBUCKETS + 1;
 	return (double) ((uint64) (bucket % IOPOOL_LATENCY_SUBBUCKETS +
-							   IOPOOL_LATENCY_SUBBUCKETS + 1) << (msb - 2));
+							   IOPOOL_LATENCY_SUBBUCKETS + 1)
+					 << (msb - 2));
 }
 
 void
@@ -118,7 +119,7 @@ iopool_stats_one_read(IopoolStats *stats, int result, uint64 us)
 	pg_atomic_fetch_add_u64(&stats->latency[latency_bucket(us)], 1);
 	if (pg_atomic_read_u32(&stats->max_in_flight) == 0)
 	{
-		uint32		none = 0;
+		uint32 none = 0;
 
 		(void) pg_atomic_compare_exchange_u32(&stats->max_in_flight, &none, 1);
 	}
@@ -131,9 +132,9 @@ iopool_stats_one_read(IopoolStats *stats, int result, uint64 us)
 double
 iopool_stats_percentile(IopoolStats *stats, double fraction)
 {
-	uint64		counts[IOPOOL_LATENCY_BUCKETS];
-	uint64		total = 0;
-	uint64		seen = 0;
+	uint64 counts[IOPOOL_LATENCY_BUCKETS];
+	uint64 total = 0;
+	uint64 seen = 0;
 
 	for (int i = 0; i < IOPOOL_LATENCY_BUCKETS; i++)
 	{

@@ -15,25 +15,25 @@
  * Log-scale histogram of microseconds: four buckets to each power of two, so
  * a percentile is at most 19 % off.
  */
-#define IOPOOL_LATENCY_SUBBUCKETS	4
-#define IOPOOL_LATENCY_BUCKETS		(32 * IOPOOL_LATENCY_SUBBUCKETS)
+#define IOPOOL_LATENCY_SUBBUCKETS 4
+#define IOPOOL_LATENCY_BUCKETS	  (32 * IOPOOL_LATENCY_SUBBUCKETS)
 
 typedef enum IopoolCounter
 {
-	IOPOOL_COUNTER_READS,		/* kernel reads that ended */
-	IOPOOL_COUNTER_BYTES,		/* bytes that they brought */
-	IOPOOL_COUNTER_SHORT_READS, /* continued because they stopped early */
-	IOPOOL_COUNTER_RETRIES,		/* submissions and reads made again */
-	IOPOOL_COUNTER_ERRORS,		/* reads that failed */
-	IOPOOL_COUNTER_SPLITS,		/* reads beyond the first of a long range */
-	IOPOOL_COUNTER_MERGES,		/* ranges read along with a neighbour */
-	IOPOOL_COUNTER_CHECKOUTS,	/* leases given */
-	IOPOOL_COUNTER_CHECKOUT_WAITS,	/* of these, after waiting */
-	IOPOOL_COUNTER_CHECKOUT_WAIT_US,	/* time they waited */
-	IOPOOL_COUNTER_CHECKOUT_TIMEOUTS,	/* refused: no ring was free in time */
-	IOPOOL_COUNTER_RESETS,		/* rings made anew or given up as broken */
-	IOPOOL_COUNTER_RECLAIMS,	/* leases taken back on an error or exit */
-	IOPOOL_COUNTER_STALE,		/* completions that nobody waited for */
+	IOPOOL_COUNTER_READS,		   /* kernel reads that ended */
+	IOPOOL_COUNTER_BYTES,		   /* bytes that they brought */
+	IOPOOL_COUNTER_SHORT_READS,	   /* continued because they stopped early */
+	IOPOOL_COUNTER_RETRIES,		   /* submissions and reads made again */
+	IOPOOL_COUNTER_ERRORS,		   /* reads that failed */
+	IOPOOL_COUNTER_SPLITS,		   /* reads beyond the first of a long range */
+	IOPOOL_COUNTER_MERGES,		   /* ranges read along with a neighbour */
+	IOPOOL_COUNTER_CHECKOUTS,	   /* leases given */
+	IOPOOL_COUNTER_CHECKOUT_WAITS, /* of these, after waiting */
+	IOPOOL_COUNTER_CHECKOUT_WAIT_US,  /* time they waited */
+	IOPOOL_COUNTER_CHECKOUT_TIMEOUTS, /* refused: no ring was free in time */
+	IOPOOL_COUNTER_RESETS,	 /* rings made anew or given up as broken */
+	IOPOOL_COUNTER_RECLAIMS, /* leases taken back on an error or exit */
+	IOPOOL_COUNTER_STALE,	 /* completions that nobody waited for */
 	IOPOOL_NUM_COUNTERS
 } IopoolCounter;
 
@@ -43,7 +43,7 @@ typedef struct IopoolStats
 	pg_atomic_uint64 counters[IOPOOL_NUM_COUNTERS];
 	pg_atomic_uint32 max_in_flight;
 	pg_atomic_uint64 latency[IOPOOL_LATENCY_BUCKETS];
-	pg_atomic_uint64 reset_at;	/* TimestampTz */
+	pg_atomic_uint64 reset_at; /* TimestampTz */
 } IopoolStats;
 
 /*
@@ -52,10 +52,10 @@ typedef struct IopoolStats
  */
 typedef struct IopoolStatsDelta
 {
-	uint64		counters[IOPOOL_NUM_COUNTERS];
-	uint32		max_in_flight;
-	uint32		latency[IOPOOL_LATENCY_BUCKETS];
-	int			nlatencies;
+	uint64 counters[IOPOOL_NUM_COUNTERS];
+	uint32 max_in_flight;
+	uint32 latency[IOPOOL_LATENCY_BUCKETS];
+	int nlatencies;
 } IopoolStatsDelta;
 
 /* stats.c */
@@ -72,4 +72,4 @@ iopool_stats_add(IopoolStats *stats, IopoolCounter counter, uint64 n)
 	pg_atomic_fetch_add_u64(&stats->counters[counter], n);
 }
 
-#endif							/* IOPOOL_STATS_H */
+#endif /* IOPOOL_STATS_H */

@@ -22,18 +22,18 @@ IOPOOL_FUNCTION(iopool_batch_support);
  * Argument file_offsets: the array with one element for each range, in every
  * form of the functions.
  */
-#define OFFSETS_ARGUMENT	1
+#define OFFSETS_ARGUMENT 1
 
 /*
  * A batch keeps the disk busy, so one of its ranges costs much less than a
  * page that is waited for alone.
  */
-#define RANGE_COST_SHARE	0.25
+#define RANGE_COST_SHARE 0.25
 
 static double
 estimate_ranges(PlannerInfo *root, Node *node)
 {
-	List	   *args;
+	List *args;
 
 	if (node == NULL)
 		return -1;
@@ -43,19 +43,20 @@ estimate_ranges(PlannerInfo *root, Node *node)
 		return -1;
 	if (list_length(args) <= OFFSETS_ARGUMENT)
 		return -1;
-	return iopool_array_length_estimate(root, list_nth(args, OFFSETS_ARGUMENT));
+	return iopool_array_length_estimate(root,
+										list_nth(args, OFFSETS_ARGUMENT));
 }
 
 Datum
 iopool_batch_support(PG_FUNCTION_ARGS)
 {
-	Node	   *request = (Node *) PG_GETARG_POINTER(0);
-	Node	   *result = NULL;
+	Node *request = (Node *) PG_GETARG_POINTER(0);
+	Node *result = NULL;
 
 	if (IsA(request, SupportRequestRows))
 	{
 		SupportRequestRows *req = (SupportRequestRows *) request;
-		double		nranges = estimate_ranges(req->root, req->node);
+		double nranges = estimate_ranges(req->root, req->node);
 
 		if (nranges >= 0 && get_func_retset(req->funcid))
 		{
@@ -66,7 +67,7 @@ iopool_batch_support(PG_FUNCTION_ARGS)
 	else if (IsA(request, SupportRequestCost))
 	{
 		SupportRequestCost *req = (SupportRequestCost *) request;
-		double		nranges = estimate_ranges(req->root, req->node);
+		double nranges = estimate_ranges(req->root, req->node);
 
 		if (nranges >= 0)
 		{

@@ -9,23 +9,23 @@
 #define IOPOOL_TYPES_H
 
 /* Most reads in flight on one ring. */
-#define IOPOOL_MAX_ENTRIES		4096
+#define IOPOOL_MAX_ENTRIES 4096
 
 /* Most rings in one pool, and most pools beside "default". */
-#define IOPOOL_MAX_RINGS		1024
-#define IOPOOL_MAX_POOLS		64
+#define IOPOOL_MAX_RINGS 1024
+#define IOPOOL_MAX_POOLS 64
 
 /*
  * Longest range, 1 GB - 1 MB: a bytea of it and the row around it stay below
  * MaxAllocSize.
  */
-#define IOPOOL_MAX_LENGTH		((int64) 1023 * 1024 * 1024)
+#define IOPOOL_MAX_LENGTH ((int64) 1023 * 1024 * 1024)
 
 /*
  * Blocks of this size are the unit of the bounce buffers, and the alignment
  * of direct reads where the kernel names none that is larger.
  */
-#define IOPOOL_BLOCK_SIZE		4096
+#define IOPOOL_BLOCK_SIZE 4096
 
 typedef enum IopoolMethodId
 {
@@ -35,7 +35,7 @@ typedef enum IopoolMethodId
 	IOPOOL_METHOD_SYNC,
 } IopoolMethodId;
 
-#define IOPOOL_NUM_METHODS		(IOPOOL_METHOD_SYNC + 1)
+#define IOPOOL_NUM_METHODS (IOPOOL_METHOD_SYNC + 1)
 
 typedef enum IopoolIoMode
 {
@@ -44,4 +44,4 @@ typedef enum IopoolIoMode
 	IOPOOL_IO_UNCACHED,
 } IopoolIoMode;
 
-#endif							/* IOPOOL_TYPES_H */
+#endif /* IOPOOL_TYPES_H */

@@ -1,0 +1,65 @@
+/*-------------------------------------------------------------------------
+ *
+ * transfer.h
+ *	  A stream's reads: cutting them, and what becomes of them.  Private to
+ *	  stream.c and transfer.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IOPOOL_TRANSFER_H
+#define IOPOOL_TRANSFER_H
+
+#include "utils/palloc.h"
+#include "utils/resowner.h"
+
+#include "lease.h"
+#include "plan.h"
+#include "stream.h"
+
+struct IopoolStream
+{
+	dlist_node node; /* in open_streams */
+	IopoolStreamOptions options;
+	MemoryContext cxt;
+	MemoryContextCallback at_reset;
+	ResourceOwner owner;
+	IopoolLease *lease;
+	bool is_holding; /* has a hold on lease */
+	bool is_open;	 /* in open_streams */
+	bool is_aborted; /* only drains */
+	bool source_ended;
+	int64 split; /* longest buffered read, bytes */
+
+	dlist_head todo;	/* of IopoolPiece, next first */
+	dlist_head pending; /* of IopoolPending, in the source's order */
+	dlist_head ready;	/* done and not handed out, unless in_order */
+	int npending;
+	int64 reserved; /* bytes of the pending ranges */
+
+	int in_flight; /* reads */
+	int64 in_flight_bytes;
+
+	dlist_head free_pending;
+	dlist_head free_pieces;
+	IopoolPending **group; /* scratch of pull_group: [entries] */
+	IopoolStreamTotals totals;
+};
+
+/* Count in the pool's statistics. */
+static inline void
+iopool_transfer_count(IopoolStream *stream, IopoolCounter counter, uint64 n)
+{
+	stream->lease->delta.counters[counter] += n;
+}
+
+/* transfer.c */
+extern int64 iopool_transfer_split_size(int64 max_in_flight_bytes,
+										int entries);
+extern bool iopool_transfer_start(IopoolStream *stream, IopoolPiece *piece);
+extern bool iopool_transfer_skip(IopoolStream *stream, IopoolPiece *piece);
+extern void iopool_transfer_finish_range(IopoolStream *stream,
+										 IopoolPending *pending);
+extern void iopool_transfer_forget(IopoolStream *stream,
+								   IopoolPending *pending);
+
+#endif /* IOPOOL_TRANSFER_H */
