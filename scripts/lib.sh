@@ -153,6 +153,10 @@ lib_cleanup()
     trap - EXIT
     trap '' HUP INT TERM
     set +e
+    if [[ $rc -ne 0 && -n ${PGDATA_DIR:-} && -f $PGDATA_DIR.log ]]; then
+        echo "---- end of the server's log" >&2
+        tail -n 30 "$PGDATA_DIR.log" >&2
+    fi
     if [[ -n $T && $KEEP_T != running ]]; then
         lib_stop_all
         if [[ $KEEP_T == files ]]; then

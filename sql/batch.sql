@@ -122,15 +122,15 @@ SELECT ordinal FROM (SELECT (iopool_read_batch('iopool_words',
 	(SELECT array_agg(n * 8 ORDER BY n) FROM generate_series(0, 999) AS n), 8)).ordinal) AS s LIMIT 2;
 
 -- prepared, through custom and generic plans
-PREPARE fetch(text, bigint[], bigint) AS
+PREPARE some_ranges(text, bigint[], bigint) AS
 	SELECT ordinal, data FROM iopool_read_batch($1, $2, $3);
-EXECUTE fetch('iopool_words', '{0,8}', 8);
-EXECUTE fetch('iopool_other', '{0}', 8);
+EXECUTE some_ranges('iopool_words', '{0,8}', 8);
+EXECUTE some_ranges('iopool_other', '{0}', 8);
 SET plan_cache_mode = force_generic_plan;
-EXECUTE fetch('iopool_words', '{16,24}', 8);
-EXECUTE fetch('iopool_one', '{0}', 8);
+EXECUTE some_ranges('iopool_words', '{16,24}', 8);
+EXECUTE some_ranges('iopool_one', '{0}', 8);
 RESET plan_cache_mode;
-DEALLOCATE fetch;
+DEALLOCATE some_ranges;
 
 -- a cursor, with other reads between its fetches, and a rollback beneath it
 BEGIN;

@@ -411,6 +411,8 @@ iopool_lease_poll(IopoolLease *lease, unsigned wait_nr)
 		if (wait_nr > 0)
 			pgstat_report_wait_end();
 	}
+	else if (lease->method->ping != NULL)
+		(void) lease->method->ping(lease->handle.shared);
 
 	nreaped = reap_all(lease);
 

@@ -90,11 +90,16 @@ uring_probe(int entries)
 	return rc;
 }
 
+/*
+ * Asking for events without waiting also brings completions that did not fit
+ * the queue (IORING_SQ_CQ_OVERFLOW), so a ring that is refused can be drained
+ * with it.
+ */
 static int
 uring_ping(void *shared)
 {
 	struct io_uring *ring = shared;
-	int rc = io_uring_enter(ring->ring_fd, 0, 0, 0, NULL);
+	int rc = io_uring_enter(ring->ring_fd, 0, 0, IORING_ENTER_GETEVENTS, NULL);
 
 	return rc < 0 ? rc : 0;
 }
@@ -153,6 +158,13 @@ static int
 uring_submit(IopoolHandle *handle, unsigned wait_nr)
 {
 	struct io_uring *ring = handle->shared;
+
+	/*
+	 * The queue has room for twice the entries, so it cannot overflow unless
+	 * somebody else uses the ring.  What was lost then cannot be known.
+	 */
+	if (io_uring_cq_has_overflow(ring) || *ring->cq.koverflow != 0)
+		return -EOVERFLOW;
 
 	for (;;)
 	{
