@@ -1,8 +1,8 @@
 #!/bin/bash
 # test.sh: build iopool, and run all its tests on throw-away clusters ("make test")
 #
-#   ONLY="regress isolation tap"   which suites (default: all three)
-#   TESTS="read batch"             which tests, by name, in every suite (default: all)
+#   ONLY="regress tap"             which suites (default: both); "isolation" is the TAP file that runs the specs
+#   TESTS="read 021_crash"         which tests, by name, in every suite (default: all)
 #   METHODS="io_uring libaio sync" which methods (default: all that are compiled in)
 #   MODES="buffered direct uncached"   which values of iopool.io_mode for pg_regress
 #   IOPOOL_REQUIRE_METHODS="io_uring libaio sync"   a method named here that cannot run is a failure, not a notice
@@ -11,17 +11,19 @@
 #   KEEP=1                         leave the private directory, with the logs of failed runs, behind
 #   VERBOSE=1                      show the output of passing runs too
 #
-# A run is one suite with one method (and one mode). What is counted: each
-# test of pg_regress in each run, each isolation spec in each run, each
-# top-level assertion of a TAP file, and one failure for a run that ends badly
-# without naming a failed test. The last line reads "N passed, N failed".
+# A run is pg_regress with one method and mode, or one TAP file, which loops
+# over the methods by itself. The isolation specs need a filesystem that holds
+# reads back, so test/t/010_isolation.pl runs them. What is counted: each test
+# of pg_regress in each run, each top-level assertion of a TAP file, and one
+# failure for a run that ends badly without naming a failed test. The last
+# line reads "N passed, N failed".
 set -euo pipefail
 
 scriptdir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/lib.sh
 . "$scriptdir/lib.sh"
 
-ONLY=${ONLY:-regress isolation tap}
+ONLY=${ONLY:-regress tap}
 MODES=${MODES:-buffered direct uncached}
 TIMEOUT=${IOPOOL_TEST_TIMEOUT:-900}
 PARALLEL_RUNS=2
@@ -113,18 +115,6 @@ run_regress()
     as_user_in "$SRC" IOPOOL_TEST_METHOD="$2" IOPOOL_TEST_MODE="$3" timeout -k 10 "$TIMEOUT" \
         "$PGXSDIR/test/regress/pg_regress" --bindir="$BINDIR" --inputdir="$SRC" --outputdir="$1" \
         --temp-instance="$1/instance" --temp-config="$1/server.conf" --dbname=contrib_regression "${what[@]}"
-}
-
-# run_isolation dir method
-run_isolation()
-{
-    local -a what
-    mapfile -t what < <(lib_make isolation-list | selected)
-    [[ ${#what[@]} -gt 0 ]] || return 0
-    server_conf "$1/server.conf" "$2" buffered "$SRC/test/isolation/isolation.conf"
-    as_user_in "$SRC/test/isolation" IOPOOL_TEST_METHOD="$2" timeout -k 10 "$TIMEOUT" \
-        "$PGXSDIR/test/isolation/pg_isolation_regress" --bindir="$BINDIR" --inputdir="$SRC/test/isolation" --outputdir="$1" \
-        --temp-instance="$1/instance" --temp-config="$1/server.conf" --dbname=isolation_regression "${what[@]}"
 }
 
 # run_tap dir file
@@ -251,18 +241,13 @@ if [[ " $ONLY " == *" regress "* ]]; then
         done
     done
 fi
-if [[ " $ONLY " == *" isolation "* ]]; then
-    for method in ${methods[@]+"${methods[@]}"}; do
-        launch "isolation.$method" run_isolation "$method"
-    done
-fi
 collect_all
 
 # One at a time: these tests lower limits that are summed over all processes
 # of the user, count file descriptors and measure delays.
 limit=1
 helpers=()
-if [[ " $ONLY " == *" tap "* ]]; then
+if [[ " $ONLY " == *" tap "* || " $ONLY " == *" isolation "* ]]; then
     read -r -a fuse_flags < <(pkg-config --cflags --libs fuse3)
     for file in "$SRC"/test/*.c; do
         [[ -e $file ]] || continue
@@ -273,6 +258,7 @@ if [[ " $ONLY " == *" tap "* ]]; then
     for file in "$SRC"/test/t/*.pl; do
         name=$(basename "$file" .pl)
         [[ -e $file && -n $(echo "$name" | selected) ]] || continue
+        [[ " $ONLY " == *" tap "* || $name == *isolation* ]] || continue
         launch "tap.$name" run_tap "test/t/$name.pl"
     done
 fi

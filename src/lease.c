@@ -191,8 +191,11 @@ iopool_lease_drop(IopoolLease *lease, bool has_failed)
 	Assert(lease->nholders > 0);
 	lease->nholders--;
 	lease->has_failed |= has_failed;
-	if (lease->nholders == 0 && lease->ring != NULL)
+	if (lease->nholders > 0)
+		return;
+	if (lease->ring != NULL)
 		lease_give_back(lease);
+	lease->has_failed = false;
 }
 
 /*
