@@ -58,7 +58,7 @@ deps:
 	@bash scripts/install-deps.sh build test
 
 CLANG_FORMAT ?= clang-format
-FORMAT_FILES = $(sort $(wildcard src/*.c src/*.h test/*.c test/*.h test/*/*.c scripts/*.c bench/*.c))
+FORMAT_FILES = $(sort $(wildcard src/*.c src/*.h test/*.c test/*.h test/*/*.c test/modules/*/*.c scripts/*.c bench/*.c))
 
 format:
 	$(CLANG_FORMAT) -i $(FORMAT_FILES)

@@ -34,7 +34,7 @@ extern char *iopool_errors_message(const IopoolFailure *failure,
 								   int64 length);
 extern void iopool_errors_raise(const IopoolFailure *failure, const char *path,
 								int64 offset, int64 length)
-	pg_attribute_noreturn();
+	__attribute__((noreturn));
 extern char *iopool_errors_method_hint(IopoolMethodId method, int errnum);
 extern int iopool_errors_method_sqlstate(int errnum);
 

@@ -68,7 +68,7 @@ static const char *const setting_names[] = {
  * Parser of iopool.pools:
  *
  *		list := [ pool { "," pool } ]
- *		pool := name [ "(" [ key "=" value { "," key "=" value } ] ")" ]
+ *		pool := name "(" [ key "=" value { "," key "=" value } ] ")"
  *
  * SplitIdentifierString cannot serve here, because it splits at the commas
  * inside the parentheses too.
@@ -276,7 +276,10 @@ parse_pool(PoolParser *parser)
 	config->nrings = iopool_rings;
 	config->entries = iopool_ring_entries;
 
-	if (accept_char(parser, '(') && !parse_keys(parser, config))
+	if (!accept_char(parser, '('))
+		return parse_fail(parser,
+						  psprintf("Missing \"(\" after pool \"%s\".", name));
+	if (!parse_keys(parser, config))
 		return false;
 
 	parser->configs = lappend(parser->configs, config);

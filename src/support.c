@@ -34,17 +34,20 @@ static double
 estimate_ranges(PlannerInfo *root, Node *node)
 {
 	List *args;
+	Node *offsets;
 
-	if (node == NULL)
+	if (node == NULL || !IsA(node, FuncExpr))
 		return -1;
-	if (IsA(node, FuncExpr))
-		args = ((FuncExpr *) node)->args;
-	else
-		return -1;
+	args = ((FuncExpr *) node)->args;
 	if (list_length(args) <= OFFSETS_ARGUMENT)
 		return -1;
-	return iopool_array_length_estimate(root,
-										list_nth(args, OFFSETS_ARGUMENT));
+
+	/* a cast of the elements, as of ARRAY[1, 2] to bigint[], keeps the count */
+	offsets = list_nth(args, OFFSETS_ARGUMENT);
+	while (IsA(offsets, ArrayCoerceExpr))
+		offsets = (Node *) ((ArrayCoerceExpr *) offsets)->arg;
+
+	return iopool_array_length_estimate(root, offsets);
 }
 
 Datum

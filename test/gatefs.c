@@ -49,8 +49,8 @@
  * queue and 10 threads, would let one gate block the whole mount.
  */
 #define GATEFS_MAX_BACKGROUND 1024
-#define GATEFS_MAX_THREADS 1024
-#define GATEFS_IDLE_THREADS 16
+#define GATEFS_MAX_THREADS	  1024
+#define GATEFS_IDLE_THREADS	  16
 
 #define GATE_POLL_NSEC (5 * 1000 * 1000)
 
@@ -60,16 +60,16 @@
 typedef struct Name
 {
 	struct Name *next;
-	int			nblocked;		/* reads held by the gate now */
-	long		nretried;		/* reads failed for NAME.retry so far */
-	char		path[];			/* as FUSE names it: "/NAME" */
+	int nblocked;  /* reads held by the gate now */
+	long nretried; /* reads failed for NAME.retry so far */
+	char path[];   /* as FUSE names it: "/NAME" */
 } Name;
 
 /* One open file; virtual NAME.blocked files have fd -1. */
 typedef struct Handle
 {
-	int			fd;
-	Name	   *name;
+	int fd;
+	Name *name;
 } Handle;
 
 static char backing_dir[PATH_MAX];
@@ -82,7 +82,7 @@ static Name *names;
 static Name *
 lookup_name(const char *path, size_t len)
 {
-	Name	   *name;
+	Name *name;
 
 	pthread_mutex_lock(&names_lock);
 	for (name = names; name != NULL; name = name->next)
@@ -108,8 +108,8 @@ lookup_name(const char *path, size_t len)
 static size_t
 blocked_base_len(const char *path)
 {
-	size_t		len = strlen(path);
-	size_t		suffix_len = strlen(BLOCKED_SUFFIX);
+	size_t len = strlen(path);
+	size_t suffix_len = strlen(BLOCKED_SUFFIX);
 
 	if (len <= suffix_len + 1)
 		return 0;
@@ -122,7 +122,7 @@ blocked_base_len(const char *path)
 static int
 backing_path(char dst[PATH_MAX], const char *path, const char *suffix)
 {
-	int			len;
+	int len;
 
 	len = snprintf(dst, PATH_MAX, "%s%s%s", backing_dir, path, suffix);
 	return len < PATH_MAX ? 0 : -ENAMETOOLONG;
@@ -132,9 +132,9 @@ backing_path(char dst[PATH_MAX], const char *path, const char *suffix)
 static int
 read_sidecar(const char *path, const char *suffix, long long *a, long long *b)
 {
-	char		sidecar[PATH_MAX];
-	FILE	   *file;
-	int			nnumbers;
+	char sidecar[PATH_MAX];
+	FILE *file;
+	int nnumbers;
 
 	if (backing_path(sidecar, path, suffix) != 0)
 		return -1;
@@ -149,7 +149,7 @@ read_sidecar(const char *path, const char *suffix, long long *a, long long *b)
 static void
 wait_for_gate(Name *name)
 {
-	char		gate[PATH_MAX];
+	char gate[PATH_MAX];
 	const struct timespec pause = {0, GATE_POLL_NSEC};
 
 	if (backing_path(gate, name->path, ".gate") != 0 ||
@@ -172,9 +172,9 @@ wait_for_gate(Name *name)
 static int
 transient_error(Name *name)
 {
-	long long	limit = 0;
-	long long	unused;
-	int			error = 0;
+	long long limit = 0;
+	long long unused;
+	int error = 0;
 
 	if (read_sidecar(name->path, ".retry", &limit, &unused) < 1)
 		limit = 0;
@@ -191,9 +191,9 @@ transient_error(Name *name)
 static int
 read_blocked(Name *name, char *buf, size_t size, off_t offset)
 {
-	char		text[32];
-	int			nblocked;
-	size_t		len;
+	char text[32];
+	int nblocked;
+	size_t len;
 
 	pthread_mutex_lock(&names_lock);
 	nblocked = name->nblocked;
@@ -211,9 +211,9 @@ read_blocked(Name *name, char *buf, size_t size, off_t offset)
 static int
 gatefs_getattr(const char *path, struct stat *st, struct fuse_file_info *fi)
 {
-	char		full[PATH_MAX];
-	size_t		base_len = blocked_base_len(path);
-	Handle	   *handle = fi != NULL ? (Handle *) (uintptr_t) fi->fh : NULL;
+	char full[PATH_MAX];
+	size_t base_len = blocked_base_len(path);
+	Handle *handle = fi != NULL ? (Handle *) (uintptr_t) fi->fh : NULL;
 
 	if (handle != NULL && handle->fd >= 0)
 		return fstat(handle->fd, st) == 0 ? 0 : -errno;
@@ -232,9 +232,9 @@ gatefs_getattr(const char *path, struct stat *st, struct fuse_file_info *fi)
 static int
 gatefs_open(const char *path, struct fuse_file_info *fi)
 {
-	char		full[PATH_MAX];
-	size_t		base_len = blocked_base_len(path);
-	Handle	   *handle;
+	char full[PATH_MAX];
+	size_t base_len = blocked_base_len(path);
+	Handle *handle;
 
 	if ((fi->flags & O_ACCMODE) != O_RDONLY)
 		return -EROFS;
@@ -258,7 +258,7 @@ gatefs_open(const char *path, struct fuse_file_info *fi)
 		handle->fd = open(full, O_RDONLY | O_CLOEXEC);
 		if (handle->fd < 0)
 		{
-			int			error = -errno;
+			int error = -errno;
 
 			free(handle);
 			return error;
@@ -273,7 +273,7 @@ gatefs_open(const char *path, struct fuse_file_info *fi)
 static int
 gatefs_release(const char *path, struct fuse_file_info *fi)
 {
-	Handle	   *handle = (Handle *) (uintptr_t) fi->fh;
+	Handle *handle = (Handle *) (uintptr_t) fi->fh;
 
 	(void) path;
 	if (handle->fd >= 0)
@@ -286,13 +286,13 @@ static int
 gatefs_read(const char *path, char *buf, size_t size, off_t offset,
 			struct fuse_file_info *fi)
 {
-	Handle	   *handle = (Handle *) (uintptr_t) fi->fh;
+	Handle *handle = (Handle *) (uintptr_t) fi->fh;
 	const char *name_path = handle->name->path;
-	long long	start;
-	long long	end;
-	long long	limit;
-	int			error;
-	ssize_t		nread;
+	long long start;
+	long long end;
+	long long limit;
+	int error;
+	ssize_t nread;
 
 	(void) path;
 	if (handle->fd < 0)
@@ -303,11 +303,11 @@ gatefs_read(const char *path, char *buf, size_t size, off_t offset,
 	error = transient_error(handle->name);
 	if (error != 0)
 		return error;
-	if (read_sidecar(name_path, ".eio", &start, &end) == 2 &&
-		offset < end && offset + (long long) size > start)
+	if (read_sidecar(name_path, ".eio", &start, &end) == 2 && offset < end &&
+		offset + (long long) size > start)
 		return -EIO;
-	if (read_sidecar(name_path, ".short", &limit, &end) >= 1 &&
-		limit > 0 && size > (size_t) limit)
+	if (read_sidecar(name_path, ".short", &limit, &end) >= 1 && limit > 0 &&
+		size > (size_t) limit)
 		size = (size_t) limit;
 
 	nread = pread(handle->fd, buf, size, offset);
@@ -319,8 +319,8 @@ gatefs_readdir(const char *path, void *buf, fuse_fill_dir_t filler,
 			   off_t offset, struct fuse_file_info *fi,
 			   enum fuse_readdir_flags flags)
 {
-	char		full[PATH_MAX];
-	DIR		   *dir;
+	char full[PATH_MAX];
+	DIR *dir;
 	struct dirent *entry;
 
 	(void) offset;
@@ -367,7 +367,7 @@ static int
 serve(struct fuse *fuse)
 {
 	struct fuse_loop_config *config = fuse_loop_cfg_create();
-	int			result;
+	int result;
 
 	if (config == NULL)
 		return 1;
@@ -385,7 +385,7 @@ main(int argc, char **argv)
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 	struct fuse *fuse;
 	struct fuse_session *session;
-	int			result = 1;
+	int result = 1;
 
 	/* -f says what always holds: the daemon stays in the foreground. */
 	if (argc < 3 || argc > 4 || (argc == 4 && strcmp(argv[3], "-f") != 0))
@@ -403,8 +403,8 @@ main(int argc, char **argv)
 	if (fuse_opt_add_arg(&args, argv[0]) != 0 ||
 		fuse_opt_add_arg(&args, "-ofsname=gatefs") != 0)
 		return 1;
-	fuse = fuse_new(&args, &gatefs_operations, sizeof(gatefs_operations),
-					NULL);
+	fuse =
+		fuse_new(&args, &gatefs_operations, sizeof(gatefs_operations), NULL);
 	fuse_opt_free_args(&args);
 	if (fuse == NULL)
 		return 1;

@@ -51,13 +51,13 @@ main(int argc, char **argv)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
 		prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0)
 	{
-		fprintf(stderr, "%s: could not install the filter: %s\n",
-				argv[0], strerror(errno));
+		fprintf(stderr, "%s: could not install the filter: %s\n", argv[0],
+				strerror(errno));
 		return 1;
 	}
 
 	execvp(argv[2], argv + 2);
-	fprintf(stderr, "%s: could not execute \"%s\": %s\n",
-			argv[0], argv[2], strerror(errno));
+	fprintf(stderr, "%s: could not execute \"%s\": %s\n", argv[0], argv[2],
+			strerror(errno));
 	return 127;
 }

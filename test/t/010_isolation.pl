@@ -22,7 +22,17 @@ write_words($fs->backing($_), 300_000) foreach (qw(a b c d plain));
 
 # What the specs call.  cancel() and terminate() find a session by the name
 # that isolationtester gives its connections.
+#
+# isolationtester asks the server whether a step that has not ended is blocked,
+# and waits for its end if it is not.  It knows locks only; here, a session that
+# waits for a ring or for a read is blocked as well.
 my $functions = q{
+CREATE FUNCTION is_blocked_by_lock(pid int, interesting_pids int[]) RETURNS bool
+	LANGUAGE internal STRICT VOLATILE AS 'pg_isolation_test_session_is_blocked';
+CREATE OR REPLACE FUNCTION pg_catalog.pg_isolation_test_session_is_blocked(int, int[]) RETURNS bool
+	LANGUAGE sql STRICT VOLATILE AS
+	$$SELECT public.is_blocked_by_lock($1, $2) OR EXISTS (
+		SELECT FROM pg_stat_activity WHERE pid = $1 AND state = 'active' AND wait_event_type = 'Extension')$$;
 CREATE FUNCTION path_of(name text) RETURNS text LANGUAGE sql AS
 	$$SELECT current_setting('gatefs.mount') || '/' || name$$;
 CREATE FUNCTION shell(command text) RETURNS void LANGUAGE plpgsql AS $$
