@@ -358,3 +358,24 @@ iopool_file_available(IopoolFile *file, int64 offset, int64 length)
 		return 0;
 	return Min(length, file->size - offset);
 }
+
+/*
+ * Where a direct read goes on that started at file offset from and stopped at
+ * upto before its end; -1: nowhere, the file ends there.  Does not raise.
+ *
+ * Most file systems stop inside a block only at the end of the file.  One
+ * that does so elsewhere gets the block read again, and if that brings
+ * nothing new, the rest from where it stopped: it does not insist on blocks.
+ */
+int64
+iopool_file_resume_direct(IopoolFile *file, int64 from, int64 upto)
+{
+	struct stat st;
+	int64 block = upto - upto % file->alignment;
+
+	if (upto == block)
+		return upto;
+	if (fstat(file->fd, &st) != 0 || upto >= st.st_size)
+		return -1;
+	return block > from ? block : upto;
+}

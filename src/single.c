@@ -79,11 +79,18 @@ read_fully(IopoolPool *pool, IopoolFile *file, int64 offset, int64 len,
 			return result;
 
 		nread += result;
-		if (result == 0 ||
-			(file->alignment > 0 && result % file->alignment != 0))
+		if (result == 0 || nread == len)
 			break;
-		if (nread < len)
-			iopool_stats_add(&pool->stats, IOPOOL_COUNTER_SHORT_READS, 1);
+		if (file->alignment > 0)
+		{
+			int64 next =
+				iopool_file_resume_direct(file, io.offset, offset + nread);
+
+			if (next < 0)
+				break;
+			nread = next - offset;
+		}
+		iopool_stats_add(&pool->stats, IOPOOL_COUNTER_SHORT_READS, 1);
 	}
 	return nread;
 }

@@ -209,20 +209,20 @@ read_failed(IopoolStream *stream, IopoolRead *read, int errnum)
 static bool
 take_bytes(IopoolRead *read, int result, int64 *valid_end)
 {
-	bool at_eof = (result == 0);
 	int64 upto = read->io.offset + result;
 
-	/*
-	 * A direct read that does not end on a block has met the end of the file;
-	 * asking on from an unaligned offset would fail.
-	 */
-	if (read->bounce != NULL && result % read->extent->file->alignment != 0)
-		at_eof = true;
-
-	if (upto < read->end && !at_eof)
+	if (upto < read->end && result > 0)
 	{
-		read->io.offset = upto;
-		return false;
+		int64 next = upto;
+
+		if (read->bounce != NULL)
+			next = iopool_file_resume_direct(read->extent->file,
+											 read->io.offset, upto);
+		if (next >= 0)
+		{
+			read->io.offset = next;
+			return false;
+		}
 	}
 	*valid_end = Min(Max(upto, read->start), read->end);
 	return true;
