@@ -159,10 +159,15 @@ iopool_errors_method_hint(IopoolMethodId method, int errnum)
 	const char *library =
 		(method == IOPOOL_METHOD_LIBAIO) ? "libaio" : "liburing";
 
+	if (errnum == 0)
+		return psprintf("Build iopool with %s.", library);
+	if (method == IOPOOL_METHOD_LIBAIO &&
+		(errnum == ENOSYS || errnum == EPERM || errnum == EACCES))
+		return pstrdup(
+			"Use a kernel with CONFIG_AIO, and a seccomp profile that allows io_setup, io_submit, io_getevents and io_destroy.");
+
 	switch (errnum)
 	{
-		case 0:
-			return psprintf("Build iopool with %s.", library);
 		case EPERM:
 		case EACCES:
 			if (io_uring_disabled_sysctl() > 0)

@@ -335,10 +335,21 @@ iopool_file_release(IopoolFileSet *set, IopoolFile *file)
 }
 
 /*
+ * Files of procfs say that their size is 0; an empty file has no first byte.
+ * What can be read directly knows its size.
+ */
+static bool
+has_unknown_size(const IopoolFile *file)
+{
+	char first;
+
+	return file->alignment == 0 && pread(file->fd, &first, 1, 0) != 0;
+}
+
+/*
  * How many of length bytes from offset on the file has: what is past its end
  * need not be allocated or read.  Looks again when the last known size is too
- * small, because files grow.  A file of size 0 may be one that does not know
- * its size (procfs), and is taken at the caller's word.
+ * small, because files grow.
  */
 int64
 iopool_file_available(IopoolFile *file, int64 offset, int64 length)
@@ -353,7 +364,7 @@ iopool_file_available(IopoolFile *file, int64 offset, int64 length)
 	if (fstat(file->fd, &st) == 0)
 		file->size = st.st_size;
 	if (file->size == 0)
-		return length;
+		return has_unknown_size(file) ? length : 0;
 	if (offset >= file->size)
 		return 0;
 	return Min(length, file->size - offset);

@@ -463,10 +463,16 @@ iopool_lease_drain(IopoolLease *lease, const int *in_flight)
 		return;
 
 	iopool_lease_cancel_prepared(lease);
-	if (*in_flight > 0 && lease->nholders <= 1)
-		iopool_pool_mark_draining(lease->pool, lease->ring, lease->generation);
+	if (*in_flight == 0)
+		return;
+
+	iopool_pool_mark_draining(lease->pool, lease->ring, lease->generation,
+							  true);
 	while (*in_flight > 0)
 		iopool_lease_poll(lease, 1);
+	/* the ring is given back now, or used on by another stream */
+	iopool_pool_mark_draining(lease->pool, lease->ring, lease->generation,
+							  false);
 }
 
 /*

@@ -102,6 +102,35 @@ iopool_plan_merge(IopoolPending **group, int ngroup, int merge_gap,
 	return nmerged;
 }
 
+/*
+ * Move the start of a piece over a gap that it lies in: with a large
+ * merge_gap, whole reads would bring nothing that anybody wants.
+ */
+void
+iopool_plan_skip_gap(IopoolPiece *piece)
+{
+	IopoolPending *pending = iopool_plan_first(piece->extent, piece->only);
+
+	while (pending->end <= piece->start)
+		pending = iopool_plan_next(piece->only, pending);
+	piece->start = Max(piece->start, pending->start);
+}
+
+/* End of the last range in a piece's [start, end), likewise. */
+int64
+iopool_plan_trim(const IopoolPiece *piece, int64 end)
+{
+	IopoolPending *pending = iopool_plan_first(piece->extent, piece->only);
+	int64 upto = piece->start;
+
+	for (; pending != NULL; pending = iopool_plan_next(piece->only, pending))
+	{
+		if (pending->start < end)
+			upto = Max(upto, Min(pending->end, end));
+	}
+	return upto;
+}
+
 /* Widen [start, end) to what a direct read of the file can be. */
 void
 iopool_plan_align(const IopoolFile *file, int64 *start, int64 *end)

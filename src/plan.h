@@ -82,6 +82,8 @@ extern int iopool_plan_merge(IopoolPending **group, int ngroup, int merge_gap,
 extern int64 iopool_plan_scatter(IopoolRead *read, int64 pos, int64 end);
 extern void iopool_plan_gather(IopoolRead *read, int64 valid_end,
 							   const char *bounced, int64 bounced_at);
+extern void iopool_plan_skip_gap(IopoolPiece *piece);
+extern int64 iopool_plan_trim(const IopoolPiece *piece, int64 end);
 extern void iopool_plan_align(const IopoolFile *file, int64 *start,
 							  int64 *end);
 

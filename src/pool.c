@@ -127,15 +127,19 @@ iopool_pool_return(IopoolPool *pool, IopoolRing *ring, uint64 generation,
 		iopool_stats_add(&pool->stats, IOPOOL_COUNTER_RECLAIMS, 1);
 }
 
-/* Show in the views that the owner only waits for what is in flight. */
+/*
+ * Show in the views that the owner only waits for what is in flight, or that
+ * it goes on after all.
+ */
 void
 iopool_pool_mark_draining(IopoolPool *pool, IopoolRing *ring,
-						  uint64 generation)
+						  uint64 generation, bool is_draining)
 {
 	LWLockAcquire(pool->lock, LW_EXCLUSIVE);
 	if (ring->generation == generation && ring->pid == MyProcPid &&
-		ring->state == IOPOOL_RING_LEASED)
-		ring->state = IOPOOL_RING_DRAINING;
+		(ring->state == IOPOOL_RING_LEASED ||
+		 ring->state == IOPOOL_RING_DRAINING))
+		ring->state = is_draining ? IOPOOL_RING_DRAINING : IOPOOL_RING_LEASED;
 	LWLockRelease(pool->lock);
 }
 

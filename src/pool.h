@@ -23,7 +23,7 @@ extern IopoolRing *iopool_pool_checkout(IopoolPool *pool);
 extern void iopool_pool_return(IopoolPool *pool, IopoolRing *ring,
 							   uint64 generation, IopoolReturn how);
 extern void iopool_pool_mark_draining(IopoolPool *pool, IopoolRing *ring,
-									  uint64 generation);
+									  uint64 generation, bool is_draining);
 extern void iopool_pool_stop_waiting(void);
 
 #endif /* IOPOOL_POOL_H */

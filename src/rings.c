@@ -156,7 +156,7 @@ enough_descriptors(int nrings)
 	if (free_descriptors() - nrings < OTHER_FILES)
 		return false;
 	return !IOPOOL_RINGS_COUNT_AS_FILES ||
-		max_files_per_process - nrings >= OTHER_FILES;
+		max_files_per_process - nlocal_rings - nrings >= OTHER_FILES;
 }
 
 static long

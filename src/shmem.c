@@ -89,7 +89,8 @@ layout_shared(char *base, List *configs)
 
 		/* the segment's base has no promised alignment: leave room for it */
 		bounces_at = add_size(offset, IOPOOL_BLOCK_SIZE - 1);
-		offset = add_size(bounces_at, mul_size(bounce_size, config->nrings));
+		offset = MAXALIGN(
+			add_size(bounces_at, mul_size(bounce_size, config->nrings)));
 
 		if (base != NULL)
 		{

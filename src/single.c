@@ -38,6 +38,13 @@ read_counted(IopoolPool *pool, IopoolIo *io)
 	INSTR_TIME_SET_CURRENT(end);
 	INSTR_TIME_SUBTRACT(end, start);
 
+	/* RWF_DONTCACHE is new, and not every file system has it */
+	if (result == -EOPNOTSUPP && io->rw_flags != 0)
+	{
+		io->rw_flags = 0;
+		return read_counted(pool, io);
+	}
+
 	iopool_stats_one_read(stats, result, INSTR_TIME_GET_MICROSEC(end));
 	return result;
 }
@@ -65,16 +72,6 @@ read_fully(IopoolPool *pool, IopoolFile *file, int64 offset, int64 len,
 		};
 		int result = read_counted(pool, &io);
 
-		if (result == -EOPNOTSUPP && file->rw_flags != 0)
-		{
-			file->rw_flags = 0;
-			continue;
-		}
-		if (result == -EAGAIN)
-		{
-			iopool_stats_add(&pool->stats, IOPOOL_COUNTER_RETRIES, 1);
-			continue;
-		}
 		if (result < 0)
 			return result;
 
@@ -124,7 +121,10 @@ read_direct(IopoolPool *pool, IopoolFile *file, int64 offset, int64 len,
 /*
  * Read up to length bytes (at most IOPOOL_SINGLE_MAX) at offset of a file
  * into dest.  Returns how many, less at the end of the file; -1 with *failure
- * set when it cannot be read.  Does not raise.
+ * set when it cannot be read.  EAGAIN means that the kernel wants to be asked
+ * again, which is for a stream to do, because that can be interrupted.  Does
+ * not raise, so the one descriptor that it has for a moment needs no owner; it
+ * comes out of those that fd.c keeps back.
  */
 int64
 iopool_single_read(IopoolPool *pool, IopoolIoMode io_mode, const char *path,

@@ -60,6 +60,7 @@ typedef struct Batch
 	IopoolFileSet *files;
 	IopoolStream *stream;
 	char **dests;				/* [nranges], or NULL: the stream allocates */
+	const int64 *dest_sizes;	/* [nranges], bytes, with dests */
 	int next_range;				/* the source's position */
 	bool is_stopped;			/* a failure will be raised: pull no more */
 	IopoolResult first_failure; /* the one with the lowest ordinal */
@@ -67,13 +68,13 @@ typedef struct Batch
 } Batch;
 
 static void
-batch_begin(Batch *batch)
+batch_begin(Batch *batch, IopoolIoMode io_mode)
 {
 	INSTR_TIME_SET_CURRENT(batch->start);
 	batch->pool = iopool_shmem_find_pool(iopool_pool);
 	batch->cxt = AllocSetContextCreate(CurrentMemoryContext, "iopool batch",
 									   ALLOCSET_DEFAULT_SIZES);
-	batch->files = iopool_file_set_create(batch->cxt, iopool_io_mode);
+	batch->files = iopool_file_set_create(batch->cxt, io_mode);
 	batch->next_range = 0;
 	batch->is_stopped = false;
 	batch->first_failure.failure.kind = IOPOOL_FAILURE_NONE;
@@ -109,7 +110,12 @@ batch_source(void *arg, IopoolRange *range)
 	range->offset = batch->args.offsets[rangeno];
 	range->length = iopool_args_length(&batch->args, rangeno);
 	range->cookie = rangeno;
-	range->dest = batch->dests ? batch->dests[rangeno] : NULL;
+	range->dest = NULL;
+	if (batch->dests != NULL)
+	{
+		range->dest = batch->dests[rangeno];
+		range->dest_size = batch->dest_sizes[rangeno];
+	}
 	batch->next_range++;
 	return IOPOOL_SOURCE_RANGE;
 }
@@ -218,10 +224,14 @@ iopool_read(PG_FUNCTION_ARGS)
 
 		nbytes = iopool_single_read(pool, iopool_io_mode, path, offset, length,
 									VARDATA(data), &failure);
-		if (nbytes < 0)
+		if (nbytes >= 0)
+		{
+			SET_VARSIZE(data, VARHDRSZ + nbytes);
+			PG_RETURN_BYTEA_P(data);
+		}
+		if (failure.kind != IOPOOL_FAILURE_READ || failure.errnum != EAGAIN)
 			iopool_errors_raise(&failure, path, offset, length);
-		SET_VARSIZE(data, VARHDRSZ + nbytes);
-		PG_RETURN_BYTEA_P(data);
+		pfree(data);
 	}
 
 	memset(&batch.args, 0, sizeof(IopoolArgs));
@@ -231,7 +241,7 @@ iopool_read(PG_FUNCTION_ARGS)
 	batch.args.length = length;
 	batch.report = false;
 	batch.dests = NULL;
-	batch_begin(&batch);
+	batch_begin(&batch, iopool_io_mode);
 	batch_stream(&batch, true);
 	if (!batch_next(&batch, &result))
 		elog(ERROR, "stream of one range gave none");
@@ -253,7 +263,7 @@ return_rows(FunctionCallInfo fcinfo, Batch *batch, Datum on_error,
 
 	batch->report = iopool_args_is_report(on_error);
 	batch->dests = NULL;
-	batch_begin(batch);
+	batch_begin(batch, iopool_io_mode);
 	InitMaterializedSRF(fcinfo, 0);
 	batch_stream(batch, in_order);
 
@@ -439,7 +449,7 @@ return_array(Batch *batch, Datum on_error)
 	bool as_expected = true;
 
 	batch->report = iopool_args_is_report(on_error);
-	batch_begin(batch);
+	batch_begin(batch, iopool_io_mode);
 	if (nranges == 0)
 		PG_RETURN_ARRAYTYPE_P(construct_empty_array(BYTEAOID));
 
@@ -448,6 +458,7 @@ return_array(Batch *batch, Datum on_error)
 	dests = MemoryContextAllocHuge(batch->cxt, sizeof(char *) * nranges);
 	array = layout_array(batch->cxt, nranges, expected, dests);
 	batch->dests = dests;
+	batch->dest_sizes = expected;
 
 	batch_stream(batch, false);
 	while (batch_next(batch, &result))
@@ -527,7 +538,8 @@ iopool_prefetch(PG_FUNCTION_ARGS)
 	iopool_shmem_require();
 	iopool_args_path_lengths(&batch.args, PG_GETARG_DATUM(0),
 							 PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
-	batch_begin(&batch);
+	/* the page cache is what this is about, whatever the session reads by */
+	batch_begin(&batch, IOPOOL_IO_BUFFERED);
 	if (batch.args.nranges == 0)
 		PG_RETURN_INT64(0);
 

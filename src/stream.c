@@ -172,6 +172,9 @@ accept_range(IopoolStream *stream, const IopoolRange *range,
 	if (pending->failure.kind == IOPOOL_FAILURE_NONE)
 		available =
 			iopool_file_available(range->file, range->offset, range->length);
+	/* the file may have grown since dest was made for it */
+	if (range->dest != NULL)
+		available = Min(available, range->dest_size);
 	pending->start = range->offset;
 	pending->end = range->offset + available;
 	pending->valid_end = pending->end;
@@ -363,8 +366,13 @@ iopool_stream_next(IopoolStream *stream, IopoolResult *result)
 		}
 
 		pending = next_ready(stream);
-		if (pending == NULL && stream->npending == 0 && stream->source_ended)
-			return false;
+		if (pending == NULL && stream->npending == 0)
+		{
+			if (stream->source_ended)
+				return false;
+			/* LATER is for a source that waits for reads of ours */
+			elog(ERROR, "stream has nothing to wait for");
+		}
 	}
 
 	emit(stream, pending, result);

@@ -18,8 +18,8 @@ typedef struct IopoolRange
 	int64 offset;	  /* bytes */
 	int64 length;	  /* bytes, at most IOPOOL_MAX_LENGTH */
 	int64 cookie;	  /* comes back with the result */
-	char *dest;		  /* where the bytes go; NULL: the stream
-								 * allocates when it needs to */
+	char *dest;		  /* where the bytes go; NULL: the stream allocates */
+	int64 dest_size;  /* bytes that dest has room for; no more is read */
 } IopoolRange;
 
 typedef enum IopoolSourceStatus
@@ -41,7 +41,7 @@ typedef struct IopoolStreamOptions
 	int merge_gap;		 /* bytes; -1: never merge */
 	Size header_size;	 /* bytes to leave free in front of the data in
 								 * buffers that the stream allocates */
-	IopoolSource source; /* may raise */
+	IopoolSource source; /* may raise; the stream can only be ended then */
 	void *source_arg;
 } IopoolStreamOptions;
 

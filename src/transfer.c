@@ -313,11 +313,12 @@ allocate_buffers(IopoolStream *stream, const IopoolPiece *piece, int64 start,
 }
 
 /*
- * How far a direct read from piece->start goes, with a place in the bounce
- * buffer for it; -1 when there is no room now.
+ * How far a direct read of [piece->start, upto) goes at once, with a place in
+ * the bounce buffer for it; -1 when there is no room now.
  */
 static int64
-aim_direct(IopoolStream *stream, const IopoolPiece *piece, IopoolRead *read)
+aim_direct(IopoolStream *stream, const IopoolPiece *piece, int64 upto,
+		   IopoolRead *read)
 {
 	IopoolLease *lease = stream->lease;
 	IopoolFile *file = piece->extent->file;
@@ -327,7 +328,7 @@ aim_direct(IopoolStream *stream, const IopoolPiece *piece, IopoolRead *read)
 	for (;;)
 	{
 		int64 start = piece->start;
-		int64 end = Min(piece->end, piece->start + limit);
+		int64 end = start + Min(upto - start, limit);
 		int64 cut = end;
 		int64 len;
 
@@ -345,7 +346,7 @@ aim_direct(IopoolStream *stream, const IopoolPiece *piece, IopoolRead *read)
 			read->iov[0].iov_base = read->bounce;
 			read->iov[0].iov_len = end - start;
 			read->io.niov = 1;
-			return Min(cut, piece->end);
+			return Min(cut, upto);
 		}
 
 		if (limit <= file->alignment || lease->in_flight > 0)
@@ -415,10 +416,14 @@ iopool_transfer_start(IopoolStream *stream, IopoolPiece *piece)
 	IopoolExtent *extent = piece->extent;
 	IopoolFile *file = extent->file;
 	IopoolRead *read;
-	int64 end = Min(piece->end, piece->start + stream->split);
+	int64 end;
 
 	if (stream->lease->nfree_reads == 0)
 		return false;
+
+	iopool_plan_skip_gap(piece);
+	end = piece->start + Min(piece->end - piece->start, stream->split);
+	end = iopool_plan_trim(piece, end);
 
 	/* this may raise, so it comes before a read is taken */
 	allocate_buffers(stream, piece, piece->start, end);
@@ -434,7 +439,7 @@ iopool_transfer_start(IopoolStream *stream, IopoolPiece *piece)
 	read->start = piece->start;
 
 	if (read->io.is_direct)
-		end = aim_direct(stream, piece, read);
+		end = aim_direct(stream, piece, end, read);
 	else
 	{
 		read->io.offset = piece->start;
