@@ -255,6 +255,8 @@ if [[ " $ONLY " == *" tap "* || " $ONLY " == *" isolation "* ]]; then
         as_user gcc -O2 -o "$T/$name" "$file" -pthread "${fuse_flags[@]}"
         helpers+=("IOPOOL_TEST_${name^^}=$T/$name")
     done
+    lib_make -C test/modules/iopool_unit >"$T/unit.log" 2>&1 || { cat "$T/unit.log" >&2; die "the unit tests do not compile"; }
+    helpers+=("IOPOOL_TEST_UNIT=$SRC/test/modules/iopool_unit/iopool_unit.so")
     for file in "$SRC"/test/t/*.pl; do
         name=$(basename "$file" .pl)
         [[ -e $file && -n $(echo "$name" | selected) ]] || continue

@@ -39,7 +39,6 @@ use warnings;
 use Cwd qw(abs_path);
 use Exporter 'import';
 use File::Basename qw(dirname);
-use IPC::Run ();
 use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -336,52 +335,87 @@ use strict;
 use warnings;
 
 # One psql that works through a script; errors do not end it unless the caller
-# says so with on_error_stop.
+# says so with on_error_stop.  Its input and output are files, so it goes on
+# whether or not the test is listening.
+my @running;
+
 sub new
 {
 	my ($class, $node, $sql, %params) = @_;
-	my $self = bless {
-		name => 'iopool_test_' . ++$nsessions,
-		in => "\\set VERBOSITY verbose\n$sql\n",
-		out => '',
-		err => '',
-	}, $class;
+	my $name = 'iopool_test_' . ++$nsessions;
+	my $base = PostgreSQL::Test::Utils::tempdir() . "/$name";
+	my $self = bless { name => $name, base => $base }, $class;
 	my @command = ('psql', '-XAtq', '-d',
-		$node->connstr($params{dbname} // 'postgres'), '-f', '-');
+		$node->connstr($params{dbname} // 'postgres'), '-f', "$base.sql");
 
 	push @command, '-v', 'ON_ERROR_STOP=1' if $params{on_error_stop};
 	push @command, '-U', $params{user} if defined $params{user};
-	local $ENV{PGAPPNAME} = $self->{name};
-	$self->{run} = IPC::Run::start(\@command, '<', \$self->{in},
-		'>', \$self->{out}, '2>', \$self->{err},
-		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default * 2));
+	PostgreSQL::Test::Utils::append_to_file("$base.sql",
+		"\\set VERBOSITY verbose\n$sql\n");
+
+	$self->{pid} = fork() // die "could not fork: $!";
+	if ($self->{pid} == 0)
+	{
+		$ENV{PGAPPNAME} = $name;
+		open STDIN, '<', '/dev/null';
+		open STDOUT, '>', "$base.out";
+		open STDERR, '>', "$base.err";
+		exec @command or POSIX::_exit(127);
+	}
+	push @running, $self;
 	return $self;
 }
 
-# Takes in what psql has written so far, without waiting for more.
+# What psql has written so far.
 sub output
 {
 	my ($self) = @_;
-	$self->{run}->pump_nb if $self->{run}->pumpable;
-	return ($self->{out}, $self->{err});
+	return map {
+		my $path = "$self->{base}.$_";
+		-e $path ? PostgreSQL::Test::Utils::slurp_file($path) : '';
+	} qw(out err);
+}
+
+sub has_ended
+{
+	my ($self) = @_;
+	$self->{pid} = undef
+	  if defined $self->{pid}
+	  && waitpid($self->{pid}, POSIX::WNOHANG()) == $self->{pid};
+	return !defined $self->{pid};
 }
 
 # Waits for the end of psql; returns its output and its messages.
 sub finish
 {
 	my ($self) = @_;
-	eval { $self->{run}->finish; 1 } or $self->{err} .= "timeout: $@";
-	chomp($self->{out});
-	return ($self->{out}, $self->{err});
+
+	if (!IopoolTest::poll_until(sub { $self->has_ended }))
+	{
+		Test::More::diag("session $self->{name} did not end");
+		$self->kill9;
+	}
+	my ($out, $err) = $self->output;
+	chomp($out);
+	return ($out, $err);
 }
 
 # kill -9 of the client.
 sub kill9
 {
 	my ($self) = @_;
-	$self->{run}->signal('KILL');
-	eval { $self->{run}->finish };
+	return if $self->has_ended;
+	kill 'KILL', $self->{pid};
+	waitpid($self->{pid}, 0);
+	$self->{pid} = undef;
 	return;
+}
+
+END
+{
+	my $exit_code = $?;
+	$_->kill9 foreach (@running);
+	$? = $exit_code;
 }
 
 package IopoolTest::GateFS;

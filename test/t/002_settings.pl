@@ -101,6 +101,7 @@ foreach my $case (@bad)
 
 # The pool list: every error names the setting and what is wrong in it.
 my @bad_pools = (
+	[ 'no parentheses', 'bulk', qr/bulk/ ],
 	[ 'parenthesis not closed', 'bulk(rings=2', qr/bulk/ ],
 	[ 'parenthesis not opened', 'bulk rings=2)', qr/bulk|rings/ ],
 	[ 'unknown key', 'bulk(rings=2, depth=8)', qr/depth/ ],
@@ -145,8 +146,8 @@ accepted("iopool.pools = 'bulk(rings=2, entries=256, method=sync), vec(rings=8)'
 	'the example of the manual', $pools, 'bulk:sync:2:256 vec:sync:8:128');
 accepted("iopool.pools = '  a ( entries = 4096 , rings = 1 ) ,b(method=sync,rings=3)  '",
 	'spaces and order', $pools, 'a:sync:1:4096 b:sync:3:128');
-accepted("iopool.pools = 'bare, empty()'",
-	'keys left out', $pools, 'bare:sync:16:128 empty:sync:16:128');
+accepted("iopool.pools = 'plain()'",
+	'keys left out', $pools, 'plain:sync:16:128');
 accepted(
 	"iopool.rings = 3\niopool.ring_entries = 7\niopool.pools = 'vec(rings=2)'",
 	'a pool takes entries over from ring_entries',

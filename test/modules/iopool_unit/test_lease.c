@@ -1,0 +1,767 @@
+/*-------------------------------------------------------------------------
+ *
+ * test_lease.c
+ *	  White-box tests of lease.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#define pg_usleep unit_usleep
+extern void unit_usleep(long microseconds);
+
+#include "../../../src/lease.c"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "mock.h"
+#include "unit.h"
+
+#define ENTRIES 8
+#define LEN		512
+
+/* What became of one read. */
+typedef struct Outcome
+{
+	IopoolRead *read;
+	char data[LEN];
+	int ndone;
+	int result;
+} Outcome;
+
+static MockFile *file;
+static int fd;
+
+void
+unit_lease_forget(IopoolPool *pool)
+{
+	int poolno = pool - iopool_shared->pools;
+	IopoolLease *lease = leases[poolno];
+
+	if (lease == NULL)
+		return;
+	if (lease->ring != NULL)
+		unit_fail(__FILE__, __LINE__, "a ring is held still");
+	leases[poolno] = NULL;
+	pfree(lease->reads);
+	pfree(lease->free_reads);
+	pfree(lease->block_used);
+	pfree(lease);
+}
+
+void
+unit_lease_exit(void)
+{
+	lease_at_exit(1, (Datum) 0);
+}
+
+static void
+outcome_done(IopoolRead *read, int result)
+{
+	Outcome *outcome = read->owner;
+
+	outcome->ndone++;
+	outcome->result = result;
+	iopool_lease_put_read(read);
+}
+
+/* A lease with a ring of its own, and a file to read. */
+static IopoolLease *
+begin(int nrings)
+{
+	IopoolLease *lease =
+		iopool_lease_of(mock_pool_create(nrings, ENTRIES, 64 * 1024));
+
+	file = mock_file_create(1024 * 1024, 1024 * 1024, 0);
+	fd = open(file->path, O_RDONLY | O_CLOEXEC);
+	iopool_lease_hold(lease);
+	CHECK(iopool_lease_ready(lease));
+	mock_script.is_held = true;
+	return lease;
+}
+
+static void
+begin_read(IopoolLease *lease, Outcome *outcome)
+{
+	IopoolRead *read = iopool_lease_get_read(lease);
+
+	CHECK(read != NULL);
+	memset(outcome, 0, sizeof(Outcome));
+	outcome->read = read;
+	read->owner = outcome;
+	read->done = outcome_done;
+	read->io.fd = fd;
+	read->io.is_direct = false;
+	read->io.rw_flags = 0;
+	read->io.offset = mock_between(0, 1024 * 1024 - LEN);
+	read->io.niov = 1;
+	read->iov[0].iov_base = outcome->data;
+	read->iov[0].iov_len = LEN;
+	read->start = read->io.offset;
+	iopool_lease_prepare(read);
+}
+
+static void
+begin_reads(IopoolLease *lease, Outcome *outcomes, int n)
+{
+	for (int i = 0; i < n; i++)
+		begin_read(lease, &outcomes[i]);
+}
+
+static int
+count_done(const Outcome *outcomes, int n, int result)
+{
+	int count = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		CHECK(outcomes[i].ndone <= 1);
+		count += outcomes[i].ndone == 1 && outcomes[i].result == result;
+	}
+	return count;
+}
+
+static void
+check_data(const Outcome *outcome)
+{
+	char expected[LEN];
+
+	mock_fill(file, outcome->read->start, expected, LEN);
+	CHECK_EQUAL(outcome->result, LEN);
+	CHECK(memcmp(expected, outcome->data, LEN) == 0);
+}
+
+static void
+wait_for_all(IopoolLease *lease)
+{
+	while (lease->in_flight > 0)
+		iopool_lease_poll(lease, lease->in_flight);
+}
+
+static void
+end(IopoolLease *lease)
+{
+	iopool_lease_drop(lease, false);
+	CHECK(lease->ring == NULL);
+	mock_pool_check(lease->pool, 0);
+	CHECK_EQUAL(mock_counter(lease->pool, IOPOOL_COUNTER_STALE),
+				mock_nstale());
+	close(fd);
+}
+
+/* Deliver a completion that nobody waits for; nothing must come of it. */
+static void
+deliver_stale(IopoolLease *lease, uint64 tag, int result)
+{
+	int in_flight = lease->in_flight;
+	int nfree_reads = lease->nfree_reads;
+	uint64 nreads = lease->delta.counters[IOPOOL_COUNTER_READS];
+	uint64 nstale = lease->delta.counters[IOPOOL_COUNTER_STALE];
+
+	mock_deliver(lease->ring, tag, result);
+	iopool_lease_poll(lease, 0);
+	CHECK_EQUAL(lease->in_flight, in_flight);
+	CHECK_EQUAL(lease->nfree_reads, nfree_reads);
+	CHECK_EQUAL(lease->delta.counters[IOPOOL_COUNTER_READS], nreads);
+	CHECK_EQUAL(lease->delta.counters[IOPOOL_COUNTER_STALE], nstale + 1);
+	CHECK_EQUAL(lease->fatal_errno, 0);
+}
+
+/* Invariant 5: right slot, other generation. */
+static void
+lease_stale_generation(int rounds)
+{
+	IopoolLease *lease = begin(1);
+	Outcome outcomes[2];
+	uint64 tag;
+
+	begin_reads(lease, outcomes, 2);
+	iopool_lease_poll(lease, 0);
+	tag = mock_tag(lease->ring, outcomes[0].read - lease->reads);
+	CHECK(tag != 0);
+	deliver_stale(lease, tag - (1 << TAG_READ_BITS), LEN);
+	deliver_stale(lease, tag + (1 << TAG_READ_BITS), -EIO);
+	deliver_stale(lease, tag & TAG_READ_MASK, LEN);
+	deliver_stale(lease, tag | (UINT64CONST(1) << 63), LEN);
+	CHECK_EQUAL(outcomes[0].ndone + outcomes[1].ndone, 0);
+
+	wait_for_all(lease);
+	check_data(&outcomes[0]);
+	check_data(&outcomes[1]);
+	end(lease);
+}
+
+/* Invariant 5: slots without a read, and completions that come twice. */
+static void
+lease_stale_idle(int rounds)
+{
+	IopoolLease *lease = begin(1);
+	Outcome outcomes[2];
+	uint64 tag;
+
+	deliver_stale(lease, 0, LEN);
+	deliver_stale(lease, 3, LEN);
+	deliver_stale(lease, (UINT64CONST(12) << TAG_READ_BITS) | 3, LEN);
+
+	begin_reads(lease, outcomes, 2);
+	iopool_lease_poll(lease, 0);
+	tag = mock_tag(lease->ring, outcomes[0].read - lease->reads);
+	wait_for_all(lease);
+	CHECK_EQUAL(outcomes[0].ndone, 1);
+	deliver_stale(lease, tag, LEN);
+	deliver_stale(lease, tag, -EIO);
+	CHECK_EQUAL(outcomes[0].ndone, 1);
+
+	/* twice in one batch */
+	begin_reads(lease, outcomes, 1);
+	iopool_lease_poll(lease, 0);
+	tag = mock_tag(lease->ring, outcomes[0].read - lease->reads);
+	mock_complete(lease->ring, 1);
+	mock_deliver(lease->ring, tag, LEN);
+	iopool_lease_poll(lease, 0);
+	CHECK_EQUAL(outcomes[0].ndone, 1);
+	check_data(&outcomes[0]);
+	CHECK_EQUAL(lease->in_flight, 0);
+	end(lease);
+}
+
+/* Invariant 5: slots that do not exist. */
+static void
+lease_stale_range(int rounds)
+{
+	IopoolLease *lease = begin(1);
+	Outcome outcome;
+
+	begin_read(lease, &outcome);
+	iopool_lease_poll(lease, 0);
+	deliver_stale(lease, (UINT64CONST(1) << TAG_READ_BITS) | ENTRIES, LEN);
+	deliver_stale(lease, (UINT64CONST(1) << TAG_READ_BITS) | TAG_READ_MASK,
+				  LEN);
+	deliver_stale(lease, PG_UINT64_MAX, -1);
+	wait_for_all(lease);
+	check_data(&outcome);
+	end(lease);
+}
+
+/*
+ * Invariant 5: completions of the ring's last owner, which was killed, look
+ * like those of the first lease.
+ */
+static void
+lease_stale_owner(int rounds)
+{
+	IopoolLease *lease = begin(1);
+	Outcome outcomes[ENTRIES];
+	uint64 tags[ENTRIES];
+
+	begin_reads(lease, outcomes, ENTRIES);
+	iopool_lease_poll(lease, 0);
+	for (int i = 0; i < ENTRIES; i++)
+		tags[i] = mock_tag(lease->ring, i);
+	wait_for_all(lease);
+	iopool_lease_drop(lease, false);
+
+	iopool_lease_hold(lease);
+	CHECK(iopool_lease_ready(lease));
+	begin_reads(lease, outcomes, ENTRIES);
+	iopool_lease_poll(lease, 0);
+	for (int i = 0; i < ENTRIES; i++)
+		deliver_stale(lease, tags[i], LEN);
+	CHECK_EQUAL(count_done(outcomes, ENTRIES, LEN), 0);
+	wait_for_all(lease);
+	for (int i = 0; i < ENTRIES; i++)
+		check_data(&outcomes[i]);
+	end(lease);
+}
+
+/* Invariant 2: refused for a while, however long, loses nothing. */
+static void
+lease_transient(int rounds)
+{
+	static const int errors[] = {EINTR, EAGAIN, EBUSY, ENOMEM, ENOBUFS};
+
+	for (size_t i = 0; i < lengthof(errors); i++)
+	{
+		IopoolLease *lease = begin(2);
+		Outcome outcomes[ENTRIES];
+		uint64 nretries;
+
+		begin_reads(lease, outcomes, ENTRIES);
+		mock_script.submit_errno = errors[i];
+		mock_script.submit_nerrors = 1000;
+		wait_for_all(lease);
+		CHECK_EQUAL(mock_script.submit_nerrors, 0);
+		CHECK_EQUAL(count_done(outcomes, ENTRIES, LEN), ENTRIES);
+		for (int j = 0; j < ENTRIES; j++)
+			check_data(&outcomes[j]);
+
+		/* the same while some are in the kernel, through a drain */
+		begin_reads(lease, outcomes, ENTRIES);
+		iopool_lease_poll(lease, 0);
+		mock_script.submit_nerrors = 1000;
+		iopool_lease_drain(lease, &lease->in_flight);
+		CHECK_EQUAL(mock_script.submit_nerrors, 0);
+		CHECK_EQUAL(count_done(outcomes, ENTRIES, LEN), ENTRIES);
+
+		CHECK_EQUAL(lease->fatal_errno, 0);
+		end(lease);
+		CHECK_EQUAL(lease->pool->nbroken, 0);
+		/* a signal is not the kernel's refusal */
+		nretries = mock_counter(lease->pool, IOPOOL_COUNTER_RETRIES);
+		if (errors[i] != EINTR)
+			CHECK_EQUAL(nretries, 2000);
+		mock_calm();
+	}
+}
+
+/* Invariant 2: one accepted and one completed at a time is progress. */
+static void
+lease_partial(int rounds)
+{
+	IopoolLease *lease = begin(1);
+	Outcome outcomes[ENTRIES];
+
+	mock_script.max_accept = 1;
+	begin_reads(lease, outcomes, ENTRIES);
+	for (int i = 0; i < ENTRIES; i++)
+	{
+		CHECK_EQUAL(mock_prepared(lease->ring), ENTRIES - i);
+		iopool_lease_poll(lease, 1);
+		CHECK_EQUAL(count_done(outcomes, ENTRIES, LEN), i + 1);
+		CHECK_EQUAL(lease->in_flight, ENTRIES - i - 1);
+		CHECK_EQUAL(pg_atomic_read_u32(&lease->ring->in_flight),
+					lease->in_flight);
+	}
+	for (int i = 0; i < ENTRIES; i++)
+		check_data(&outcomes[i]);
+	end(lease);
+}
+
+/* A wait is for no more than can come; the mock would say so. */
+static void
+lease_wait_bound(int rounds)
+{
+	IopoolLease *lease = begin(1);
+	Outcome outcome;
+
+	iopool_lease_poll(lease, 1);
+	begin_read(lease, &outcome);
+	iopool_lease_poll(lease, 1000);
+	CHECK_EQUAL(outcome.ndone, 1);
+	end(lease);
+}
+
+/* Invariant 6: as many reads as entries. */
+static void
+lease_entries(int rounds)
+{
+	IopoolLease *lease = begin(1);
+	Outcome outcomes[ENTRIES];
+	IopoolRead *read;
+
+	begin_reads(lease, outcomes, ENTRIES);
+	CHECK(iopool_lease_get_read(lease) == NULL);
+	iopool_lease_poll(lease, 0);
+	CHECK(iopool_lease_get_read(lease) == NULL);
+	iopool_lease_poll(lease, 1);
+	read = iopool_lease_get_read(lease);
+	CHECK(read != NULL);
+	CHECK(iopool_lease_get_read(lease) == NULL);
+	iopool_lease_put_read(read);
+	wait_for_all(lease);
+	end(lease);
+	CHECK_EQUAL(pg_atomic_read_u32(&lease->pool->stats.max_in_flight),
+				ENTRIES);
+}
+
+/*
+ * Invariant 6: the kernel refuses the ring.  What it has not seen comes back,
+ * what it has is waited for, and the ring is taken out of service alone.
+ */
+static void
+lease_fatal(int rounds)
+{
+	IopoolLease *lease = begin(3);
+	IopoolRing *bad = lease->ring;
+	Outcome outcomes[6];
+
+	begin_reads(lease, outcomes, 4);
+	iopool_lease_poll(lease, 0);
+	begin_reads(lease, outcomes + 4, 2);
+	mock_script.fatal_errno = EBADF;
+	iopool_lease_poll(lease, 1);
+	CHECK_EQUAL(count_done(outcomes + 4, 2, -ECANCELED), 2);
+	CHECK_EQUAL(outcomes[4].ndone + outcomes[5].ndone, 2);
+	CHECK_EQUAL(count_done(outcomes, 4, LEN), 0);
+	CHECK_EQUAL(lease->in_flight, 4);
+
+	for (int i = 0; i < 4; i++)
+	{
+		CHECK(!iopool_lease_ready(lease));
+		CHECK_EQUAL(bad->state, IOPOOL_RING_LEASED);
+		mock_complete(bad, 1);
+		iopool_lease_poll(lease, 1);
+		CHECK_EQUAL(count_done(outcomes, 4, LEN), i + 1);
+	}
+
+	/* another takes its place */
+	CHECK(iopool_lease_ready(lease));
+	CHECK(lease->ring != bad);
+	CHECK_EQUAL(bad->state, IOPOOL_RING_BROKEN);
+	CHECK_EQUAL(lease->pool->nbroken, 1);
+	begin_reads(lease, outcomes, 6);
+	wait_for_all(lease);
+	CHECK_EQUAL(count_done(outcomes, 6, LEN), 6);
+	end(lease);
+	CHECK_EQUAL(mock_counter(lease->pool, IOPOOL_COUNTER_RESETS), 1);
+	CHECK_EQUAL(mock_counter(lease->pool, IOPOOL_COUNTER_RECLAIMS), 0);
+}
+
+/* The same, with a drain and a drop in the place of further work. */
+static void
+lease_fatal_drain(int rounds)
+{
+	IopoolLease *lease = begin(2);
+	Outcome outcomes[6];
+
+	begin_reads(lease, outcomes, 4);
+	iopool_lease_poll(lease, 0);
+	begin_reads(lease, outcomes + 4, 2);
+	mock_script.fatal_errno = EOVERFLOW;
+	iopool_lease_poll(lease, 0);
+	mock_script.is_held = false;
+	mock_script.laziness = 90;
+	iopool_lease_drain(lease, &lease->in_flight);
+	CHECK_EQUAL(count_done(outcomes, 4, LEN), 4);
+	CHECK_EQUAL(count_done(outcomes + 4, 2, -ECANCELED), 2);
+	end(lease);
+	CHECK_EQUAL(lease->pool->nbroken, 1);
+}
+
+/*
+ * Invariant 6: every ring is refused, so it is the process.  The ring stays
+ * in service for the others.
+ */
+static void
+lease_fatal_process(int rounds)
+{
+	IopoolLease *lease = begin(2);
+	IopoolRing *ring = lease->ring;
+	MemoryContext cxt = CurrentMemoryContext;
+	Outcome outcomes[2];
+	volatile int sqlstate = 0;
+
+	begin_reads(lease, outcomes, 2);
+	mock_script.fatal_errno = EPERM;
+	mock_script.ping_errno = EPERM;
+	iopool_lease_poll(lease, 0);
+	CHECK_EQUAL(count_done(outcomes, 2, -ECANCELED), 2);
+	PG_TRY();
+	{
+		(void) iopool_lease_ready(lease);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(cxt);
+		sqlstate = geterrcode();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	CHECK_EQUAL(sqlstate, ERRCODE_IO_ERROR);
+	CHECK_EQUAL(ring->state, IOPOOL_RING_FREE);
+	end(lease);
+	CHECK_EQUAL(lease->pool->nbroken, 0);
+	CHECK_EQUAL(mock_counter(lease->pool, IOPOOL_COUNTER_RECLAIMS), 1);
+}
+
+/*
+ * A read that cannot be prepared ends the ring's life too, whatever the
+ * errno; those prepared before it must come back.
+ */
+static void
+lease_prepare_fails(int rounds)
+{
+	static const int errors[] = {EINVAL, EBUSY, EAGAIN, EINTR, ENOMEM};
+
+	for (size_t i = 0; i < lengthof(errors); i++)
+	{
+		IopoolLease *lease = begin(2);
+		Outcome outcomes[4];
+
+		begin_reads(lease, outcomes, 1);
+		iopool_lease_poll(lease, 0);
+		begin_reads(lease, outcomes + 1, 1);
+		mock_script.prepare_errno = errors[i];
+		begin_reads(lease, outcomes + 2, 2);
+		CHECK_EQUAL(outcomes[2].ndone, 1);
+		CHECK_EQUAL(outcomes[2].result, -ECANCELED);
+
+		mock_script.is_held = false;
+		for (int j = 0; j < 10 && lease->in_flight > 0; j++)
+			iopool_lease_poll(lease, 1);
+		if (lease->in_flight > 0)
+			unit_fail(__FILE__, __LINE__,
+					  "after %s from prepare, %d reads stay prepared for ever",
+					  strerror(errors[i]), lease->in_flight);
+		CHECK_EQUAL(count_done(outcomes, 1, LEN), 1);
+		CHECK_EQUAL(outcomes[1].ndone, 1);
+		CHECK_EQUAL(outcomes[3].ndone, 1);
+		end(lease);
+		CHECK_EQUAL(lease->pool->nbroken, 1);
+		mock_calm();
+	}
+}
+
+/* A ring that is not clean at checkout is passed over, and no other. */
+static void
+lease_attach_fails(int rounds)
+{
+	IopoolPool *pool = mock_pool_create(2, ENTRIES, 0);
+	IopoolLease *lease = iopool_lease_of(pool);
+	MemoryContext cxt = CurrentMemoryContext;
+	volatile int sqlstate = 0;
+
+	iopool_lease_hold(lease);
+	mock_script.attach_errno = EUCLEAN;
+	PG_TRY();
+	{
+		(void) iopool_lease_ready(lease);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(cxt);
+		sqlstate = geterrcode();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	CHECK_EQUAL(sqlstate, ERRCODE_INSUFFICIENT_RESOURCES);
+	iopool_lease_drop(lease, true);
+	CHECK_EQUAL(pool->nbroken, 2);
+	CHECK_EQUAL(mock_counter(pool, IOPOOL_COUNTER_RESETS), 2);
+	mock_pool_check(pool, 0);
+}
+
+/*
+ * Invariants 2, 3, 11: a stream that ends waits for its own reads.  Those of
+ * its neighbour on the same ring come back if the kernel has not seen them,
+ * and go on if it has.
+ */
+static void
+lease_drain_foreign(int rounds)
+{
+	IopoolLease *lease = begin(1);
+	Outcome mine[2];
+	Outcome theirs[4];
+	int in_flight = 2;
+
+	iopool_lease_hold(lease);
+	begin_reads(lease, theirs, 2);
+	begin_reads(lease, mine, 1);
+	iopool_lease_poll(lease, 0);
+	begin_reads(lease, theirs + 2, 2);
+	begin_reads(lease, mine + 1, 1);
+	CHECK_EQUAL(lease->in_flight, 6);
+
+	/* the drain's own count, as a stream keeps it */
+	iopool_lease_cancel_prepared(lease);
+	CHECK_EQUAL(count_done(theirs + 2, 2, -ECANCELED), 2);
+	CHECK_EQUAL(mine[1].result, -ECANCELED);
+	in_flight = 1;
+	mock_complete(lease->ring, 0);
+	while (mine[0].ndone == 0)
+		iopool_lease_poll(lease, 1);
+	in_flight = 1 - mine[0].ndone;
+	iopool_lease_drain(lease, &in_flight);
+	CHECK_EQUAL(lease->ring->state, IOPOOL_RING_LEASED);
+	iopool_lease_drop(lease, true);
+
+	/* the neighbour keeps the ring */
+	CHECK(lease->ring != NULL);
+	CHECK_EQUAL(lease->ring->state, IOPOOL_RING_LEASED);
+	begin_reads(lease, theirs + 2, 2);
+	wait_for_all(lease);
+	CHECK_EQUAL(count_done(theirs, 4, LEN), 4);
+	for (int i = 0; i < 4; i++)
+		check_data(&theirs[i]);
+	end(lease);
+	CHECK_EQUAL(mock_counter(lease->pool, IOPOOL_COUNTER_RECLAIMS), 1);
+}
+
+/* Count that outcome_done() cannot keep: reads of one stream. */
+static int own_in_flight;
+
+static void
+own_done(IopoolRead *read, int result)
+{
+	own_in_flight--;
+	outcome_done(read, result);
+}
+
+/* A drain ends with the last of its own, though others are in the kernel. */
+static void
+lease_drain_own(int rounds)
+{
+	int nleft = 0;
+
+	for (int round = 0; round < 20; round++)
+	{
+		IopoolLease *lease = begin(1);
+		Outcome mine[2];
+		Outcome theirs[4];
+
+		iopool_lease_hold(lease);
+		begin_reads(lease, theirs, 4);
+		begin_reads(lease, mine, 2);
+		own_in_flight = 2;
+		mine[0].read->done = own_done;
+		mine[1].read->done = own_done;
+		iopool_lease_poll(lease, 0);
+		iopool_lease_drain(lease, &own_in_flight);
+		CHECK_EQUAL(own_in_flight, 0);
+		CHECK_EQUAL(mine[0].ndone + mine[1].ndone, 2);
+		CHECK_EQUAL(lease->ring->state, IOPOOL_RING_LEASED);
+		CHECK_EQUAL(lease->in_flight, 4 - count_done(theirs, 4, LEN));
+		nleft += lease->in_flight;
+		iopool_lease_drop(lease, false);
+		wait_for_all(lease);
+		CHECK_EQUAL(count_done(theirs, 4, LEN), 4);
+		end(lease);
+		mock_calm();
+		mock_files_remove();
+	}
+	/* the mock completes one at a time, in any order */
+	CHECK(nleft > 0);
+}
+
+/* Invariant 13: the process exits with reads prepared and in the kernel. */
+static void
+lease_exit(int rounds)
+{
+	IopoolLease *lease = begin(2);
+	Outcome outcomes[6];
+
+	iopool_lease_hold(lease);
+	begin_reads(lease, outcomes, 4);
+	iopool_lease_poll(lease, 0);
+	begin_reads(lease, outcomes + 4, 2);
+	unit_lease_exit();
+	CHECK(lease->ring == NULL);
+	CHECK_EQUAL(count_done(outcomes, 4, LEN), 4);
+	CHECK_EQUAL(count_done(outcomes + 4, 2, -ECANCELED), 2);
+	mock_pool_check(lease->pool, 0);
+	CHECK_EQUAL(lease->pool->nbroken, 0);
+	CHECK_EQUAL(mock_counter(lease->pool, IOPOOL_COUNTER_RECLAIMS), 1);
+
+	/* the streams end after that */
+	iopool_lease_drop(lease, true);
+	end(lease);
+	CHECK_EQUAL(mock_counter(lease->pool, IOPOOL_COUNTER_RECLAIMS), 1);
+}
+
+/* The bounce buffer: no block is given twice, none is lost. */
+static void
+lease_bounce(int rounds)
+{
+	typedef struct Piece
+	{
+		char *memory;
+		int len;
+	} Piece;
+
+	for (int round = 0; round < rounds; round++)
+	{
+		int nblocks = (int) mock_between(16, 64);
+		IopoolPool *pool =
+			mock_pool_create(1, ENTRIES, (Size) nblocks * IOPOOL_BLOCK_SIZE);
+		IopoolLease *lease = iopool_lease_of(pool);
+		Piece pieces[ENTRIES * 4];
+		int npieces = 0;
+		bool taken[64] = {false};
+		int ntaken = 0;
+
+		iopool_lease_hold(lease);
+		CHECK(iopool_lease_ready(lease));
+		for (int step = 0; step < 500; step++)
+		{
+			int need = (int) mock_between(1, mock_chance(10) ? nblocks : 6);
+			char *memory;
+			int first;
+			int longest = 0;
+			int run = 0;
+
+			if (npieces == lengthof(pieces) || mock_chance(45))
+			{
+				int i;
+
+				if (npieces == 0)
+					continue;
+				i = (int) mock_between(0, npieces - 1);
+				first = (pieces[i].memory - lease->ring->bounce) /
+					IOPOOL_BLOCK_SIZE;
+				iopool_lease_bounce_free(lease, pieces[i].memory,
+										 pieces[i].len);
+				memset(taken + first, false,
+					   pieces[i].len / IOPOOL_BLOCK_SIZE);
+				ntaken -= pieces[i].len / IOPOOL_BLOCK_SIZE;
+				pieces[i] = pieces[--npieces];
+				continue;
+			}
+
+			for (int i = 0; i < nblocks; i++)
+			{
+				run = taken[i] ? 0 : run + 1;
+				longest = Max(longest, run);
+			}
+			memory =
+				iopool_lease_bounce_alloc(lease, need * IOPOOL_BLOCK_SIZE);
+			CHECK_EQUAL(memory != NULL, need <= longest);
+			if (memory == NULL)
+				continue;
+
+			CHECK((memory - lease->ring->bounce) % IOPOOL_BLOCK_SIZE == 0);
+			first = (memory - lease->ring->bounce) / IOPOOL_BLOCK_SIZE;
+			CHECK(first >= 0 && first + need <= nblocks);
+			for (int i = first; i < first + need; i++)
+			{
+				CHECK(!taken[i]);
+				taken[i] = true;
+			}
+			ntaken += need;
+			CHECK_EQUAL(lease->nfree_blocks, nblocks - ntaken);
+			pieces[npieces].memory = memory;
+			pieces[npieces].len = need * IOPOOL_BLOCK_SIZE;
+			npieces++;
+		}
+		while (npieces > 0)
+		{
+			npieces--;
+			iopool_lease_bounce_free(lease, pieces[npieces].memory,
+									 pieces[npieces].len);
+		}
+		CHECK_EQUAL(lease->nfree_blocks, nblocks);
+		CHECK(iopool_lease_bounce_alloc(lease, nblocks * IOPOOL_BLOCK_SIZE) !=
+			  NULL);
+		CHECK(iopool_lease_bounce_alloc(lease, IOPOOL_BLOCK_SIZE) == NULL);
+		iopool_lease_drop(lease, false);
+	}
+}
+
+const UnitCase unit_lease_cases[] = {
+	{"lease_stale_generation", lease_stale_generation},
+	{"lease_stale_idle", lease_stale_idle},
+	{"lease_stale_range", lease_stale_range},
+	{"lease_stale_owner", lease_stale_owner},
+	{"lease_transient", lease_transient},
+	{"lease_partial", lease_partial},
+	{"lease_wait_bound", lease_wait_bound},
+	{"lease_entries", lease_entries},
+	{"lease_fatal", lease_fatal},
+	{"lease_fatal_drain", lease_fatal_drain},
+	{"lease_fatal_process", lease_fatal_process},
+	{"lease_prepare_fails", lease_prepare_fails},
+	{"lease_attach_fails", lease_attach_fails},
+	{"lease_drain_foreign", lease_drain_foreign},
+	{"lease_drain_own", lease_drain_own},
+	{"lease_exit", lease_exit},
+	{"lease_bounce", lease_bounce},
+	{NULL, NULL},
+};
