@@ -295,6 +295,14 @@ iopool_lease_prepare(IopoolRead *read)
 	IopoolLease *lease = read->lease;
 	int rc;
 
+	/* a short read that would go on, while only the end is waited for */
+	if (lease->is_draining)
+	{
+		read->io.tag = 0;
+		read->done(read, -ECANCELED);
+		return;
+	}
+
 	read->io.iov = read->iov;
 	read->io.tag = (lease->ring->next_tag++ << TAG_READ_BITS) |
 		(uint64) (read - lease->reads);
@@ -392,6 +400,14 @@ iopool_lease_cancel_prepared(IopoolLease *lease)
 	pg_atomic_write_u32(&lease->ring->in_flight, lease->in_flight);
 }
 
+/* Is the kernel only short of something? */
+static bool
+is_transient(int errnum)
+{
+	return errnum == EAGAIN || errnum == EBUSY || errnum == ENOMEM ||
+		errnum == ENOBUFS;
+}
+
 /*
  * Start what is prepared, wait until wait_nr reads are complete or a signal
  * arrives, and call done() for all that are.  A caller that needs completions
@@ -419,33 +435,25 @@ iopool_lease_poll(IopoolLease *lease, unsigned wait_nr)
 
 	nreaped = reap_all(lease);
 
-	switch (-rc)
+	if (lease->fatal_errno == 0)
 	{
-		case 0:
-		case EINTR:
+		if (rc == 0 || rc == -EINTR)
 			return;
-		case EAGAIN:
-		case EBUSY:
-		case ENOMEM:
-		case ENOBUFS:
-
-			/*
-			 * The kernel is short of something.  Completions make room; when
-			 * there are none, give it a moment.
-			 */
+		if (is_transient(-rc))
+		{
+			/* completions make room; without any, give the kernel a moment */
 			lease->delta.counters[IOPOOL_COUNTER_RETRIES]++;
 			if (nreaped == 0)
 				pg_usleep(BUSY_PAUSE_US);
 			return;
-		default:
-			break;
+		}
+		lease->fatal_errno = -rc;
 	}
 
 	/*
 	 * The ring cannot be used any more.  What the kernel has taken still
 	 * completes, and shows in the mapped queue without a system call.
 	 */
-	lease->fatal_errno = -rc;
 	iopool_lease_cancel_prepared(lease);
 	if (lease->in_flight > 0 && nreaped == 0)
 		pg_usleep(BROKEN_PAUSE_US);
@@ -468,8 +476,10 @@ iopool_lease_drain(IopoolLease *lease, const int *in_flight)
 
 	iopool_pool_mark_draining(lease->pool, lease->ring, lease->generation,
 							  true);
+	lease->is_draining = true;
 	while (*in_flight > 0)
 		iopool_lease_poll(lease, 1);
+	lease->is_draining = false;
 	/* the ring is given back now, or used on by another stream */
 	iopool_pool_mark_draining(lease->pool, lease->ring, lease->generation,
 							  false);

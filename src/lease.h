@@ -70,6 +70,7 @@ struct IopoolLease
 	int nfree_blocks;
 	int next_block;	  /* where to look for free blocks */
 	int fatal_errno;  /* the kernel refuses the ring; 0: it works */
+	bool is_draining; /* takes no reads */
 	bool has_failed;  /* a holder dropped it on ERROR or exit */
 	instr_time clock; /* time of the last look */
 	IopoolStatsDelta delta;

@@ -171,6 +171,8 @@ uring_submit(IopoolHandle *handle, unsigned wait_nr)
 		unsigned nprepared = uring_unsubmitted(ring);
 		int rc;
 
+		if ((int) nprepared < 0)
+			return -EUCLEAN; /* somebody else used the ring */
 		if (nprepared == 0 && io_uring_cq_ready(ring) >= wait_nr)
 			return 0;
 
@@ -225,7 +227,7 @@ uring_cancel_prepared(IopoolHandle *handle, IopoolCompletion *completions,
 	int n = 0;
 
 	/* the youngest go first, so that the rest stays a valid queue */
-	while (sq->sqe_tail != head && n < max)
+	while ((int) (sq->sqe_tail - head) > 0 && n < max)
 	{
 		sq->sqe_tail--;
 		completions[n].tag = sq->sqes[sq->sqe_tail & mask].user_data;

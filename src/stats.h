@@ -13,7 +13,7 @@
 
 /*
  * Log-scale histogram of microseconds: four buckets to each power of two, so
- * a percentile is at most 19 % off.
+ * a percentile is at most 25 % too high.
  */
 #define IOPOOL_LATENCY_SUBBUCKETS 4
 #define IOPOOL_LATENCY_BUCKETS	  (32 * IOPOOL_LATENCY_SUBBUCKETS)

@@ -226,6 +226,33 @@ pull_group(IopoolStream *stream)
 		iopool_transfer_count(stream, IOPOOL_COUNTER_MERGES, nmerged);
 }
 
+/* Drop the hold on the lease when there is nothing more to read. */
+static void
+let_go(IopoolStream *stream)
+{
+	if (stream->is_holding && stream->in_flight == 0 && stream->source_ended &&
+		dlist_is_empty(&stream->todo))
+	{
+		stream->is_holding = false;
+		iopool_lease_drop(stream->lease, false);
+	}
+}
+
+/* The same for every stream whose reads may have come in. */
+static void
+let_all_go(IopoolLease *lease)
+{
+	dlist_iter iter;
+
+	dlist_foreach(iter, &open_streams)
+	{
+		IopoolStream *stream = dlist_container(IopoolStream, node, iter.cur);
+
+		if (stream->lease == lease)
+			let_go(stream);
+	}
+}
+
 /*
  * Prepare reads until ring, window or ranges are exhausted.  Checks out a
  * ring when there is something to read, and gives it back when there is not.
@@ -266,12 +293,7 @@ fill_window(IopoolStream *stream)
 			break;
 	}
 
-	if (stream->is_holding && stream->in_flight == 0 && stream->source_ended &&
-		dlist_is_empty(&stream->todo))
-	{
-		stream->is_holding = false;
-		iopool_lease_drop(lease, false);
-	}
+	let_go(stream);
 }
 
 /* The next range to hand out, or NULL. */
@@ -363,6 +385,7 @@ iopool_stream_next(IopoolStream *stream, IopoolResult *result)
 			fill_window(stream);
 			if (stream->in_flight > 0)
 				iopool_lease_poll(stream->lease, 0);
+			let_all_go(stream->lease);
 		}
 
 		pending = next_ready(stream);

@@ -230,12 +230,12 @@ take_bytes(IopoolRead *read, int result, int64 *valid_end)
 
 /* Bytes of the bounce buffer that the read has not filled yet. */
 static void
-aim_at_bounce(IopoolRead *read, int64 bounced_at)
+aim_at_bounce(IopoolRead *read, int64 bounced_at, int64 bounced_end)
 {
 	int filled = (int) (read->io.offset - bounced_at);
 
 	read->iov[0].iov_base = read->bounce + filled;
-	read->iov[0].iov_len = read->bounce_len - filled;
+	read->iov[0].iov_len = bounced_end - read->io.offset;
 	read->io.niov = 1;
 }
 
@@ -246,6 +246,7 @@ read_done(IopoolRead *read, int result)
 	IopoolStream *stream = read->owner;
 	IopoolExtent *extent = read->extent;
 	int64 bounced_at = read->start;
+	int64 bounced_end = read->end;
 	int64 valid_end;
 
 	stream->in_flight--;
@@ -266,18 +267,14 @@ read_done(IopoolRead *read, int result)
 	}
 
 	if (read->bounce != NULL)
-	{
-		int64 end = read->end;
-
-		iopool_plan_align(extent->file, &bounced_at, &end);
-	}
+		iopool_plan_align(extent->file, &bounced_at, &bounced_end);
 
 	stream->totals.nbytes += result;
 	if (!take_bytes(read, result, &valid_end))
 	{
 		iopool_transfer_count(stream, IOPOOL_COUNTER_SHORT_READS, 1);
 		if (read->bounce != NULL)
-			aim_at_bounce(read, bounced_at);
+			aim_at_bounce(read, bounced_at, bounced_end);
 		else
 			(void) iopool_plan_scatter(read, read->io.offset, read->end);
 		stream->in_flight++;
@@ -450,6 +447,9 @@ iopool_transfer_start(IopoolStream *stream, IopoolPiece *piece)
 		iopool_lease_put_read(read);
 		return false;
 	}
+
+	/* a cut may lie in a gap; a piece made of this read must not end there */
+	end = iopool_plan_trim(piece, end);
 
 	read->end = end;
 	extent->nrefs++;

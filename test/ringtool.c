@@ -55,7 +55,7 @@
 #define LAST_OLD_REGISTER 12
 
 /* Seconds after which a completion that does not come ends the program. */
-#define PATIENCE 60
+#define PATIENCE 20
 
 /* IORING_OP_READV and IORING_OP_READ, and nothing else, may be done. */
 #define IS_READ(opcode) \
@@ -426,6 +426,8 @@ main(int argc, char **argv)
 		return 2;
 	}
 
+	/* what was found is not to be lost with the program */
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	alarm(PATIENCE);
 	take_rings(argv[1]);
 	if (!is_seal && !is_consume)

@@ -32,8 +32,20 @@ sub ringtool
 	my @command = ($ringtool, $node->{_pid}, @arguments);
 
 	IPC::Run::run(\@command, '<', \undef, '>', \$out, '2>', \$err);
-	is($? >> 8, 0, "ringtool @arguments[0 .. 0]") or diag($out, $err);
+	is($?, 0, "ringtool $arguments[0]") or diag($out, $err);
 	return $out;
+}
+
+# The message of the first error of a query by a session of its own.
+sub error_of
+{
+	my ($node, $query) = @_;
+	my $err = '';
+
+	$node->psql('postgres', "\\set VERBOSITY verbose\n$query",
+		stderr => \$err,
+		timeout => $PostgreSQL::Test::Utils::timeout_default);
+	return $err;
 }
 
 sub states
@@ -70,9 +82,7 @@ my $read_query = "SELECT octet_length(data) FROM iopool_read_batch('$words', ARR
 	# The tool has used the rings, so none is clean any more.
 	foreach my $reader (1 .. 2)
 	{
-		my ($rc, $out, $err) = $node->psql('postgres',
-			"\\set VERBOSITY verbose\n$read_query");
-		like($err, qr/ERROR:  53000: all rings of pool "default" are broken/,
+		like(error_of($node, $read_query), qr/ERROR:  53000: all rings of pool "default" are broken/,
 			"reader $reader is told that all rings are broken");
 	}
 	is(states($node), 'broken=4', 'all rings are broken');
@@ -106,9 +116,8 @@ foreach my $nbad (1, 3)
 		push @sessions, start_sql($node, $held_query);
 		$fs->wait_blocked('held', 4 * $n);
 	}
-	my ($rc, $out, $err) = $node->psql('postgres',
-		"\\set VERBOSITY verbose\nSET iopool.checkout_timeout = 0;\n$read_query");
-	like($err, qr/ERROR:  53400/, "$label: no ring is left");
+	like(error_of($node, "SET iopool.checkout_timeout = 0;\n$read_query"),
+		qr/ERROR:  53400/, "$label: no ring is left");
 	is(states($node), "broken=$nbad leased=$ngood",
 		"$label: broken alone, and none is lost");
 
@@ -157,9 +166,7 @@ foreach my $nbad (1, 3)
 	is( $node->safe_psql('postgres',
 			'SELECT in_use, waiting, stale_completions FROM iopool_pools'),
 		'0|0|1', 'nobody holds it or waits, and one completion was stale');
-	my ($rc, $out, $err) =
-	  $node->psql('postgres', "\\set VERBOSITY verbose\n$read_query");
-	like($err, qr/ERROR:  53000/, 'whoever comes later is told at once');
+	like(error_of($node, $read_query), qr/ERROR:  53000/, 'whoever comes later is told at once');
 	$node->stop;
 }
 
