@@ -266,6 +266,29 @@ if [[ " $ONLY " == *" tap "* || " $ONLY " == *" isolation "* ]]; then
 fi
 collect_all
 
+# run_without_io_uring dir: with kernel.io_uring_disabled = 2, which holds for
+# the whole machine and so comes last and alone
+KNOB=/proc/sys/kernel/io_uring_disabled
+run_without_io_uring()
+{
+    local before
+    before=$(<"$KNOB")
+    # shellcheck disable=SC2064  # the value is that of now
+    trap "echo $before >$KNOB" EXIT
+    trap 'exit 143' HUP INT TERM
+    echo 2 >"$KNOB"
+    run_tap "$1" test/root/io_uring_disabled.pl
+}
+
+if [[ " $ONLY " == *" tap "* && " ${methods[*]} " == *" io_uring "* && -n $(echo io_uring_disabled | selected) ]]; then
+    if [[ -w $KNOB ]]; then
+        launch tap.io_uring_disabled run_without_io_uring
+        collect_all
+    else
+        note "SKIPPED: the test of kernel.io_uring_disabled, which only root can set"
+    fi
+fi
+
 if [[ $((passed + failed)) -eq 0 ]]; then
     note "no test ran"
     failed=1

@@ -281,6 +281,18 @@ wait_for_grant(IopoolPool *pool, instr_time start)
 	}
 }
 
+/* Waits count with their time whatever they end with. */
+static void
+count_wait_time(IopoolPool *pool, instr_time start)
+{
+	instr_time waited;
+
+	INSTR_TIME_SET_CURRENT(waited);
+	INSTR_TIME_SUBTRACT(waited, start);
+	iopool_stats_add(&pool->stats, IOPOOL_COUNTER_CHECKOUT_WAIT_US,
+					 (uint64) INSTR_TIME_GET_MICROSEC(waited));
+}
+
 /*
  * Check out a ring of the pool, waiting in line for up to
  * iopool.checkout_timeout.  The caller owns the ring until it returns it with
@@ -297,10 +309,10 @@ iopool_pool_checkout(IopoolPool *pool)
 	if (ring == NULL)
 	{
 		instr_time start;
-		instr_time waited;
 		int granted = IOPOOL_GRANT_PENDING;
 
 		INSTR_TIME_SET_CURRENT(start);
+		iopool_stats_add(&pool->stats, IOPOOL_COUNTER_CHECKOUT_WAITS, 1);
 		PG_TRY();
 		{
 			granted = wait_for_grant(pool, start);
@@ -310,15 +322,12 @@ iopool_pool_checkout(IopoolPool *pool)
 		PG_CATCH();
 		{
 			iopool_pool_stop_waiting();
+			count_wait_time(pool, start);
 			PG_RE_THROW();
 		}
 		PG_END_TRY();
 
-		INSTR_TIME_SET_CURRENT(waited);
-		INSTR_TIME_SUBTRACT(waited, start);
-		iopool_stats_add(&pool->stats, IOPOOL_COUNTER_CHECKOUT_WAITS, 1);
-		iopool_stats_add(&pool->stats, IOPOOL_COUNTER_CHECKOUT_WAIT_US,
-						 (uint64) INSTR_TIME_GET_MICROSEC(waited));
+		count_wait_time(pool, start);
 		if (granted == IOPOOL_GRANT_ALL_BROKEN)
 			raise_all_broken(pool);
 		ring = &pool->rings[granted];

@@ -28,7 +28,7 @@ typedef enum IopoolCounter
 	IOPOOL_COUNTER_SPLITS,		   /* reads beyond the first of a long range */
 	IOPOOL_COUNTER_MERGES,		   /* ranges read along with a neighbour */
 	IOPOOL_COUNTER_CHECKOUTS,	   /* leases given */
-	IOPOOL_COUNTER_CHECKOUT_WAITS, /* of these, after waiting */
+	IOPOOL_COUNTER_CHECKOUT_WAITS, /* had to wait, whatever came of it */
 	IOPOOL_COUNTER_CHECKOUT_WAIT_US,  /* time they waited */
 	IOPOOL_COUNTER_CHECKOUT_TIMEOUTS, /* refused: no ring was free in time */
 	IOPOOL_COUNTER_RESETS,	 /* rings made anew or given up as broken */

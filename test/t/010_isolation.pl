@@ -24,19 +24,11 @@ write_words($fs->backing($_), 300_000) foreach (qw(a b c d plain));
 # that isolationtester gives its connections.
 #
 # isolationtester asks the server whether a step that has not ended is blocked,
-# and waits for its end if it is not.  It knows locks only; here, a session that
-# waits for a ring or for a read is blocked as well.
+# and waits for its end if it is not.  It knows locks only; here, a session is
+# blocked as well when it waits for a ring, or when its statement names a file
+# whose reads the gate holds.  A session that merely happens to be seen reading
+# is not.
 my $functions = q{
-CREATE FUNCTION is_blocked_by_lock(pid int, interesting_pids int[]) RETURNS bool
-	LANGUAGE internal STRICT VOLATILE AS 'pg_isolation_test_session_is_blocked';
-CREATE FUNCTION is_blocked(pid int, interesting_pids int[]) RETURNS bool LANGUAGE sql VOLATILE AS
-	$$SELECT is_blocked_by_lock($1, $2) OR EXISTS (
-		SELECT FROM pg_stat_activity AS a
-		WHERE a.pid = $1 AND state = 'active' AND wait_event_type = 'Extension')$$;
--- fmgr calls a built-in function by its oid, whatever pg_proc says; it is the
--- planner that reads pg_proc, and inlines this
-CREATE OR REPLACE FUNCTION pg_catalog.pg_isolation_test_session_is_blocked(int, int[]) RETURNS bool
-	LANGUAGE sql VOLATILE CALLED ON NULL INPUT AS 'SELECT public.is_blocked($1, $2)';
 CREATE FUNCTION path_of(name text) RETURNS text LANGUAGE sql AS
 	$$SELECT current_setting('gatefs.mount') || '/' || name$$;
 CREATE FUNCTION shell(command text) RETURNS void LANGUAGE plpgsql AS $$
@@ -49,6 +41,20 @@ CREATE FUNCTION unshut(name text) RETURNS void LANGUAGE sql AS
 	$$SELECT shell('rm -f ' || current_setting('gatefs.backing') || '/' || name || '.gate')$$;
 CREATE FUNCTION held(name text) RETURNS int LANGUAGE sql VOLATILE AS
 	$$SELECT pg_read_file(path_of(name) || '.blocked')::int$$;
+CREATE FUNCTION is_blocked_by_lock(pid int, interesting_pids int[]) RETURNS bool
+	LANGUAGE internal STRICT VOLATILE AS 'pg_isolation_test_session_is_blocked';
+CREATE FUNCTION is_blocked(pid int, interesting_pids int[]) RETURNS bool LANGUAGE sql VOLATILE AS $$
+	SELECT is_blocked_by_lock($1, $2) OR EXISTS (
+		SELECT FROM pg_stat_activity AS a
+		WHERE a.pid = $1 AND a.state = 'active' AND a.wait_event_type = 'Extension'
+			AND ((SELECT sum(waiting) > 0 FROM iopool_pools)
+					AND NOT EXISTS (SELECT FROM iopool_rings AS r WHERE r.pid = $1)
+				OR EXISTS (SELECT FROM regexp_matches(a.query, $r$'([abcd])'$r$, 'g') AS name
+						   WHERE held(name[1]) > 0)))$$;
+-- fmgr calls a built-in function by its oid, whatever pg_proc says; it is the
+-- planner that reads pg_proc, and inlines this
+CREATE OR REPLACE FUNCTION pg_catalog.pg_isolation_test_session_is_blocked(int, int[]) RETURNS bool
+	LANGUAGE sql VOLATILE CALLED ON NULL INPUT AS 'SELECT public.is_blocked($1, $2)';
 CREATE FUNCTION wait_held(name text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
 	WHILE held(name) = 0 LOOP
