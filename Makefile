@@ -2,6 +2,7 @@
 #
 #   make, make install, make installcheck   build, install, check a running server (PGXS)
 #   make test, make demo, make bench        throw-away clusters; nothing is installed into the system's PostgreSQL
+#   make test-all                           make test for every supported PostgreSQL and set of libraries
 #   make format, make format-check          clang-format
 #
 # Settings, all on the command line:
@@ -39,13 +40,16 @@ endif
 # --------------------------------------------------------------------------
 # Targets that work before PostgreSQL is there.
 
-.PHONY: all test demo bench deps format format-check dist-clean \
+.PHONY: all test test-all demo bench deps format format-check dist-clean \
 	regress-list method-list
 
 all:
 
 test:
 	@bash scripts/test.sh
+
+test-all:
+	@bash scripts/test-all.sh
 
 demo:
 	@bash scripts/demo.sh
@@ -69,7 +73,7 @@ format-check:
 regress-list:
 	@echo $(REGRESS)
 
-STANDALONE = test demo bench deps format format-check regress-list
+STANDALONE = test test-all demo bench deps format format-check regress-list
 
 # --------------------------------------------------------------------------
 

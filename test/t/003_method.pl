@@ -63,7 +63,7 @@ foreach my $method (@methods)
 }
 
 # A kernel that refuses io_uring, in the two ways that kernels do.  The third,
-# the sysctl kernel.io_uring_disabled, needs root: test/root does it.
+# the sysctl kernel.io_uring_disabled, needs root: test/machine does it.
 my %hint = (
 	EPERM => qr/seccomp/,
 	ENOSYS => qr/Linux \d+\.\d+/);

@@ -20,6 +20,7 @@
 #include "utils/builtins.h"
 
 #include "compat.h"
+#include "guc.h"
 #include "mock.h"
 #include "stream.h"
 #include "unit.h"

@@ -1,8 +1,8 @@
 # kernel.io_uring_disabled = 2, for real.
 #
-# Only root can set it, and it holds for the whole machine, so this test lies
-# outside test/t: the runner sets it, runs this file as the unprivileged user,
-# with nothing else at the same time, and restores it.
+# Only root can set it, and it holds for the whole machine: the runner sets what
+# io_uring_disabled.sysctl says, runs this file as the unprivileged user, with
+# nothing else at the same time, and restores it.
 
 use strict;
 use warnings;
@@ -11,6 +11,9 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 use IopoolTest;
+
+plan skip_all => 'the method io_uring is not under test'
+  unless grep { $_ eq 'io_uring' } test_methods();
 
 chomp(my $disabled = slurp_file('/proc/sys/kernel/io_uring_disabled'));
 is($disabled, 2, 'kernel.io_uring_disabled is 2')
