@@ -361,10 +361,10 @@ last_operation(void)
 	int fd = syscall(SYS_io_uring_setup, 1, &params);
 
 	if (fd < 0)
-		die("could not make a ring%s", "");
+		die("could not make a ring");
 	if (syscall(SYS_io_uring_register, fd, IORING_REGISTER_PROBE, &probe, 0) !=
 		0)
-		die("could not ask for the operations%s", "");
+		die("could not ask for the operations");
 	close(fd);
 	return probe.last_op;
 }
