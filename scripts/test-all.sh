@@ -69,7 +69,7 @@ run_combination()
         env "${settings[@]}" "$scriptdir/test.sh"
         return
     fi
-    for setting in TESTS METHODS MODES IOPOOL_TEST_TIMEOUT VERBOSE; do
+    for setting in TESTS METHODS MODES IOPOOL_TEST_TIMEOUT WERROR VERBOSE; do
         [[ -z ${!setting:-} ]] || settings+=("$setting=${!setting}")
     done
     # shellcheck disable=SC2016 # expanded by the inner shell

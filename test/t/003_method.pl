@@ -12,7 +12,7 @@ use IopoolTest;
 
 my @methods = test_methods();
 my $norings = helper_program('norings');
-my $node = iopool_node('method', undef, no_start => 1);
+my $node = iopool_node('method', undef, no_start => 1, without_server_rings());
 my $good_conf = slurp_file($node->data_dir . '/postgresql.conf');
 my $words = PostgreSQL::Test::Utils::tempdir() . '/words';
 write_words($words, 100_000);
