@@ -238,6 +238,48 @@ SKIP:
 	system('rm', '-rf', $shm);
 }
 
+# A file system without O_DIRECT: ramfs, mounted over the data directory where
+# an unprivileged user may have mounts of his own.  The server lives in there,
+# so it is stopped by its number.
+my $hidden_pid;
+END
+{
+	my $exit_code = $?;
+	kill 'QUIT', $hidden_pid if defined $hidden_pid;
+	$? = $exit_code;
+}
+SKIP:
+{
+	my @inside = qw(unshare --user --map-current-user --keep-caps --mount);
+	my $data = $node->data_dir;
+
+	skip('no mounts for unprivileged users here', 1)
+	  if system("@inside mount -t ramfs ramfs '$data' >/dev/null 2>&1") != 0;
+
+	my $mount = 'mount -t ramfs ramfs "$1" && cp -a "$0/." "$1/" && chmod 700 "$1" && shift && exec "$@"';
+	system('cp', '-a', $data, "$data.copy") == 0 or die 'could not copy';
+	is(system(@inside, 'sh', '-c', $mount, "$data.copy", $data,
+		'pg_ctl', '-w', '-s', '-D', $data, '-l', $node->logfile, 'start'),
+		0, 'ramfs: the server starts');
+	$hidden_pid = $node->safe_psql('postgres',
+		"SELECT split_part(pg_read_file('postmaster.pid'), E'\n', 1)");
+
+	my $report = doctor($node, 'SET iopool.io_mode = buffered');
+	row_is($report, 'data_directory_direct', 'warn', 'ramfs',
+		detail => qr/does not support direct I\/O/,
+		hint => qr/SET iopool\.io_mode = 'buffered';/);
+	row_is($report, 'statx_dioalign', 'ok', 'ramfs',
+		detail => qr/does not tell/);
+	row_is(doctor($node, 'SET iopool.io_mode = direct'),
+		'data_directory_direct', 'fail', 'ramfs, direct');
+
+	my $socket = $node->host . '/.s.PGSQL.' . $node->port;
+	kill 'INT', $hidden_pid;
+	ok(poll_until(sub { !-e $socket }), 'ramfs: the server stops');
+	undef $hidden_pid;
+	system('rm', '-rf', "$data.copy");
+}
+
 # Little lockable memory: rings that cannot be made, rings that can be made
 # once, and a limit that was lowered under the server.
 my $pid_file = $node->data_dir . '/postmaster.pid';
