@@ -25,12 +25,12 @@ my %settings = ('iopool.rings' => $rings, 'iopool.ring_entries' => $entries);
 # One that asks for events, and one that does not.
 my %nodes = map { $_ => iopool_node("aio_$_", $_, %settings) } qw(libaio sync);
 
-# Takes the events while a function runs.
-sub while_taken
+# Runs a function while only so many events are left.
+sub with_events
 {
-	my ($run) = @_;
+	my ($left, $run) = @_;
 	my ($in, $out, $err) = ('', '', '');
-	my $hog = IPC::Run::start([ $aiohog, $needed - 1 ], '<', \$in, '>', \$out,
+	my $hog = IPC::Run::start([ $aiohog, $left ], '<', \$in, '>', \$out,
 		'2>', \$err, IPC::Run::timeout(60));
 
 	IPC::Run::pump($hog) until $out =~ /ready/ || !$hog->pumpable;
@@ -40,7 +40,7 @@ sub while_taken
 	return;
 }
 
-while_taken(sub {
+with_events($needed - 1, sub {
 	my $row = doctor($nodes{libaio})->{aio_max_nr};
 
 	is($row->{status}, 'fail', 'libaio by name: aio_max_nr fails');
@@ -62,6 +62,32 @@ while_taken(sub {
 });
 is(doctor($nodes{libaio})->{aio_max_nr}{status},
 	'ok', 'libaio by name: ok again');
+
+# Just enough: what our own reads hold does not count against us.
+my $fs = IopoolTest::GateFS->new;
+write_words($fs->backing('held'), 400_000);
+my $held = $fs->path('held');
+with_events($needed, sub {
+	is(doctor($nodes{libaio})->{aio_max_nr}{status},
+		'ok', 'just enough: ok');
+
+	# More reads than a lease makes before it makes a context.
+	$fs->gate('held');
+	my $session = start_sql($nodes{libaio}, qq{
+		SET iopool.io_mode = direct;
+		SET iopool.merge_gap = -1;
+		SELECT count(*) FROM iopool_read_batch(
+			(SELECT array_agg(CASE WHEN n < 1000 THEN '$words' ELSE '$held' END
+				ORDER BY n) FROM generate_series(0, 1999) AS n),
+			(SELECT array_agg(n * 80 ORDER BY n) FROM generate_series(0, 1999) AS n),
+			array_fill(8::bigint, ARRAY[2000]))});
+	$fs->wait_blocked('held', 2);
+	my $row = doctor($nodes{libaio})->{aio_max_nr};
+	$fs->ungate('held');
+	is($row->{status}, 'ok', 'just enough, and some are ours: ok')
+	  or diag($row->{detail});
+	is(($session->finish)[0], 2000, 'just enough: the reads');
+});
 
 $_->stop foreach (values %nodes);
 done_testing();
