@@ -12,10 +12,9 @@
 #include "postgres.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <unistd.h>
 
 #include "errors.h"
+#include "limits.h"
 
 /*
  * Primary message of a failure, in memory of the current context.
@@ -129,26 +128,6 @@ iopool_errors_raise(const IopoolFailure *failure, const char *path,
 }
 
 /*
- * Value of /proc/sys/kernel/io_uring_disabled: 0 to 2, or -1 where the kernel
- * has no such switch (before 6.6).
- */
-static int
-io_uring_disabled_sysctl(void)
-{
-	char c;
-	int value = -1;
-	int fd;
-
-	fd = open("/proc/sys/kernel/io_uring_disabled", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -1;
-	if (read(fd, &c, 1) == 1 && c >= '0' && c <= '9')
-		value = c - '0';
-	close(fd);
-	return value;
-}
-
-/*
  * How to make a method work that failed with errnum, as a sentence.
  *
  * errnum 0 means that the method is not compiled in.
@@ -158,6 +137,7 @@ iopool_errors_method_hint(IopoolMethodId method, int errnum)
 {
 	const char *library =
 		(method == IOPOOL_METHOD_LIBAIO) ? "libaio" : "liburing";
+	int64 disabled;
 
 	if (errnum == 0)
 		return psprintf("Build iopool with %s.", library);
@@ -170,7 +150,8 @@ iopool_errors_method_hint(IopoolMethodId method, int errnum)
 	{
 		case EPERM:
 		case EACCES:
-			if (io_uring_disabled_sysctl() > 0)
+			if (iopool_limits_sysctl("kernel/io_uring_disabled", &disabled) &&
+				disabled > 0)
 				return pstrdup(
 					"Enable io_uring with \"sysctl -w kernel.io_uring_disabled=0\".");
 			return pstrdup(

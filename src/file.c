@@ -162,12 +162,12 @@ fail(IopoolFile *file, IopoolFailureKind kind, int errnum)
 }
 
 /*
- * Alignment of direct reads of an open file, 0 where it cannot be read so.
- * statx(2) knows since Linux 6.1; before, the file system's block size is
- * always enough.
+ * Alignment of direct reads of an open file as statx(2) tells it from Linux
+ * 6.1 on: 0 where the file cannot be read so, -1 where the kernel or the file
+ * system does not tell.
  */
-static int
-direct_alignment(int fd, const struct stat *st)
+int
+iopool_file_statx_alignment(int fd)
 {
 #ifdef STATX_DIOALIGN
 	struct statx stx;
@@ -181,7 +181,19 @@ direct_alignment(int fd, const struct stat *st)
 		return stx.stx_dio_offset_align;
 	}
 #endif
-	return Max((int) st->st_blksize, 512);
+	return -1;
+}
+
+/*
+ * Alignment of direct reads of an open file, 0 where it cannot be read so.
+ * The file system's block size is always enough.
+ */
+static int
+direct_alignment(int fd, const struct stat *st)
+{
+	int alignment = iopool_file_statx_alignment(fd);
+
+	return alignment >= 0 ? alignment : Max((int) st->st_blksize, 512);
 }
 
 /*

@@ -45,6 +45,7 @@ extern int64 iopool_file_available(IopoolFile *file, int64 offset,
 								   int64 length);
 extern int64 iopool_file_resume_direct(IopoolFile *file, int64 from,
 									   int64 upto);
+extern int iopool_file_statx_alignment(int fd);
 extern int iopool_file_open_now(const char *path, IopoolIoMode io_mode,
 								IopoolFile *file);
 

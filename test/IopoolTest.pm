@@ -49,7 +49,7 @@ our @EXPORT = qw(
   test_methods io_modes async_in iopool_node start_under stop_plain
   write_words words sql_words start_sql poll_until rings_home ring_counts
   reader_is_right fd_count backend_pid helper_program log_since
-  pg_test_program kernel_at_least without_server_rings
+  pg_test_program kernel_at_least without_server_rings doctor
 );
 
 my $test_dir = dirname(abs_path(__FILE__));
@@ -322,6 +322,26 @@ sub reader_is_right
 						  FROM iopool_pools}),
 		"$label: the next reader gets the right bytes");
 	return;
+}
+
+# What iopool_check() reports to a session with these settings: name of the
+# check => { status, detail, hint }, lines joined by " / ".
+sub doctor
+{
+	my ($node, $settings) = @_;
+	my $rows = $node->safe_psql('postgres', ($settings // '') . q{
+		;SELECT concat_ws(E'\t', check_name, status,
+			replace(detail, E'\n', ' / '), replace(hint, E'\n', ' / '))
+		FROM iopool_check()});
+	my %report;
+
+	foreach my $row (split /\n/, $rows)
+	{
+		my ($name, $status, $detail, $hint) = split /\t/, $row;
+		$report{$name} =
+		  { status => $status, detail => $detail, hint => $hint // '' };
+	}
+	return \%report;
 }
 
 # Number of open file descriptors of a process.
