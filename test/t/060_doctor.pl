@@ -2,7 +2,7 @@
 # measured and a hint that helps, and each is "ok" where nothing asks for what
 # is missing.
 #
-# What holds for the whole machine is done in test/root: the sysctl
+# What holds for the whole machine is done in test/machine: the sysctl
 # kernel.io_uring_disabled, and fs.aio-max-nr used up by others.
 
 use strict;
