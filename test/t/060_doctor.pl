@@ -17,7 +17,7 @@ use IopoolTest;
 
 my %has = map { $_ => 1 } test_methods();
 my $norings = helper_program('norings');
-my $node = iopool_node('doctor', undef, no_start => 1);
+my $node = iopool_node('doctor', undef, no_start => 1, without_server_rings());
 my $good_conf = slurp_file($node->data_dir . '/postgresql.conf');
 my $size = 200_000;
 my $words = write_words(PostgreSQL::Test::Utils::tempdir() . '/words', $size);
