@@ -26,6 +26,7 @@ JOBS=${JOBS:-3}
 FIRST_UID=61500
 # What must be alone on the machine comes after everything else.
 PARALLEL_SUITES=${ONLY:-regress tap}
+[[ " $PARALLEL_SUITES " != *" machine "* ]] || JOBS=1
 
 host_major()
 {
