@@ -17,6 +17,7 @@
 
 #include "miscadmin.h"
 #include "storage/fd.h"
+#include "utils/builtins.h"
 
 #include "check.h"
 #include "file.h"
@@ -32,16 +33,21 @@ typedef struct Directory
 	const char *path;
 } Directory;
 
-/* The places to look at.  Those that settings or catalogs name come here. */
-static List *
-list_directories(void)
+static Directory *
+make_directory(const char *name, const char *path)
 {
-	Directory *data = palloc(sizeof(Directory));
+	Directory *directory = palloc(sizeof(Directory));
 
-	/* a subdirectory, because it has a file of more than one block */
-	data->name = "data_directory";
-	data->path = psprintf("%s/global", DataDir);
-	return list_make1(data);
+	directory->name = name;
+	directory->path = path;
+	return directory;
+}
+
+/* The data directory; a part of it that has a file of more than one block. */
+static Directory *
+data_directory(void)
+{
+	return make_directory("data_directory", psprintf("%s/global", DataDir));
 }
 
 /*
@@ -91,9 +97,10 @@ read_start(const char *path, IopoolIoMode io_mode, int rw_flags,
 	IopoolIo io = {.iov = &iov, .niov = 1};
 	int result;
 
-	io.fd = iopool_file_open_now(path, io_mode, file);
-	if (io.fd < 0)
+	iopool_file_init(file, path, io_mode);
+	if (!iopool_file_open_now(file))
 		return -file->failure.errnum;
+	io.fd = file->fd;
 
 	iov.iov_len = Max(file->alignment, IOPOOL_BLOCK_SIZE);
 	if (posix_memalign(&iov.iov_base, IOPOOL_BLOCK_SIZE, iov.iov_len) == 0)
@@ -220,27 +227,70 @@ report_unknown(IopoolCheck *check, const Directory *directory, int errnum)
 					 IOPOOL_CHECK_OK, unknown, NULL);
 }
 
-/* What can be done with files of each directory that is read from. */
+/* What can be done with files in a directory. */
+static void
+check_file_system(IopoolCheck *check, const Directory *directory)
+{
+	int errnum;
+	char *path = find_file(directory->path, &errnum);
+
+	if (path == NULL)
+	{
+		report_unknown(check, directory, errnum);
+		return;
+	}
+	check_direct(check, directory, path);
+	check_buffered(check, directory, path);
+	check_uncached(check, directory, path);
+}
+
+/* Can a foreign server be read from?  Returns whether there is a directory. */
+static bool
+check_server(IopoolCheck *check, IopoolDirectory *dir, const char *name)
+{
+	IopoolFailure failure;
+
+	if (!iopool_directory_open(dir, &failure))
+	{
+		bool may_miss = dir->missing_ok && failure.errnum == ENOENT;
+
+		iopool_check_put(
+			check, name, may_miss ? IOPOOL_CHECK_WARN : IOPOOL_CHECK_FAIL,
+			iopool_errors_message(&failure, dir->path, 0, 0),
+			psprintf("ALTER SERVER %s OPTIONS (SET path '/where/it/is');",
+					 quote_identifier(dir->name)));
+		return false;
+	}
+	close(dir->fd);
+	dir->fd = -1;
+
+	if (dir->pool_name != NULL &&
+		iopool_shmem_lookup_pool(dir->pool_name) == NULL)
+		iopool_check_put(check, name, IOPOOL_CHECK_FAIL,
+						 psprintf("pool \"%s\" does not exist",
+								  dir->pool_name),
+						 psprintf("ALTER SERVER %s OPTIONS (DROP pool);",
+								  quote_identifier(dir->name)));
+	else
+		iopool_check_put(check, name, IOPOOL_CHECK_OK,
+						 psprintf("\"%s\" can be opened", dir->path), NULL);
+	return true;
+}
+
+/* The data directory, and the foreign servers that are directories. */
 void
 iopool_check_directories(IopoolCheck *check)
 {
 	ListCell *lc;
 
-	foreach(lc, list_directories())
+	check_file_system(check, data_directory());
+	foreach(lc, iopool_directory_list())
 	{
-		const Directory *directory = lfirst(lc);
-		int errnum;
-		char *path = find_file(directory->path, &errnum);
+		IopoolDirectory *dir = lfirst(lc);
+		char *name = psprintf("directory_%s", dir->name);
 
-		if (path != NULL)
-		{
-			check_direct(check, directory, path);
-			check_buffered(check, directory, path);
-			check_uncached(check, directory, path);
-			continue;
-		}
-
-		report_unknown(check, directory, errnum);
+		if (check_server(check, dir, name))
+			check_file_system(check, make_directory(name, dir->path));
 	}
 }
 
@@ -248,18 +298,21 @@ iopool_check_directories(IopoolCheck *check)
 void
 iopool_check_statx(IopoolCheck *check)
 {
-	const Directory *data = linitial(list_directories());
+	const Directory *data = data_directory();
 	bool is_asked_for = (iopool_io_mode == IOPOOL_IO_DIRECT);
 	int alignment = -1;
 	int errnum;
 	char *path = find_file(data->path, &errnum);
 	IopoolFile file;
-	int fd = path ? iopool_file_open_now(path, IOPOOL_IO_BUFFERED, &file) : -1;
 
-	if (fd >= 0)
+	if (path != NULL)
 	{
-		alignment = iopool_file_statx_alignment(fd);
-		close(fd);
+		iopool_file_init(&file, path, IOPOOL_IO_BUFFERED);
+		if (iopool_file_open_now(&file))
+		{
+			alignment = iopool_file_statx_alignment(file.fd);
+			close(file.fd);
+		}
 	}
 
 	if (alignment >= 0)

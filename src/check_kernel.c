@@ -13,15 +13,13 @@
 #include "postgres.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/openat2.h>
-#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include "lib/stringinfo.h"
 
 #include "check.h"
+#include "directory.h"
 #include "errors.h"
 #include "limits.h"
 
@@ -216,24 +214,21 @@ iopool_check_libaio(IopoolCheck *check)
 void
 iopool_check_openat2(IopoolCheck *check)
 {
-	struct open_how how = {
-		.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
-	};
-	int fd = (int) syscall(SYS_openat2, AT_FDCWD, ".", &how, sizeof(how));
+	int errnum = iopool_directory_probe_openat2();
 	char *detail;
 
-	if (fd >= 0)
+	if (errnum == 0)
 	{
-		close(fd);
 		iopool_check_put(check, "openat2", IOPOOL_CHECK_OK,
 						 "the kernel keeps paths beneath a directory", NULL);
 		return;
 	}
 
-	detail = describe_refusal("openat2", errno);
+	detail = describe_refusal("openat2", errnum);
 	iopool_check_put(
-		check, "openat2", IOPOOL_CHECK_WARN, detail,
+		check, "openat2",
+		iopool_directory_list() != NIL ? IOPOOL_CHECK_FAIL : IOPOOL_CHECK_WARN,
+		detail,
 		iopool_check_seccomp_hint(
 			"Use Linux 5.6 or later, and a seccomp profile that allows openat2.",
 			"openat2"));
