@@ -21,6 +21,7 @@
 #include "utils/memutils.h"
 
 #include "batch.h"
+#include "compat.h"
 #include "guc.h"
 #include "method.h"
 

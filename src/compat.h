@@ -23,6 +23,11 @@
 #error "iopool needs PostgreSQL 15 or later"
 #endif
 
+/* Part of postgres.h in 15: VARDATA_ANY and its like. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 /* Rights on a foreign server. */
 #if PG_VERSION_NUM >= 160000
 #define iopool_server_aclcheck(serverid, roleid, mode) \
