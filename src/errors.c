@@ -47,6 +47,19 @@ iopool_errors_message(const IopoolFailure *failure, const char *path,
 			return psprintf(
 				"could not read file \"%s\" at offset %lld, length %lld: %m",
 				path, (long long) offset, (long long) length);
+		case IOPOOL_FAILURE_DIRECTORY:
+			return psprintf("could not open directory of file \"%s\": %m",
+							path);
+		case IOPOOL_FAILURE_DATA_DIRECTORY:
+			return psprintf(
+				"directory of file \"%s\" overlaps the data directory", path);
+		case IOPOOL_FAILURE_OUTSIDE:
+			return psprintf(
+				"path \"%s\" leads out of its directory, or through too many links",
+				path);
+		case IOPOOL_FAILURE_NO_OPENAT2:
+			return psprintf(
+				"could not confine file \"%s\" to its directory: %m", path);
 		case IOPOOL_FAILURE_NONE:
 			break;
 	}
@@ -69,6 +82,11 @@ failure_errcode(const IopoolFailure *failure)
 			return errcode(ERRCODE_FEATURE_NOT_SUPPORTED);
 		case IOPOOL_FAILURE_REPLACED:
 			return errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE);
+		case IOPOOL_FAILURE_DATA_DIRECTORY:
+		case IOPOOL_FAILURE_OUTSIDE:
+			return errcode(ERRCODE_INSUFFICIENT_PRIVILEGE);
+		case IOPOOL_FAILURE_NO_OPENAT2:
+			return errcode(ERRCODE_FEATURE_NOT_SUPPORTED);
 		default:
 			break;
 	}
@@ -95,9 +113,20 @@ failure_errcode(const IopoolFailure *failure)
 static int
 failure_errhint(const IopoolFailure *failure)
 {
-	if (failure->kind == IOPOOL_FAILURE_NO_DIRECT)
-		return errhint(
-			"Set \"iopool.io_mode\" to \"buffered\" for files of this file system.");
+	switch (failure->kind)
+	{
+		case IOPOOL_FAILURE_NO_DIRECT:
+			return errhint(
+				"Set \"iopool.io_mode\" to \"buffered\" for files of this file system.");
+		case IOPOOL_FAILURE_DATA_DIRECTORY:
+			return errhint(
+				"Only a superuser can allow that, with option \"allow_data_directory\" of the foreign server.");
+		case IOPOOL_FAILURE_NO_OPENAT2:
+			return errhint(
+				"Directories need Linux 5.6 or later, and a seccomp profile that allows openat2.");
+		default:
+			break;
+	}
 
 	switch (failure->errnum)
 	{
