@@ -2,12 +2,13 @@
  * norings.c
  *		Runs a command for which the kernel has no io_uring.
  *
- * usage: norings EPERM|ENOSYS COMMAND [ARGUMENT]...
+ * usage: norings EPERM|ENOSYS[:openat2] COMMAND [ARGUMENT]...
  *
  * A seccomp filter makes io_uring_setup fail with the given error in COMMAND
  * and all its descendants, as kernel.io_uring_disabled=2 (EPERM), a container
  * runtime's profile (EPERM) or a kernel without io_uring (ENOSYS) would.  No
- * privilege is needed, and nothing outside COMMAND is affected.
+ * privilege is needed, and nothing outside COMMAND is affected.  With :openat2
+ * it is that system call that fails, and io_uring that works.
  */
 #include <errno.h>
 #include <linux/filter.h>
@@ -23,23 +24,31 @@ int
 main(int argc, char **argv)
 {
 	unsigned int error;
+	unsigned int call = SYS_io_uring_setup;
+	char *colon = argc < 3 ? NULL : strchr(argv[1], ':');
 
+	if (colon != NULL && strcmp(colon, ":openat2") == 0)
+	{
+		*colon = '\0';
+		call = SYS_openat2;
+	}
 	if (argc < 3 ||
 		(strcmp(argv[1], "EPERM") != 0 && strcmp(argv[1], "ENOSYS") != 0))
 	{
-		fprintf(stderr, "usage: %s EPERM|ENOSYS COMMAND [ARGUMENT]...\n",
+		fprintf(stderr,
+				"usage: %s EPERM|ENOSYS[:openat2] COMMAND [ARGUMENT]...\n",
 				argv[0]);
 		return 2;
 	}
 	error = strcmp(argv[1], "EPERM") == 0 ? EPERM : ENOSYS;
 
 	/*
-	 * The number of io_uring_setup is the same on every architecture, so the
+	 * The numbers of these calls are the same on every architecture, so the
 	 * filter does not look at seccomp_data.arch.
 	 */
 	struct sock_filter filter[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
