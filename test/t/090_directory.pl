@@ -197,8 +197,78 @@ foreach my $method (@methods)
 	$node->safe_psql('postgres', 'DROP TABLESPACE moved');
 	is($node->safe_psql('postgres', $read->('space')), '\x636f6e', 'after it is gone');
 
-	# By another name of the same directory, a mount apart, it is found as well.
-	like(error_of($node, create_directory('x', $node->data_dir . '/pg_tblspc', ", missing_ok 'on'")), $refused, 'below, missing_ok');
+	like(error_of($node, create_directory('x', $node->data_dir . '/pg_tblspc', ", missing_ok 'on'")), $refused,
+		'missing_ok does not make up for it');
+	$node->stop;
+}
+
+# Random paths, against a model of what each of them names.
+{
+	my $node = iopool_node('paths', 'sync', 'iopool.rings' => 2);
+	my $seed = $ENV{IOPOOL_TEST_SEED} // 20240;
+	my %tree = (f => 1, a => { f => 1, a => { f => 1 } });
+	my @tokens = ('/', '/', '/', '.', '..', 'f', 'a', 'a', 'x', ':', 'd:', 'd:', 'd:', 'e:', 'd', 'D:', '//');
+
+	system('mkdir', '-p', "$base/d/a/a", "$base/e") == 0 or die;
+	write_words("$base/d/$_", 64) foreach ('f', 'a/f', 'a/a/f');
+	$node->safe_psql('postgres', "CREATE ROLE app LOGIN; $grant"
+		  . create_directory('d', "$base/d") . create_directory('e', "$base/e") . q{
+		GRANT USAGE ON FOREIGN SERVER d TO app;
+		CREATE TABLE paths (id int, path text); GRANT SELECT ON paths TO app;
+		CREATE FUNCTION outcome(path text) RETURNS text LANGUAGE plpgsql AS $$
+		BEGIN
+			RETURN 'read ' || length(iopool_read(path, 0, 8));
+		EXCEPTION WHEN OTHERS THEN
+			RETURN SQLSTATE || ' ' || CASE WHEN SQLERRM ~ 'leads out' THEN 'out' WHEN SQLERRM ~ 'to read file' THEN 'plain'
+				WHEN SQLERRM ~ 'foreign server' THEN 'server' WHEN SQLERRM ~ '^directory .* does not exist' THEN 'unknown' ELSE 'file' END;
+		END $$});
+
+	my $in_directory = sub {
+		my ($path) = @_;
+		my @above;
+		my $here = \%tree;
+
+		return '58P01 file' if $path eq '';
+		return '42501 out' if substr($path, 0, 1) eq '/';
+		while ($path ne '')
+		{
+			my ($name, $slashes) = $path =~ m{^([^/]*)(/*)};
+			$path = substr($path, length($name) + length($slashes));
+			if ($name eq '..')
+			{
+				return '42501 out' if !@above;
+				$here = pop @above;
+			}
+			elsif ($name ne '.')
+			{
+				return '58P01 file' if !exists $here->{$name};
+				push @above, $here;
+				$here = $here->{$name};
+			}
+			next if ref $here;
+			return $slashes eq '' ? 'read 8' : '42809 file';
+		}
+		return '42809 file';
+	};
+	my $model = sub {
+		my ($path) = @_;
+		my $colon = index($path, ':');
+		my $slash = index($path, '/');
+
+		return '42501 plain' if $colon < 0 || $slash >= 0 && $slash < $colon;
+		my $name = substr($path, 0, $colon);
+		return $in_directory->(substr($path, $colon + 1)) if $name eq 'd';
+		return $name eq 'e' ? '42501 server' : '42704 unknown';
+	};
+
+	srand($seed);
+	my @paths = map { join '', map { $tokens[ rand @tokens ] } 0 .. rand 8 } 1 .. 3000;
+	$node->safe_psql('postgres', 'INSERT INTO paths VALUES ' . join ',', map { "($_, '$paths[$_]')" } 0 .. $#paths);
+	my @outcomes = split /\n/, $node->safe_psql('postgres', 'SELECT outcome(path) FROM paths ORDER BY id', extra_params => [ '-U', 'app' ]);
+	my @wrong = grep { $outcomes[$_] ne $model->($paths[$_]) } 0 .. $#paths;
+	is(join("\n", map { "$paths[$_]: $outcomes[$_], not " . $model->($paths[$_]) } @wrong), '', "3000 random paths, seed $seed");
+	my %kinds = map { $_ => 1 } @outcomes;
+	is(join(', ', sort keys %kinds), '42501 out, 42501 plain, 42501 server, 42704 unknown, 42809 file, 58P01 file, read 8', 'of every kind');
 	$node->stop;
 }
 
@@ -206,7 +276,7 @@ foreach my $method (@methods)
 {
 	my $node = iopool_node('dump', 'sync', 'iopool.rings' => 2, 'iopool.pools' => 'bulk(rings=1)');
 	my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump.sql';
-	my $shown = q{SELECT s.srvname, s.srvoptions, s.srvacl, s.srvowner::regrole FROM pg_foreign_server AS s ORDER BY 1};
+	my $shown = q{SELECT s.srvname, (SELECT array_agg(o ORDER BY o) FROM unnest(s.srvoptions) AS o), s.srvacl, s.srvowner::regrole FROM pg_foreign_server AS s ORDER BY 1};
 
 	$node->safe_psql('postgres', 'CREATE ROLE app LOGIN; CREATE ROLE keeper; GRANT USAGE ON FOREIGN DATA WRAPPER iopool_directory TO keeper;'
 		  . create_directory('Ti:les', $tiles, ", pool 'bulk', io_mode 'direct'")
@@ -214,7 +284,7 @@ foreach my $method (@methods)
 		  . create_directory('data', $node->data_dir, ", allow_data_directory 'on'")
 		  . 'GRANT USAGE ON FOREIGN SERVER "Ti:les" TO app; ALTER SERVER later OWNER TO keeper');
 	my $before = $node->safe_psql('postgres', $shown);
-	like($before, qr/bulk.*allow|allow.*bulk/s, 'what is to be dumped');
+	like($before, qr/pool=bulk.*allow_data_directory=on.*missing_ok=on.*keeper/s, 'what is to be dumped');
 
 	command_ok([ 'pg_dump', '-d', $node->connstr('postgres'), '-f', $dump ], 'pg_dump');
 	$node->safe_psql('postgres', 'CREATE DATABASE restored');
