@@ -201,6 +201,12 @@ CREATE SERVER regress_foreign FOREIGN DATA WRAPPER regress_other OPTIONS (path '
 ALTER SERVER regress_foreign OPTIONS (SET path '/');
 RESET ROLE;
 SELECT name FROM iopool_directories ORDER BY name;
+-- another function of the same library is no such validator
+CREATE FUNCTION regress_validator(text[], oid) RETURNS void LANGUAGE c AS '$libdir/iopool', 'iopool_stat_reset';
+CREATE FOREIGN DATA WRAPPER regress_validated VALIDATOR regress_validator;
+CREATE SERVER regress_validated FOREIGN DATA WRAPPER regress_validated OPTIONS (path '/');
+SELECT name FROM iopool_directories ORDER BY name;
+DROP FUNCTION regress_validator CASCADE;
 -- also for a wrapper of another name with our validator
 CREATE FOREIGN DATA WRAPPER regress_ours VALIDATOR iopool_directory_validator;
 GRANT USAGE ON FOREIGN DATA WRAPPER regress_ours TO regress_iopool_app;

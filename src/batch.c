@@ -17,10 +17,10 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/memutils.h"
 
 #include "batch.h"
+#include "compat.h"
 #include "guc.h"
 #include "method.h"
 

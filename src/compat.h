@@ -19,6 +19,11 @@
 #include "utils/selfuncs.h"
 #include "utils/wait_event.h"
 
+/* The macros of variable-length values, which came with postgres.h before. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 #if PG_VERSION_NUM < 150000
 #error "iopool needs PostgreSQL 15 or later"
 #endif
