@@ -2,6 +2,9 @@
 #
 #   make, make install, make installcheck   build, install, check a running server (PGXS)
 #   make test, make demo, make bench        throw-away clusters; nothing is installed into the system's PostgreSQL
+#   make test-all                           make test for every supported PostgreSQL and set of libraries
+#   make dist                               the last commit as a release: iopool-VERSION.zip, as PGXN wants it
+#   make test-packages                      build Debian packages, and try them in a throw-away system
 #   make format, make format-check          clang-format
 #
 # Settings, all on the command line:
@@ -39,13 +42,19 @@ endif
 # --------------------------------------------------------------------------
 # Targets that work before PostgreSQL is there.
 
-.PHONY: all test demo bench deps format format-check dist-clean \
-	regress-list method-list
+.PHONY: all test test-all test-packages demo bench deps dist format format-check \
+	dist-clean regress-list method-list
 
 all:
 
 test:
 	@bash scripts/test.sh
+
+test-all:
+	@bash scripts/test-all.sh
+
+test-packages:
+	@bash scripts/test-packages.sh
 
 demo:
 	@bash scripts/demo.sh
@@ -56,6 +65,12 @@ bench:
 
 deps:
 	@bash scripts/install-deps.sh build test
+
+# The version of the release, of which that of the extension is the beginning.
+DIST := iopool-$(shell sed -n '/"version"/ { s/.*: *"\([^"]*\)".*/\1/p; q }' META.json)
+
+dist:
+	git archive --format=zip --prefix=$(DIST)/ --output=$(DIST).zip HEAD
 
 CLANG_FORMAT ?= clang-format
 FORMAT_FILES = $(sort $(wildcard src/*.c src/*.h test/*.c test/*.h test/*/*.c test/modules/*/*.c scripts/*.c bench/*.c))
@@ -69,7 +84,7 @@ format-check:
 regress-list:
 	@echo $(REGRESS)
 
-STANDALONE = test demo bench deps format format-check regress-list
+STANDALONE = test test-all test-packages demo bench deps dist format format-check regress-list
 
 # --------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # install-deps.sh: install with apt what is missing to build, test or demonstrate iopool
 #
-#   scripts/install-deps.sh [build] [test] [demo] [bench] [ci]
+#   scripts/install-deps.sh [build] [test] [roots] [demo] [bench] [ci] [package]
 #
 # Only what is missing is installed; with nothing missing, apt is not run. Who
 # is not root is told the command. PG_CONFIG, WITH_LIBURING=no and
@@ -59,6 +59,12 @@ has_fuse3()
     pkg-config --exists fuse3
 }
 
+# dh's knowledge of extensions is in a package of its own from trixie on.
+has_pgxs_loop()
+{
+    perl -MDebian::Debhelper::Buildsystem::pgxs_loop -e1
+}
+
 # A server with its test programs and the files to build extensions.
 has_server()
 {
@@ -107,6 +113,17 @@ if wants ci; then
     need clang-format have clang-format
     need shellcheck have shellcheck
     need binutils have nm
+fi
+if wants package; then
+    need git have git
+    need unzip have unzip
+    need dpkg-dev have dpkg-buildpackage
+    need debhelper have dh
+    need postgresql-server-dev-all has_pgxs_loop
+    need lintian have lintian
+fi
+if wants roots; then
+    need mmdebstrap have mmdebstrap
 fi
 if wants bench; then
     need fio have fio

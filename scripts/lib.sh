@@ -227,6 +227,29 @@ lib_copy_sources()
     [[ $EUID -ne 0 ]] || chown -R "$RUN_USER:" "$1"
 }
 
+# lib_checkout directory: the last commit; with uncommitted changes, the files
+# that git knows or would add
+lib_checkout()
+{
+    local -a git=(git -C "$TOP" -c "safe.directory=$TOP")
+    mkdir "$1"
+    if [[ ! -e $TOP/.git ]]; then
+        note "not a git checkout: taking the files as they are"
+        lib_copy_sources "$1"
+        return
+    fi
+    if [[ -z $("${git[@]}" status --porcelain) ]]; then
+        "${git[@]}" archive HEAD | tar -C "$1" -xf -
+    else
+        note "uncommitted changes: taking the work tree"
+        "${git[@]}" ls-files -z --cached --others --exclude-standard --deduplicate |
+            while IFS= read -r -d '' file; do
+                [[ ! -e $TOP/$file ]] || printf '%s\0' "$file"
+            done | tar -C "$TOP" --null --verbatim-files-from --files-from=- -cf - | tar -C "$1" -xf -
+    fi
+    [[ $EUID -ne 0 ]] || chown -R "$RUN_USER:" "$1"
+}
+
 # Builds and installs iopool into the private installation.
 lib_build()
 {

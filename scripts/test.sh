@@ -1,11 +1,13 @@
 #!/bin/bash
 # test.sh: build iopool, and run all its tests on throw-away clusters ("make test")
 #
-#   ONLY="regress tap"             which suites (default: both); "isolation" is the TAP file that runs the specs
+#   ONLY="regress tap machine"     which suites (default: all); "isolation" is the TAP file that runs the specs,
+#                                  "machine" what touches the whole machine, such as a sysctl, and so runs last and alone
 #   TESTS="read 021_crash"         which tests, by name, in every suite (default: all)
 #   METHODS="io_uring libaio sync" which methods (default: all that are compiled in)
 #   MODES="buffered direct uncached"   which values of iopool.io_mode for pg_regress
 #   IOPOOL_REQUIRE_METHODS="io_uring libaio sync"   a method named here that cannot run is a failure, not a notice
+#   IOPOOL_TEST_CONF="io_method = io_uring"   one more setting for every server
 #   IOPOOL_TEST_TIMEOUT=900        seconds that one run of a suite may take
 #   IOPOOL_TMPDIR=/var/tmp         where the private directory is made; direct I/O must work there
 #   KEEP=1                         leave the private directory, with the logs of failed runs, behind
@@ -23,7 +25,7 @@ scriptdir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/lib.sh
 . "$scriptdir/lib.sh"
 
-ONLY=${ONLY:-regress tap}
+ONLY=${ONLY:-regress tap machine}
 MODES=${MODES:-buffered direct uncached}
 TIMEOUT=${IOPOOL_TEST_TIMEOUT:-900}
 PARALLEL_RUNS=2
@@ -97,6 +99,7 @@ shared_buffers = 32MB
 max_connections = 20
 CONF
         [[ ! -f $4 ]] || cat "$4"
+        [[ -z ${IOPOOL_TEST_CONF:-} ]] || echo "$IOPOOL_TEST_CONF"
     } | as_user tee "$1" >/dev/null
 }
 
@@ -121,7 +124,7 @@ run_regress()
 run_tap()
 {
     # PostgreSQL 15 looks at TESTDIR, later releases at the other two.
-    as_user_in "$SRC" IOPOOL_TEST_METHODS="${methods[*]}" ${helpers[@]+"${helpers[@]}"} \
+    as_user_in "$SRC" IOPOOL_TEST_METHODS="${methods[*]}" ${helpers[@]+"${helpers[@]}"} ${extra_conf[@]+"${extra_conf[@]}"} \
         PERL5LIB="$PGXSDIR/test/perl:$SRC/test" PG_REGRESS="$PGXSDIR/test/regress/pg_regress" \
         TESTDIR="$1" TESTDATADIR="$1/tmp_check" TESTLOGDIR="$1/tmp_check/log" PGPORT=65432 \
         timeout -k 10 "$TIMEOUT" prove --verbose --nocolor "$2"
@@ -170,7 +173,7 @@ report()
     local dir=$1 name rc seconds ok bad
     name=$(basename "$dir")
     read -r rc seconds <"$dir/rc"
-    if [[ $name == tap.* ]]; then
+    if [[ $name != regress.* ]]; then
         read -r ok bad < <(count_tap "$dir/out.log")
     else
         read -r ok bad < <(count_regress "$dir/out.log")
@@ -247,7 +250,12 @@ collect_all
 # of the user, count file descriptors and measure delays.
 limit=1
 helpers=()
-if [[ " $ONLY " == *" tap "* || " $ONLY " == *" isolation "* ]]; then
+extra_conf=()
+if [[ -n ${IOPOOL_TEST_CONF:-} ]]; then
+    echo "$IOPOOL_TEST_CONF" | as_user tee "$T/extra.conf" >/dev/null
+    extra_conf=("TEMP_CONFIG=$T/extra.conf")
+fi
+if [[ " $ONLY " =~ " tap " || " $ONLY " =~ " isolation " || " $ONLY " =~ " machine " ]]; then
     read -r -a fuse_flags < <(pkg-config --cflags --libs fuse3)
     for file in "$SRC"/test/*.c; do
         [[ -e $file ]] || continue
@@ -260,33 +268,48 @@ if [[ " $ONLY " == *" tap "* || " $ONLY " == *" isolation "* ]]; then
     for file in "$SRC"/test/t/*.pl; do
         name=$(basename "$file" .pl)
         [[ -e $file && -n $(echo "$name" | selected) ]] || continue
-        [[ " $ONLY " == *" tap "* || $name == *isolation* ]] || continue
+        [[ " $ONLY " == *" tap "* || " $ONLY " == *" isolation "* && $name == *isolation* ]] || continue
         launch "tap.$name" run_tap "test/t/$name.pl"
     done
 fi
 collect_all
 
-# run_without_io_uring dir: with kernel.io_uring_disabled = 2, which holds for
-# the whole machine and so comes last and alone
-KNOB=/proc/sys/kernel/io_uring_disabled
-run_without_io_uring()
+# run_machine dir name: one test of test/machine, with the sysctls that it asks for
+run_machine()
 {
-    local before
-    before=$(<"$KNOB")
-    # shellcheck disable=SC2064  # the value is that of now
-    trap "echo $before >$KNOB" EXIT
-    trap 'exit 143' HUP INT TERM
-    echo 2 >"$KNOB"
-    run_tap "$1" test/root/io_uring_disabled.pl
+    local wanted=$SRC/test/machine/$2.sysctl key value file
+    if [[ -f $wanted ]]; then
+        restore=()
+        trap restore_sysctls EXIT
+        trap 'exit 143' HUP INT TERM
+        while IFS=' =' read -r key value; do
+            file=/proc/sys/${key//.//}
+            restore+=("$file=$(<"$file")")
+            echo "$value" >"$file"
+        done <"$wanted"
+    fi
+    run_tap "$1" "test/machine/$2.pl"
 }
 
-if [[ " $ONLY " == *" tap "* && " ${methods[*]} " == *" io_uring "* && -n $(echo io_uring_disabled | selected) ]]; then
-    if [[ -w $KNOB ]]; then
-        launch tap.io_uring_disabled run_without_io_uring
+restore_sysctls()
+{
+    local setting
+    for setting in "${restore[@]}"; do
+        echo "${setting#*=}" >"${setting%%=*}"
+    done
+}
+
+if [[ " $ONLY " == *" machine "* ]]; then
+    for file in "$SRC"/test/machine/*.pl; do
+        name=$(basename "$file" .pl)
+        [[ -n $(echo "$name" | selected) ]] || continue
+        if [[ -f ${file%.pl}.sysctl && $EUID -ne 0 ]]; then
+            note "SKIPPED: $name, which needs root to set $(sed 's/ *=.*//' "${file%.pl}.sysctl")"
+            continue
+        fi
+        launch "machine.$name" run_machine "$name"
         collect_all
-    else
-        note "SKIPPED: the test of kernel.io_uring_disabled, which only root can set"
-    fi
+    done
 fi
 
 if [[ $((passed + failed)) -eq 0 ]]; then

@@ -8,7 +8,22 @@
 #ifndef IOPOOL_ACCESS_H
 #define IOPOOL_ACCESS_H
 
+#include "directory.h"
+
+struct directory_table_hash;
+
+/* What the rights of one call are, as far as they have been looked at. */
+typedef struct IopoolAccess
+{
+	MemoryContext cxt;
+	bool may_name_any;					/* member of pg_read_server_files */
+	struct directory_table_hash *table; /* directories by name, or NULL */
+} IopoolAccess;
+
 /* access.c */
-extern void iopool_access_check_path(const char *path);
+extern void iopool_access_begin(IopoolAccess *access, MemoryContext cxt);
+extern IopoolDirectory *iopool_access_path(IopoolAccess *access,
+										   const char *path,
+										   const char **relative);
 
 #endif /* IOPOOL_ACCESS_H */

@@ -14,7 +14,6 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
-#include "access.h"
 #include "args.h"
 
 /* An array of at most one dimension without NULLs. */
@@ -100,7 +99,6 @@ iopool_args_path_lengths(IopoolArgs *args, Datum path, Datum offsets,
 	args->lengths = bigint_elements(lengths, "lengths", &nlengths);
 	check_same_count(args->nranges, nlengths, "lengths");
 	check_ranges(args);
-	iopool_access_check_path(args->path);
 }
 
 /* Form (path, file_offsets[], length) */
@@ -115,7 +113,6 @@ iopool_args_path_length(IopoolArgs *args, Datum path, Datum offsets,
 	/* also when there is no range: the argument is wrong all the same */
 	iopool_args_check_range(0, length);
 	check_ranges(args);
-	iopool_access_check_path(args->path);
 }
 
 /* Form (paths[], file_offsets[], lengths[]) */
@@ -135,15 +132,6 @@ iopool_args_paths_lengths(IopoolArgs *args, Datum paths, Datum offsets,
 	check_same_count(args->nranges, nlengths, "lengths");
 	check_same_count(args->nranges, npaths, "paths");
 	check_ranges(args);
-
-	/* one right covers all plain paths; the first names what was refused */
-	if (npaths > 0)
-	{
-		char *first = TextDatumGetCString(args->paths[0]);
-
-		iopool_access_check_path(first);
-		pfree(first);
-	}
 }
 
 /* on_error: true for 'report', false for 'raise'; raises 22023 otherwise. */

@@ -11,14 +11,30 @@
 #ifndef IOPOOL_COMPAT_H
 #define IOPOOL_COMPAT_H
 
+#include "catalog/pg_foreign_server.h"
 #include "fmgr.h"
 #include "optimizer/optimizer.h"
 #include "storage/proc.h"
+#include "utils/acl.h"
 #include "utils/selfuncs.h"
 #include "utils/wait_event.h"
 
 #if PG_VERSION_NUM < 150000
 #error "iopool needs PostgreSQL 15 or later"
+#endif
+
+/* Part of postgres.h in 15: VARDATA_ANY and its like. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+/* Rights on a foreign server. */
+#if PG_VERSION_NUM >= 160000
+#define iopool_server_aclcheck(serverid, roleid, mode) \
+	object_aclcheck(ForeignServerRelationId, serverid, roleid, mode)
+#else
+#define iopool_server_aclcheck(serverid, roleid, mode) \
+	pg_foreign_server_aclcheck(serverid, roleid, mode)
 #endif
 
 /*

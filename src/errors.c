@@ -12,10 +12,9 @@
 #include "postgres.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <unistd.h>
 
 #include "errors.h"
+#include "limits.h"
 
 /*
  * Primary message of a failure, in memory of the current context.
@@ -47,6 +46,19 @@ iopool_errors_message(const IopoolFailure *failure, const char *path,
 			return psprintf(
 				"could not read file \"%s\" at offset %lld, length %lld: %m",
 				path, (long long) offset, (long long) length);
+		case IOPOOL_FAILURE_DIRECTORY:
+			return psprintf("could not open directory of file \"%s\": %m",
+							path);
+		case IOPOOL_FAILURE_DATA_DIRECTORY:
+			return psprintf(
+				"directory of file \"%s\" overlaps the data directory", path);
+		case IOPOOL_FAILURE_OUTSIDE:
+			return psprintf(
+				"path \"%s\" leads out of its directory, or through too many links",
+				path);
+		case IOPOOL_FAILURE_NO_OPENAT2:
+			return psprintf(
+				"could not confine file \"%s\" to its directory: %m", path);
 		case IOPOOL_FAILURE_NONE:
 			break;
 	}
@@ -69,6 +81,11 @@ failure_errcode(const IopoolFailure *failure)
 			return errcode(ERRCODE_FEATURE_NOT_SUPPORTED);
 		case IOPOOL_FAILURE_REPLACED:
 			return errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE);
+		case IOPOOL_FAILURE_DATA_DIRECTORY:
+		case IOPOOL_FAILURE_OUTSIDE:
+			return errcode(ERRCODE_INSUFFICIENT_PRIVILEGE);
+		case IOPOOL_FAILURE_NO_OPENAT2:
+			return errcode(ERRCODE_FEATURE_NOT_SUPPORTED);
 		default:
 			break;
 	}
@@ -95,9 +112,20 @@ failure_errcode(const IopoolFailure *failure)
 static int
 failure_errhint(const IopoolFailure *failure)
 {
-	if (failure->kind == IOPOOL_FAILURE_NO_DIRECT)
-		return errhint(
-			"Set \"iopool.io_mode\" to \"buffered\" for files of this file system.");
+	switch (failure->kind)
+	{
+		case IOPOOL_FAILURE_NO_DIRECT:
+			return errhint(
+				"Set \"iopool.io_mode\" to \"buffered\" for files of this file system.");
+		case IOPOOL_FAILURE_DATA_DIRECTORY:
+			return errhint(
+				"Only a superuser can allow that, with option \"allow_data_directory\" of the foreign server.");
+		case IOPOOL_FAILURE_NO_OPENAT2:
+			return errhint(
+				"Directories need Linux 5.6 or later, and a seccomp profile that allows openat2.");
+		default:
+			break;
+	}
 
 	switch (failure->errnum)
 	{
@@ -129,26 +157,6 @@ iopool_errors_raise(const IopoolFailure *failure, const char *path,
 }
 
 /*
- * Value of /proc/sys/kernel/io_uring_disabled: 0 to 2, or -1 where the kernel
- * has no such switch (before 6.6).
- */
-static int
-io_uring_disabled_sysctl(void)
-{
-	char c;
-	int value = -1;
-	int fd;
-
-	fd = open("/proc/sys/kernel/io_uring_disabled", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -1;
-	if (read(fd, &c, 1) == 1 && c >= '0' && c <= '9')
-		value = c - '0';
-	close(fd);
-	return value;
-}
-
-/*
  * How to make a method work that failed with errnum, as a sentence.
  *
  * errnum 0 means that the method is not compiled in.
@@ -158,6 +166,7 @@ iopool_errors_method_hint(IopoolMethodId method, int errnum)
 {
 	const char *library =
 		(method == IOPOOL_METHOD_LIBAIO) ? "libaio" : "liburing";
+	int64 disabled;
 
 	if (errnum == 0)
 		return psprintf("Build iopool with %s.", library);
@@ -170,7 +179,8 @@ iopool_errors_method_hint(IopoolMethodId method, int errnum)
 	{
 		case EPERM:
 		case EACCES:
-			if (io_uring_disabled_sysctl() > 0)
+			if (iopool_limits_sysctl("kernel/io_uring_disabled", &disabled) &&
+				disabled > 0)
 				return pstrdup(
 					"Enable io_uring with \"sysctl -w kernel.io_uring_disabled=0\".");
 			return pstrdup(

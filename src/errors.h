@@ -20,12 +20,18 @@ typedef enum IopoolFailureKind
 	IOPOOL_FAILURE_NO_DIRECT,
 	IOPOOL_FAILURE_REPLACED,
 	IOPOOL_FAILURE_READ,
+
+	/* of paths that name a directory */
+	IOPOOL_FAILURE_DIRECTORY,	   /* it could not be opened */
+	IOPOOL_FAILURE_DATA_DIRECTORY, /* it must not be */
+	IOPOOL_FAILURE_OUTSIDE,		   /* the path leads out of it */
+	IOPOOL_FAILURE_NO_OPENAT2,	   /* the kernel cannot keep the path in it */
 } IopoolFailureKind;
 
 typedef struct IopoolFailure
 {
 	IopoolFailureKind kind;
-	int errnum; /* of OPEN, STAT and READ */
+	int errnum; /* of OPEN, STAT, READ, DIRECTORY and NO_OPENAT2 */
 } IopoolFailure;
 
 /* errors.c */

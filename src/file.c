@@ -9,6 +9,10 @@
  * name leads to another file then, the ranges fail: bytes of two files never
  * mix in one call.
  *
+ * A path becomes a file only by iopool_file_name(), which asks access.c.  The
+ * directories of a call are opened when the first file in them is, and stay
+ * open with it.
+ *
  * The set belongs to a memory context, whose reset closes what is open.  Like
  * every descriptor that fd.c does not know, ours are counted with
  * AcquireExternalFD().
@@ -23,6 +27,7 @@
 #include <unistd.h>
 
 #include "common/hashfn.h"
+#include "miscadmin.h"
 #include "storage/fd.h"
 #include "utils/memutils.h"
 
@@ -31,6 +36,13 @@
 #ifndef RWF_DONTCACHE
 #define RWF_DONTCACHE 0x00000080 /* Linux 6.14 */
 #endif
+
+/*
+ * How often the kernel is asked at once to open a file in a directory where
+ * names change, and the pause before it is asked on.
+ */
+#define EAGER_RETRIES  100
+#define RETRY_PAUSE_US 1000
 
 typedef struct FileEntry
 {
@@ -57,12 +69,14 @@ typedef struct FileEntry
 struct IopoolFileSet
 {
 	MemoryContext cxt;
-	IopoolIoMode io_mode;
+	IopoolAccess access;
+	IopoolIoMode io_mode; /* of files that no directory has one for */
 	file_table_hash *table;
 	int nfiles;
-	IopoolFile *last;  /* found by the last search */
-	dlist_head idle;   /* open and without users, longest first */
-	dlist_head in_use; /* open, with users */
+	IopoolDirectory *directories; /* those that are open */
+	IopoolFile *last;			  /* found by the last search */
+	dlist_head idle;			  /* open and without users, longest first */
+	dlist_head in_use;			  /* open, with users */
 	MemoryContextCallback at_reset;
 };
 
@@ -84,6 +98,7 @@ iopool_file_set_create(MemoryContext cxt, IopoolIoMode io_mode)
 
 	set->cxt = cxt;
 	set->io_mode = io_mode;
+	iopool_access_begin(&set->access, cxt);
 	dlist_init(&set->idle);
 	dlist_init(&set->in_use);
 
@@ -102,7 +117,10 @@ close_file(IopoolFile *file)
 	ReleaseExternalFD();
 }
 
-/* Close every file; nothing may be in flight.  Harmless to repeat. */
+/*
+ * Close every file and directory; nothing may be in flight.  Harmless to
+ * repeat.
+ */
 void
 iopool_file_set_close(IopoolFileSet *set)
 {
@@ -112,9 +130,43 @@ iopool_file_set_close(IopoolFileSet *set)
 		close_file(dlist_container(IopoolFile, idle, iter.cur));
 	dlist_foreach_modify(iter, &set->in_use)
 		close_file(dlist_container(IopoolFile, idle, iter.cur));
+	for (; set->directories != NULL; set->directories = set->directories->next)
+	{
+		close(set->directories->fd);
+		set->directories->fd = -1;
+		ReleaseExternalFD();
+	}
 }
 
-/* The file of that path (len bytes), the same one for the same path. */
+/* A plain file that is not open; nobody asks for the right to it. */
+void
+iopool_file_init(IopoolFile *file, const char *path, IopoolIoMode io_mode)
+{
+	memset(file, 0, sizeof(IopoolFile));
+	file->path = path;
+	file->fd = -1;
+	file->io_mode = io_mode;
+}
+
+/*
+ * Make a path a file, not open: raises if the current user may not read it.
+ * Both path and what access has belong to the caller, and are to live as long
+ * as the file.
+ */
+void
+iopool_file_name(IopoolFile *file, IopoolAccess *access, const char *path,
+				 IopoolIoMode io_mode)
+{
+	iopool_file_init(file, path, io_mode);
+	file->dir = iopool_access_path(access, path, &file->relative);
+	if (file->dir != NULL && file->dir->has_io_mode)
+		file->io_mode = file->dir->io_mode;
+}
+
+/*
+ * The file of that path (len bytes), the same one for the same path.  Raises
+ * if the user who made the set may not read it.
+ */
 IopoolFile *
 iopool_file_set_find(IopoolFileSet *set, const char *path, size_t len)
 {
@@ -140,9 +192,8 @@ iopool_file_set_find(IopoolFileSet *set, const char *path, size_t len)
 		pfree(key);
 	else
 	{
-		file = MemoryContextAllocZero(set->cxt, sizeof(IopoolFile));
-		file->path = key;
-		file->fd = -1;
+		file = MemoryContextAlloc(set->cxt, sizeof(IopoolFile));
+		iopool_file_name(file, &set->access, key, set->io_mode);
 		file->number = set->nfiles++;
 
 		entry = file_table_insert(set->table, key, &found);
@@ -162,12 +213,12 @@ fail(IopoolFile *file, IopoolFailureKind kind, int errnum)
 }
 
 /*
- * Alignment of direct reads of an open file, 0 where it cannot be read so.
- * statx(2) knows since Linux 6.1; before, the file system's block size is
- * always enough.
+ * Alignment of direct reads of an open file as statx(2) tells it from Linux
+ * 6.1 on: 0 where the file cannot be read so, -1 where the kernel or the file
+ * system does not tell.
  */
-static int
-direct_alignment(int fd, const struct stat *st)
+int
+iopool_file_statx_alignment(int fd)
 {
 #ifdef STATX_DIOALIGN
 	struct statx stx;
@@ -181,11 +232,35 @@ direct_alignment(int fd, const struct stat *st)
 		return stx.stx_dio_offset_align;
 	}
 #endif
-	return Max((int) st->st_blksize, 512);
+	return -1;
 }
 
 /*
- * Open path for reading.  Returns true with file's fd, size and limits set,
+ * Alignment of direct reads of an open file, 0 where it cannot be read so.
+ * The file system's block size is always enough.
+ */
+static int
+direct_alignment(int fd, const struct stat *st)
+{
+	int alignment = iopool_file_statx_alignment(fd);
+
+	return alignment >= 0 ? alignment : Max((int) st->st_blksize, 512);
+}
+
+/* Why a file could not be opened. */
+static bool
+fail_open(IopoolFile *file, int errnum)
+{
+	/* a socket, or a device that is not there */
+	if (errnum == ENXIO)
+		return fail(file, IOPOOL_FAILURE_NOT_REGULAR, 0);
+	if (file->dir != NULL && (errnum == EXDEV || errnum == ELOOP))
+		return fail(file, IOPOOL_FAILURE_OUTSIDE, 0);
+	return fail(file, IOPOOL_FAILURE_OPEN, errnum);
+}
+
+/*
+ * Open a file, whose directory is open, for reading.  Returns true with file's fd, size and limits set,
  * or false with file->failure.  Does not raise.
  *
  * O_NONBLOCK keeps the open of a FIFO or device from blocking until fstat has
@@ -193,15 +268,20 @@ direct_alignment(int fd, const struct stat *st)
  * "fail with EAGAIN rather than wait for the disk".
  */
 static bool
-open_file(const char *path, IopoolIoMode io_mode, IopoolFile *file)
+open_file(IopoolFile *file)
 {
 	struct stat st;
-	int flags = 0;
+	int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
 	int fd;
 
-	fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (file->dir != NULL)
+		fd = iopool_directory_open_file(file->dir, file->relative, flags);
+	else
+		fd = open(file->path, flags);
 	if (fd < 0)
-		return fail(file, IOPOOL_FAILURE_OPEN, errno);
+		return fail_open(file, errno);
+
+	flags = 0;
 
 	if (fstat(fd, &st) != 0)
 		fail(file, IOPOOL_FAILURE_STAT, errno);
@@ -210,14 +290,14 @@ open_file(const char *path, IopoolIoMode io_mode, IopoolFile *file)
 	else if (file->dev != 0 &&
 			 (file->dev != st.st_dev || file->ino != st.st_ino))
 		fail(file, IOPOOL_FAILURE_REPLACED, 0);
-	else if (io_mode == IOPOOL_IO_DIRECT)
+	else if (file->io_mode == IOPOOL_IO_DIRECT)
 	{
 		flags = O_DIRECT;
 		file->alignment = direct_alignment(fd, &st);
 		if (file->alignment == 0)
 			fail(file, IOPOOL_FAILURE_NO_DIRECT, 0);
 	}
-	else if (io_mode == IOPOOL_IO_UNCACHED)
+	else if (file->io_mode == IOPOOL_IO_UNCACHED)
 		file->rw_flags = RWF_DONTCACHE;
 
 	if (file->failure.kind == IOPOOL_FAILURE_NONE &&
@@ -242,14 +322,22 @@ open_file(const char *path, IopoolIoMode io_mode, IopoolFile *file)
 
 /*
  * Open a file outside of any set, for a caller that raises nothing until it
- * has closed it.  Returns its descriptor, or -1 with file->failure set.
+ * has closed it.  Returns false with file->failure if it cannot be opened.
  */
-int
-iopool_file_open_now(const char *path, IopoolIoMode io_mode, IopoolFile *file)
+bool
+iopool_file_open_now(IopoolFile *file)
 {
-	memset(file, 0, sizeof(IopoolFile));
-	file->path = path;
-	return open_file(path, io_mode, file) ? file->fd : -1;
+	bool is_open;
+
+	if (file->dir == NULL)
+		return open_file(file);
+
+	if (!iopool_directory_open(file->dir, &file->failure))
+		return false;
+	is_open = open_file(file);
+	close(file->dir->fd);
+	file->dir->fd = -1;
+	return is_open;
 }
 
 /* Close the file that has been idle longest; false if there is none. */
@@ -262,8 +350,61 @@ close_one_idle(IopoolFileSet *set)
 	return true;
 }
 
+static bool
+is_out_of_descriptors(const IopoolFailure *failure)
+{
+	return (failure->kind == IOPOOL_FAILURE_OPEN ||
+			failure->kind == IOPOOL_FAILURE_DIRECTORY) &&
+		(failure->errnum == EMFILE || failure->errnum == ENFILE);
+}
+
+/* Open the directory of a file, which stays open as long as the set. */
+static bool
+open_directory(IopoolFileSet *set, IopoolFile *file)
+{
+	IopoolDirectory *dir = file->dir;
+
+	if (dir == NULL || dir->fd >= 0)
+		return true;
+	if (dir->failure.kind != IOPOOL_FAILURE_NONE)
+	{
+		file->failure = dir->failure;
+		return false;
+	}
+	if (!AcquireExternalFD())
+		return fail(file, IOPOOL_FAILURE_DIRECTORY, EMFILE);
+	if (iopool_directory_open(dir, &file->failure))
+	{
+		dir->next = set->directories;
+		set->directories = dir;
+		return true;
+	}
+	ReleaseExternalFD();
+	if (!is_out_of_descriptors(&file->failure))
+		dir->failure = file->failure;
+	return false;
+}
+
+/* Open a file for the set; false with file->failure. */
+static bool
+open_in_set(IopoolFileSet *set, IopoolFile *file)
+{
+	if (!open_directory(set, file))
+		return false;
+	if (!AcquireExternalFD())
+		return fail(file, IOPOOL_FAILURE_OPEN, EMFILE);
+	if (!open_file(file))
+	{
+		ReleaseExternalFD();
+		return false;
+	}
+	dlist_push_tail(&set->idle, &file->idle);
+	return true;
+}
+
 /*
- * Open the file if need be and keep it open until iopool_file_release().
+ * Open the file if need be and keep it open until iopool_file_release().  May
+ * raise, when interrupted.
  *
  * Returns false when no descriptor is to be had before another file is
  * released.  A file that cannot be opened counts as acquired: its failure
@@ -272,47 +413,31 @@ close_one_idle(IopoolFileSet *set)
 bool
 iopool_file_acquire(IopoolFileSet *set, IopoolFile *file)
 {
-	if (file->failure.kind != IOPOOL_FAILURE_NONE)
-	{
-		file->nusers++;
-		return true;
-	}
+	int ntries = 0;
 
-	while (file->fd < 0)
+	while (file->fd < 0 && file->failure.kind == IOPOOL_FAILURE_NONE &&
+		   !open_in_set(set, file))
 	{
-		if (!AcquireExternalFD())
+		IopoolFailure failure = file->failure;
+
+		/* another try, unless the failure is one to report */
+		fail(file, IOPOOL_FAILURE_NONE, 0);
+		if (is_out_of_descriptors(&failure))
 		{
 			if (close_one_idle(set))
 				continue;
 			if (!dlist_is_empty(&set->in_use))
 				return false;
-			fail(file, IOPOOL_FAILURE_OPEN, EMFILE);
-			break;
 		}
-
-		if (open_file(file->path, set->io_mode, file))
+		else if (file->dir != NULL && failure.kind == IOPOOL_FAILURE_OPEN &&
+				 failure.errnum == EAGAIN)
 		{
-			dlist_push_tail(&set->idle, &file->idle);
-			break;
+			CHECK_FOR_INTERRUPTS();
+			if (++ntries > EAGER_RETRIES)
+				pg_usleep(RETRY_PAUSE_US);
+			continue;
 		}
-
-		ReleaseExternalFD();
-		if (file->failure.kind == IOPOOL_FAILURE_OPEN &&
-			(file->failure.errnum == EMFILE || file->failure.errnum == ENFILE))
-		{
-			if (!dlist_is_empty(&set->idle))
-			{
-				fail(file, IOPOOL_FAILURE_NONE, 0);
-				close_one_idle(set);
-				continue;
-			}
-			if (!dlist_is_empty(&set->in_use))
-			{
-				fail(file, IOPOOL_FAILURE_NONE, 0);
-				return false;
-			}
-		}
-		break;
+		file->failure = failure;
 	}
 
 	if (file->nusers++ == 0 && file->fd >= 0)

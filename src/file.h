@@ -12,11 +12,14 @@
 
 #include "lib/ilist.h"
 
-#include "errors.h"
+#include "access.h"
 
 typedef struct IopoolFile
 {
 	const char *path;	   /* as the user wrote it */
+	IopoolDirectory *dir;  /* that it is opened in, or NULL: anywhere */
+	const char *relative;  /* the part of path below dir */
+	IopoolIoMode io_mode;  /* of the directory or the set */
 	int number;			   /* in the order of first use */
 	int fd;				   /* -1: not open */
 	int nusers;			   /* ranges that are being read from it */
@@ -45,7 +48,11 @@ extern int64 iopool_file_available(IopoolFile *file, int64 offset,
 								   int64 length);
 extern int64 iopool_file_resume_direct(IopoolFile *file, int64 from,
 									   int64 upto);
-extern int iopool_file_open_now(const char *path, IopoolIoMode io_mode,
-								IopoolFile *file);
+extern int iopool_file_statx_alignment(int fd);
+extern void iopool_file_init(IopoolFile *file, const char *path,
+							 IopoolIoMode io_mode);
+extern void iopool_file_name(IopoolFile *file, IopoolAccess *access,
+							 const char *path, IopoolIoMode io_mode);
+extern bool iopool_file_open_now(IopoolFile *file);
 
 #endif /* IOPOOL_FILE_H */

@@ -49,6 +49,48 @@ static const struct config_enum_entry io_mode_options[] = {
 	{NULL, 0, false},
 };
 
+/* The io_mode of that name, as iopool.io_mode takes it; false: there is none. */
+bool
+iopool_guc_parse_io_mode(const char *name, IopoolIoMode *mode)
+{
+	for (const struct config_enum_entry *entry = io_mode_options; entry->name;
+		 entry++)
+	{
+		if (pg_strcasecmp(entry->name, name) == 0)
+		{
+			*mode = entry->val;
+			return true;
+		}
+	}
+	return false;
+}
+
+const char *
+iopool_guc_io_mode_name(IopoolIoMode mode)
+{
+	for (const struct config_enum_entry *entry = io_mode_options; entry->name;
+		 entry++)
+	{
+		if (entry->val == (int) mode)
+			return entry->name;
+	}
+	elog(ERROR, "no name for io_mode %d", (int) mode);
+}
+
+/* All of them, for a hint. */
+char *
+iopool_guc_io_mode_list(void)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (const struct config_enum_entry *entry = io_mode_options; entry->name;
+		 entry++)
+		appendStringInfo(&buf, "%s%s", entry == io_mode_options ? "" : ", ",
+						 entry->name);
+	return buf.data;
+}
+
 /* Every setting of ours, to look at the values that waited for us. */
 static const char *const setting_names[] = {
 	"iopool.method",

@@ -36,5 +36,8 @@ extern PGDLLIMPORT int iopool_log_min_duration_ms;
 /* guc.c */
 extern void iopool_guc_define(void);
 extern List *iopool_guc_pool_configs(void);
+extern bool iopool_guc_parse_io_mode(const char *name, IopoolIoMode *mode);
+extern const char *iopool_guc_io_mode_name(IopoolIoMode mode);
+extern char *iopool_guc_io_mode_list(void);
 
 #endif /* IOPOOL_GUC_H */

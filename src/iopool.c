@@ -11,6 +11,7 @@
 #include "miscadmin.h"
 
 #include "compat.h"
+#include "directory.h"
 #include "guc.h"
 #include "shmem.h"
 #include "stream.h"
@@ -32,4 +33,5 @@ _PG_init(void)
 	iopool_guc_define();
 	iopool_shmem_install();
 	iopool_stream_register_callbacks();
+	iopool_directory_install_hook();
 }

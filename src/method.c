@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include <errno.h>
+
 #include "lib/stringinfo.h"
 
 #include "method.h"
@@ -63,3 +65,21 @@ iopool_method_compiled_list(void)
 	}
 	return buf.data;
 }
+
+#ifndef IOPOOL_WITH_LIBURING
+
+/* What those who ask about io_uring hear of a build without it. */
+void
+iopool_method_io_uring_examine(IopoolUringFacts *facts)
+{
+	memset(facts, 0, sizeof(IopoolUringFacts));
+	facts->setup = -ENOSYS;
+}
+
+Size
+iopool_method_io_uring_memory(int entries)
+{
+	return 0;
+}
+
+#endif /* IOPOOL_WITH_LIBURING */

@@ -106,6 +106,19 @@ extern const IopoolMethod iopool_method_sync;
 extern const char *iopool_method_io_uring_library(void);
 extern const char *iopool_method_libaio_library(void);
 
+/* What a kernel lets this process do with a ring made for the question. */
+typedef struct IopoolUringFacts
+{
+	int setup;	   /* io_uring_setup: 0 or -errno; the rest needs it */
+	int probe;	   /* asking for opcodes: 0 or -errno */
+	bool has_read; /* both opcodes that rings are made for */
+	int seal;	   /* making a ring as pools have it: 0 or -errno */
+} IopoolUringFacts;
+
+extern void iopool_method_io_uring_examine(IopoolUringFacts *facts);
+extern Size iopool_method_io_uring_memory(int entries);
+extern bool iopool_method_io_uring_runs(int *major, int *minor);
+
 /*
  * Queue of reads that this process will make itself; part of method_sync.c
  * that libaio shares for buffered files.

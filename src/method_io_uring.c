@@ -23,10 +23,21 @@
 
 #ifdef IOPOOL_WITH_LIBURING
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <liburing.h>
+#include <unistd.h>
+
+#include "port/pg_bitutils.h"
 
 #include "method.h"
+
+/* Of rings that only serve to ask the kernel something. */
+#define PROBE_ENTRIES 4
+#define PROBE_OPS	  256
+
+/* Size of the kernel's struct io_rings before the queues. */
+#define KERNEL_HEADER_SIZE 320
 
 /* Everything a sealed ring may do. */
 static int
@@ -252,6 +263,74 @@ iopool_method_io_uring_library(void)
 #else
 	return "2.3 or older";
 #endif
+}
+
+/*
+ * Version of the library that the dynamic linker has brought; false before
+ * 2.4, which does not tell.  Hence the search for functions that the library
+ * at build time need not have had.
+ */
+bool
+iopool_method_io_uring_runs(int *major, int *minor)
+{
+	int (*get_major)(void) =
+		(int (*)(void)) dlsym(RTLD_DEFAULT, "io_uring_major_version");
+	int (*get_minor)(void) =
+		(int (*)(void)) dlsym(RTLD_DEFAULT, "io_uring_minor_version");
+
+	if (get_major == NULL || get_minor == NULL)
+		return false;
+	*major = get_major();
+	*minor = get_minor();
+	return true;
+}
+
+/*
+ * Look at io_uring from this process, with rings that are gone on return.
+ * Does not raise.
+ */
+void
+iopool_method_io_uring_examine(IopoolUringFacts *facts)
+{
+	struct io_uring ring;
+	union
+	{
+		struct io_uring_probe probe;
+		char memory[sizeof(struct io_uring_probe) +
+					PROBE_OPS * sizeof(struct io_uring_probe_op)];
+	} answer;
+
+	memset(facts, 0, sizeof(IopoolUringFacts));
+	memset(&answer, 0, sizeof(answer));
+
+	facts->setup = io_uring_queue_init(PROBE_ENTRIES, &ring, 0);
+	if (facts->setup < 0)
+		return;
+	facts->probe = io_uring_register_probe(&ring, &answer.probe, PROBE_OPS);
+	facts->has_read = facts->probe == 0 &&
+		io_uring_opcode_supported(&answer.probe, IORING_OP_READ) &&
+		io_uring_opcode_supported(&answer.probe, IORING_OP_READV);
+	io_uring_queue_exit(&ring);
+
+	facts->seal = uring_probe(PROBE_ENTRIES);
+}
+
+/*
+ * Bytes that the kernel allocates for a ring, and charges where it does: the
+ * submission entries in pages of their own, and in others the two queues of
+ * indexes and completions behind a header.
+ */
+Size
+iopool_method_io_uring_memory(int entries)
+{
+	Size page = sysconf(_SC_PAGESIZE);
+	Size nsqes = pg_nextpower2_32(entries);
+	Size ncqes = 2 * nsqes;
+	Size queues = KERNEL_HEADER_SIZE + ncqes * sizeof(struct io_uring_cqe) +
+		nsqes * sizeof(uint32);
+
+	return TYPEALIGN(page, queues) +
+		TYPEALIGN(page, nsqes * sizeof(struct io_uring_sqe));
 }
 
 const IopoolMethod iopool_method_io_uring = {

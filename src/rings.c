@@ -19,18 +19,15 @@
 #include "postgres.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "portability/instr_time.h"
-#include "storage/fd.h"
 #include "utils/memutils.h"
 
-#include "compat.h"
 #include "errors.h"
 #include "guc.h"
+#include "limits.h"
 #include "method.h"
 #include "rings.h"
 
@@ -42,12 +39,6 @@
 #define START_RETRY_MS	 2000
 #define RESTART_RETRY_MS 10000
 #define RETRY_PAUSE_US	 20000
-
-/*
- * Descriptors that a server needs beside the rings: core insists on 48 and
- * keeps 10 back, and some are open already.
- */
-#define OTHER_FILES 75
 
 typedef struct LocalRing
 {
@@ -127,68 +118,6 @@ make_ring(const IopoolMethod *method, void *state, int entries,
 	}
 }
 
-/* How many more files this process may open. */
-static int
-free_descriptors(void)
-{
-	struct rlimit limit;
-	int fd;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
-		limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur > INT_MAX)
-		return INT_MAX;
-
-	/* the lowest free number is close to the count of open files */
-	fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	close(fd);
-	return (int) limit.rlim_cur - fd;
-}
-
-/*
- * Would nrings more open files leave enough for the server?  Without this
- * check core would end the start with a message that does not name the rings.
- */
-static bool
-enough_descriptors(int nrings)
-{
-	if (free_descriptors() - nrings < OTHER_FILES)
-		return false;
-	return !IOPOOL_RINGS_COUNT_AS_FILES ||
-		max_files_per_process - nlocal_rings - nrings >= OTHER_FILES;
-}
-
-static long
-read_aio_limit(const char *path)
-{
-	char buf[32];
-	long value = LONG_MAX;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t len;
-
-	if (fd < 0)
-		return LONG_MAX;
-	len = read(fd, buf, sizeof(buf) - 1);
-	if (len > 0)
-	{
-		buf[len] = '\0';
-		value = strtol(buf, NULL, 10);
-	}
-	close(fd);
-	return value;
-}
-
-/* Can so many events of libaio contexts exist beside those of others? */
-static bool
-enough_aio_events(int64 nevents)
-{
-	long max_nr = read_aio_limit("/proc/sys/fs/aio-max-nr");
-	long nr = read_aio_limit("/proc/sys/fs/aio-nr");
-
-	return max_nr == LONG_MAX || nr == LONG_MAX || nevents <= max_nr - nr;
-}
-
 /*
  * Can this method serve the pools configured with `want`?  0 or -errno;
  * called at the first start only.
@@ -216,9 +145,13 @@ check_method(IopoolShared *shared, IopoolMethodId want, IopoolMethodId id)
 			return rc;
 	}
 
-	if (id == IOPOOL_METHOD_LIBAIO && !enough_aio_events(nentries))
+	if (id == IOPOOL_METHOD_LIBAIO &&
+		nentries > iopool_limits_free_aio_events())
 		return -EAGAIN;
-	if (method->shared_size > 0 && !enough_descriptors(nrings))
+
+	/* else core would end the start with a message that names no rings */
+	if (method->shared_size > 0 &&
+		!iopool_limits_files_suffice(nlocal_rings, nrings))
 		return -EMFILE;
 	return 0;
 }

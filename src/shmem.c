@@ -210,9 +210,9 @@ iopool_shmem_require(void)
 				 errhint("Add iopool to \"shared_preload_libraries\" in postgresql.conf and restart the server.")));
 }
 
-/* The pool of that name; raises 42704 when there is none. */
+/* The pool of that name, or NULL. */
 IopoolPool *
-iopool_shmem_find_pool(const char *name)
+iopool_shmem_lookup_pool(const char *name)
 {
 	iopool_shmem_require();
 
@@ -221,7 +221,17 @@ iopool_shmem_find_pool(const char *name)
 		if (strcmp(iopool_shared->pools[i].name, name) == 0)
 			return &iopool_shared->pools[i];
 	}
+	return NULL;
+}
 
+/* The same; raises 42704 when there is none. */
+IopoolPool *
+iopool_shmem_find_pool(const char *name)
+{
+	IopoolPool *pool = iopool_shmem_lookup_pool(name);
+
+	if (pool != NULL)
+		return pool;
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
 			 errmsg("pool \"%s\" does not exist", name),

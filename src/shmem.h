@@ -108,6 +108,7 @@ extern PGDLLIMPORT IopoolShared *iopool_shared;
 /* shmem.c */
 extern void iopool_shmem_install(void);
 extern void iopool_shmem_require(void);
+extern IopoolPool *iopool_shmem_lookup_pool(const char *name);
 extern IopoolPool *iopool_shmem_find_pool(const char *name);
 
 #endif /* IOPOOL_SHMEM_H */

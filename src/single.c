@@ -119,46 +119,42 @@ read_direct(IopoolPool *pool, IopoolFile *file, int64 offset, int64 len,
 }
 
 /*
- * Read up to length bytes (at most IOPOOL_SINGLE_MAX) at offset of a file
- * into dest.  Returns how many, less at the end of the file; -1 with *failure
- * set when it cannot be read.  EAGAIN means that the kernel wants to be asked
- * again, which is for a stream to do, because that can be interrupted.  Does
- * not raise, so the one descriptor that it has for a moment needs no owner; it
- * comes out of those that fd.c keeps back.
+ * Read up to length bytes (at most IOPOOL_SINGLE_MAX) at offset of a file,
+ * which has been named and not opened, into dest.  Returns how many, less at
+ * the end of the file; -1 with file->failure set when it cannot be read.
+ * EAGAIN means that the kernel wants to be asked again, which is for a stream
+ * to do, because that can be interrupted.  Does not raise, so the two
+ * descriptors that it has for a moment need no owner; they come out of those
+ * that fd.c keeps back.
  */
 int64
-iopool_single_read(IopoolPool *pool, IopoolIoMode io_mode, const char *path,
-				   int64 offset, int64 length, char *dest,
-				   IopoolFailure *failure)
+iopool_single_read(IopoolPool *pool, IopoolFile *file, int64 offset,
+				   int64 length, char *dest)
 {
 	static uint32 wait_event = 0;
-	IopoolFile file;
 	int64 nread = 0;
 
 	if (wait_event == 0)
 		wait_event = iopool_wait_event_new("IopoolRead");
 
-	if (iopool_file_open_now(path, io_mode, &file) < 0)
-	{
-		*failure = file.failure;
+	if (!iopool_file_open_now(file))
 		return -1;
-	}
 
-	length = iopool_file_available(&file, offset, length);
+	length = iopool_file_available(file, offset, length);
 	if (length > 0)
 	{
 		pgstat_report_wait_start(wait_event);
-		nread = file.alignment > 0
-			? read_direct(pool, &file, offset, length, dest)
-			: read_fully(pool, &file, offset, length, dest);
+		nread = file->alignment > 0
+			? read_direct(pool, file, offset, length, dest)
+			: read_fully(pool, file, offset, length, dest);
 		pgstat_report_wait_end();
 	}
-	close(file.fd);
+	close(file->fd);
 
 	if (nread < 0)
 	{
-		failure->kind = IOPOOL_FAILURE_READ;
-		failure->errnum = (int) -nread;
+		file->failure.kind = IOPOOL_FAILURE_READ;
+		file->failure.errnum = (int) -nread;
 		return -1;
 	}
 	return nread;

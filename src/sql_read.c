@@ -15,9 +15,8 @@
  * iopool_prefetch(path, file_offsets, lengths) -> bigint
  *		ranges that the kernel was told to bring into the page cache
  *
- * All of them work through a Batch: a memory context that holds the open
- * files and the stream, and that cleans up after itself when an ERROR takes
- * the memory of the query away.
+ * All of them work through a batch (batch.c); only iopool_read() makes its
+ * read at once when it is a small one.
  *
  *-------------------------------------------------------------------------
  */
@@ -33,14 +32,10 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#include "access.h"
-#include "args.h"
+#include "batch.h"
 #include "compat.h"
 #include "guc.h"
-#include "method.h"
-#include "shmem.h"
 #include "single.h"
-#include "stream.h"
 
 /*
  * The kernel reads ahead at most about so much for one POSIX_FADV_WILLNEED,
@@ -50,152 +45,38 @@
 
 #define BATCH_COLUMNS 5
 
-/* One call: its ranges on their way to a stream. */
-typedef struct Batch
-{
-	IopoolArgs args;
-	bool report; /* on_error => 'report' */
-	IopoolPool *pool;
-	MemoryContext cxt;
-	IopoolFileSet *files;
-	IopoolStream *stream;
-	char **dests;				/* [nranges], or NULL: the stream allocates */
-	const int64 *dest_sizes;	/* [nranges], bytes, with dests */
-	int next_range;				/* the source's position */
-	bool is_stopped;			/* a failure will be raised: pull no more */
-	IopoolResult first_failure; /* the one with the lowest ordinal */
-	instr_time start;
-} Batch;
-
-static void
-batch_begin(Batch *batch, IopoolIoMode io_mode)
-{
-	INSTR_TIME_SET_CURRENT(batch->start);
-	batch->pool = iopool_shmem_find_pool(iopool_pool);
-	batch->cxt = AllocSetContextCreate(CurrentMemoryContext, "iopool batch",
-									   ALLOCSET_DEFAULT_SIZES);
-	batch->files = iopool_file_set_create(batch->cxt, io_mode);
-	batch->next_range = 0;
-	batch->is_stopped = false;
-	batch->first_failure.failure.kind = IOPOOL_FAILURE_NONE;
-}
-
-static IopoolFile *
-batch_file(Batch *batch, int rangeno)
-{
-	text *path;
-
-	if (batch->args.path != NULL)
-		return iopool_file_set_find(batch->files, batch->args.path,
-									strlen(batch->args.path));
-	path = DatumGetTextPP(batch->args.paths[rangeno]);
-	return iopool_file_set_find(batch->files, VARDATA_ANY(path),
-								VARSIZE_ANY_EXHDR(path));
-}
-
-/* IopoolSource: the arguments, one range after the other. */
-static IopoolSourceStatus
-batch_source(void *arg, IopoolRange *range)
-{
-	Batch *batch = arg;
-	int rangeno = batch->next_range;
-
-	if (rangeno == batch->args.nranges || batch->is_stopped)
-		return IOPOOL_SOURCE_END;
-
-	range->file = batch_file(batch, rangeno);
-	if (!iopool_file_acquire(batch->files, range->file))
-		return IOPOOL_SOURCE_LATER;
-
-	range->offset = batch->args.offsets[rangeno];
-	range->length = iopool_args_length(&batch->args, rangeno);
-	range->cookie = rangeno;
-	range->dest = NULL;
-	if (batch->dests != NULL)
-	{
-		range->dest = batch->dests[rangeno];
-		range->dest_size = batch->dest_sizes[rangeno];
-	}
-	batch->next_range++;
-	return IOPOOL_SOURCE_RANGE;
-}
-
-static void
-batch_stream(Batch *batch, bool in_order)
-{
-	IopoolStreamOptions options = {
-		.pool = batch->pool,
-		.files = batch->files,
-		.in_order = in_order,
-		.max_in_flight_bytes = iopool_max_in_flight_bytes,
-		.merge_gap = iopool_merge_gap,
-		.header_size = VARHDRSZ,
-		.source = batch_source,
-		.source_arg = batch,
-	};
-
-	batch->stream = iopool_stream_begin(batch->cxt, &options);
-}
+/* Least memory of a tuplestore, as for work_mem. */
+#define MIN_STORE_KB 64
 
 /*
- * Next result of the batch.  With on_error => 'raise', raises the failure of
- * the lowest ordinal: ranges are pulled in order, so after one failure it is
- * enough to pull no more, and to look at those that are on their way.
+ * A small read without a stream; NULL: the kernel wants to be asked again.
  */
-static bool
-batch_next(Batch *batch, IopoolResult *result)
+static bytea *
+read_at_once(const char *path, int64 offset, int64 length)
 {
-	IopoolResult *first = &batch->first_failure;
+	bytea *data = palloc(VARHDRSZ + length);
+	IopoolAccess access;
+	IopoolFile file;
+	IopoolPool *pool;
+	int64 nbytes;
 
-	while (iopool_stream_next(batch->stream, result))
+	iopool_access_begin(&access, CurrentMemoryContext);
+	iopool_file_name(&file, &access, path, iopool_io_mode);
+	if (file.dir != NULL && file.dir->pool != NULL)
+		pool = file.dir->pool;
+	else
+		pool = iopool_shmem_find_pool(iopool_pool);
+
+	nbytes = iopool_single_read(pool, &file, offset, length, VARDATA(data));
+	if (nbytes >= 0)
 	{
-		if (batch->report)
-			return true;
-		if (result->failure.kind != IOPOOL_FAILURE_NONE)
-		{
-			batch->is_stopped = true;
-			if (first->failure.kind == IOPOOL_FAILURE_NONE ||
-				result->cookie < first->cookie)
-				*first = *result;
-		}
-		else if (!batch->is_stopped)
-			return true;
-		else if (result->buffer != NULL)
-			pfree(result->buffer);
+		SET_VARSIZE(data, VARHDRSZ + nbytes);
+		return data;
 	}
-
-	if (first->failure.kind != IOPOOL_FAILURE_NONE)
-		iopool_errors_raise(&first->failure, first->path, first->offset,
-							first->length);
-	return false;
-}
-
-/* The stream is exhausted: log the batch if it was slow. */
-static void
-batch_end(Batch *batch)
-{
-	IopoolStreamTotals totals;
-	instr_time elapsed;
-
-	iopool_stream_end(batch->stream, &totals);
-	iopool_file_set_close(batch->files);
-
-	if (iopool_log_min_duration_ms < 0)
-		return;
-	INSTR_TIME_SET_CURRENT(elapsed);
-	INSTR_TIME_SUBTRACT(elapsed, batch->start);
-	if (INSTR_TIME_GET_MILLISEC(elapsed) < iopool_log_min_duration_ms)
-		return;
-
-	ereport(LOG,
-			(errmsg("iopool: batch took %.3f ms: %llu ranges, %llu reads, %llu bytes, pool \"%s\", method %s",
-					INSTR_TIME_GET_MILLISEC(elapsed),
-					(unsigned long long) totals.nranges,
-					(unsigned long long) totals.nreads,
-					(unsigned long long) totals.nbytes,
-					batch->pool->name,
-					iopool_method_name(batch->pool->method)),
-			 errhidestmt(true)));
+	if (file.failure.errnum != EAGAIN)
+		iopool_errors_raise(&file.failure, path, offset, length);
+	pfree(data);
+	return NULL;
 }
 
 IOPOOL_FUNCTION(iopool_read);
@@ -206,32 +87,19 @@ iopool_read(PG_FUNCTION_ARGS)
 	char *path = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	int64 offset = PG_GETARG_INT64(1);
 	int64 length = PG_GETARG_INT64(2);
-	IopoolPool *pool;
-	Batch batch;
+	IopoolBatch batch;
 	IopoolResult result;
 	Size size;
 
 	iopool_shmem_require();
 	iopool_args_check_range(offset, length);
-	iopool_access_check_path(path);
-	pool = iopool_shmem_find_pool(iopool_pool);
 
 	if (length <= IOPOOL_SINGLE_MAX)
 	{
-		bytea *data = palloc(VARHDRSZ + length);
-		IopoolFailure failure;
-		int64 nbytes;
+		bytea *data = read_at_once(path, offset, length);
 
-		nbytes = iopool_single_read(pool, iopool_io_mode, path, offset, length,
-									VARDATA(data), &failure);
-		if (nbytes >= 0)
-		{
-			SET_VARSIZE(data, VARHDRSZ + nbytes);
+		if (data != NULL)
 			PG_RETURN_BYTEA_P(data);
-		}
-		if (failure.kind != IOPOOL_FAILURE_READ || failure.errnum != EAGAIN)
-			iopool_errors_raise(&failure, path, offset, length);
-		pfree(data);
 	}
 
 	memset(&batch.args, 0, sizeof(IopoolArgs));
@@ -240,69 +108,112 @@ iopool_read(PG_FUNCTION_ARGS)
 	batch.args.offsets = &offset;
 	batch.args.length = length;
 	batch.report = false;
-	batch.dests = NULL;
-	batch_begin(&batch, iopool_io_mode);
-	batch_stream(&batch, true);
-	if (!batch_next(&batch, &result))
+	iopool_batch_begin(&batch, iopool_io_mode);
+	iopool_batch_start(&batch, true);
+	if (!iopool_batch_next(&batch, &result))
 		elog(ERROR, "stream of one range gave none");
 	size = VARHDRSZ + result.nbytes;
-	batch_end(&batch);
+	iopool_batch_end(&batch);
 
 	/* the buffer stays in the batch's context, a child of the caller's */
 	SET_VARSIZE(result.buffer, size);
 	PG_RETURN_BYTEA_P(result.buffer);
 }
 
+/* Add the row of a result to a tuplestore; frees what the result has. */
+static void
+put_row(Tuplestorestate *store, TupleDesc desc, IopoolResult *result)
+{
+	Datum values[BATCH_COLUMNS];
+	bool nulls[BATCH_COLUMNS] = {false};
+	char *message = NULL;
+
+	values[0] = Int32GetDatum((int32) result->cookie + 1);
+	values[1] = Int64GetDatum(result->offset);
+	values[2] = Int64GetDatum(result->length);
+	if (result->failure.kind == IOPOOL_FAILURE_NONE)
+	{
+		SET_VARSIZE(result->buffer, VARHDRSZ + result->nbytes);
+		values[3] = PointerGetDatum(result->buffer);
+		nulls[4] = true;
+	}
+	else
+	{
+		message = iopool_errors_message(&result->failure, result->path,
+										result->offset, result->length);
+		nulls[3] = true;
+		values[4] = CStringGetTextDatum(message);
+	}
+
+	tuplestore_putvalues(store, desc, values, nulls);
+
+	if (result->buffer != NULL)
+		pfree(result->buffer);
+	if (message != NULL)
+	{
+		pfree(message);
+		pfree(DatumGetPointer(values[4]));
+	}
+}
+
+/*
+ * Rows of a batch that reads from several pools, in the order of the call.
+ * Each pool's come in order, all of one pool before those of the next, so
+ * each pool has a tuplestore until all are there.
+ */
+static void
+put_rows_of_pools(IopoolBatch *batch, Tuplestorestate *store, TupleDesc desc)
+{
+	int npools = batch->npools;
+	Tuplestorestate **stores = palloc(sizeof(Tuplestorestate *) * npools);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	IopoolResult result;
+
+	for (int i = 0; i < npools; i++)
+		stores[i] =
+			tuplestore_begin_heap(false, false,
+								  Max(work_mem / npools, MIN_STORE_KB));
+
+	while (iopool_batch_next(batch, &result))
+		put_row(stores[batch->poolno], desc, &result);
+
+	for (int i = 0; i < batch->args.nranges; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!tuplestore_gettupleslot(stores[iopool_batch_pool_of(batch, i)],
+									 true, false, slot))
+			elog(ERROR, "a range has no row");
+		tuplestore_puttupleslot(store, slot);
+	}
+
+	for (int i = 0; i < npools; i++)
+		tuplestore_end(stores[i]);
+	ExecDropSingleTupleTableSlot(slot);
+	pfree(stores);
+}
+
 /* Rows of a batch, into the tuplestore of a set-returning function. */
 static Datum
-return_rows(FunctionCallInfo fcinfo, Batch *batch, Datum on_error,
+return_rows(FunctionCallInfo fcinfo, IopoolBatch *batch, Datum on_error,
 			bool in_order)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	IopoolResult result;
 
 	batch->report = iopool_args_is_report(on_error);
-	batch->dests = NULL;
-	batch_begin(batch, iopool_io_mode);
+	iopool_batch_begin(batch, iopool_io_mode);
 	InitMaterializedSRF(fcinfo, 0);
-	batch_stream(batch, in_order);
+	iopool_batch_start(batch, in_order);
 
-	while (batch_next(batch, &result))
+	if (in_order && batch->npools > 1)
+		put_rows_of_pools(batch, rsinfo->setResult, rsinfo->setDesc);
+	else
 	{
-		Datum values[BATCH_COLUMNS];
-		bool nulls[BATCH_COLUMNS] = {false};
-		char *message = NULL;
-
-		values[0] = Int32GetDatum((int32) result.cookie + 1);
-		values[1] = Int64GetDatum(result.offset);
-		values[2] = Int64GetDatum(result.length);
-		if (result.failure.kind == IOPOOL_FAILURE_NONE)
-		{
-			SET_VARSIZE(result.buffer, VARHDRSZ + result.nbytes);
-			values[3] = PointerGetDatum(result.buffer);
-			nulls[4] = true;
-		}
-		else
-		{
-			message = iopool_errors_message(&result.failure, result.path,
-											result.offset, result.length);
-			nulls[3] = true;
-			values[4] = CStringGetTextDatum(message);
-		}
-
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values,
-							 nulls);
-
-		if (result.buffer != NULL)
-			pfree(result.buffer);
-		if (message != NULL)
-		{
-			pfree(message);
-			pfree(DatumGetPointer(values[4]));
-		}
+		while (iopool_batch_next(batch, &result))
+			put_row(rsinfo->setResult, rsinfo->setDesc, &result);
 	}
 
-	batch_end(batch);
+	iopool_batch_end(batch);
 	MemoryContextDelete(batch->cxt);
 	return (Datum) 0;
 }
@@ -314,7 +225,7 @@ IOPOOL_FUNCTION(iopool_read_batch_paths);
 Datum
 iopool_read_batch(PG_FUNCTION_ARGS)
 {
-	Batch batch;
+	IopoolBatch batch;
 
 	iopool_shmem_require();
 	iopool_args_path_lengths(&batch.args, PG_GETARG_DATUM(0),
@@ -325,7 +236,7 @@ iopool_read_batch(PG_FUNCTION_ARGS)
 Datum
 iopool_read_batch_length(PG_FUNCTION_ARGS)
 {
-	Batch batch;
+	IopoolBatch batch;
 
 	iopool_shmem_require();
 	iopool_args_path_length(&batch.args, PG_GETARG_DATUM(0),
@@ -336,7 +247,7 @@ iopool_read_batch_length(PG_FUNCTION_ARGS)
 Datum
 iopool_read_batch_paths(PG_FUNCTION_ARGS)
 {
-	Batch batch;
+	IopoolBatch batch;
 
 	iopool_shmem_require();
 	iopool_args_paths_lengths(&batch.args, PG_GETARG_DATUM(0),
@@ -349,7 +260,7 @@ iopool_read_batch_paths(PG_FUNCTION_ARGS)
  * by this before anything is read, so that the bytes are read into place.
  */
 static int64 *
-expected_lengths(Batch *batch)
+expected_lengths(IopoolBatch *batch)
 {
 	int nranges = batch->args.nranges;
 	int64 *expected =
@@ -357,7 +268,7 @@ expected_lengths(Batch *batch)
 
 	for (int i = 0; i < nranges; i++)
 	{
-		IopoolFile *file = batch_file(batch, i);
+		IopoolFile *file = iopool_batch_file(batch, i);
 
 		CHECK_FOR_INTERRUPTS();
 		/* no file is in use, so there always is a descriptor or a failure */
@@ -438,7 +349,7 @@ layout_array(MemoryContext cxt, int nelems, const int64 *lengths, char **dests)
 
 /* All ranges of a batch as one array, in the order of the call. */
 static Datum
-return_array(Batch *batch, Datum on_error)
+return_array(IopoolBatch *batch, Datum on_error)
 {
 	int nranges = batch->args.nranges;
 	IopoolResult result;
@@ -449,7 +360,7 @@ return_array(Batch *batch, Datum on_error)
 	bool as_expected = true;
 
 	batch->report = iopool_args_is_report(on_error);
-	batch_begin(batch, iopool_io_mode);
+	iopool_batch_begin(batch, iopool_io_mode);
 	if (nranges == 0)
 		PG_RETURN_ARRAYTYPE_P(construct_empty_array(BYTEAOID));
 
@@ -460,8 +371,8 @@ return_array(Batch *batch, Datum on_error)
 	batch->dests = dests;
 	batch->dest_sizes = expected;
 
-	batch_stream(batch, false);
-	while (batch_next(batch, &result))
+	iopool_batch_start(batch, false);
+	while (iopool_batch_next(batch, &result))
 	{
 		int i = (int) result.cookie;
 
@@ -469,7 +380,7 @@ return_array(Batch *batch, Datum on_error)
 			(result.failure.kind == IOPOOL_FAILURE_NONE) ? result.nbytes : -1;
 		as_expected &= (actual[i] == expected[i]);
 	}
-	batch_end(batch);
+	iopool_batch_end(batch);
 
 	if (!as_expected)
 	{
@@ -496,7 +407,7 @@ IOPOOL_FUNCTION(iopool_read_array_paths);
 Datum
 iopool_read_array(PG_FUNCTION_ARGS)
 {
-	Batch batch;
+	IopoolBatch batch;
 
 	iopool_shmem_require();
 	iopool_args_path_lengths(&batch.args, PG_GETARG_DATUM(0),
@@ -507,7 +418,7 @@ iopool_read_array(PG_FUNCTION_ARGS)
 Datum
 iopool_read_array_length(PG_FUNCTION_ARGS)
 {
-	Batch batch;
+	IopoolBatch batch;
 
 	iopool_shmem_require();
 	iopool_args_path_length(&batch.args, PG_GETARG_DATUM(0),
@@ -518,7 +429,7 @@ iopool_read_array_length(PG_FUNCTION_ARGS)
 Datum
 iopool_read_array_paths(PG_FUNCTION_ARGS)
 {
-	Batch batch;
+	IopoolBatch batch;
 
 	iopool_shmem_require();
 	iopool_args_paths_lengths(&batch.args, PG_GETARG_DATUM(0),
@@ -531,19 +442,20 @@ IOPOOL_FUNCTION(iopool_prefetch);
 Datum
 iopool_prefetch(PG_FUNCTION_ARGS)
 {
-	Batch batch;
+	IopoolBatch batch;
 	IopoolFile *file;
 	int64 nhinted = 0;
 
 	iopool_shmem_require();
 	iopool_args_path_lengths(&batch.args, PG_GETARG_DATUM(0),
 							 PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
-	/* the page cache is what this is about, whatever the session reads by */
-	batch_begin(&batch, IOPOOL_IO_BUFFERED);
+	iopool_batch_begin(&batch, IOPOOL_IO_BUFFERED);
 	if (batch.args.nranges == 0)
 		PG_RETURN_INT64(0);
 
-	file = batch_file(&batch, 0);
+	file = iopool_batch_file(&batch, 0);
+	/* the page cache is what this is about, whatever the directory says */
+	file->io_mode = IOPOOL_IO_BUFFERED;
 	(void) iopool_file_acquire(batch.files, file);
 	if (file->failure.kind != IOPOOL_FAILURE_NONE)
 		iopool_errors_raise(&file->failure, file->path, 0, 0);

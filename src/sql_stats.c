@@ -9,7 +9,6 @@
 #include "postgres.h"
 
 #include <sys/utsname.h>
-#include <sys/resource.h>
 
 #include "catalog/pg_authid.h"
 #include "funcapi.h"
@@ -20,6 +19,7 @@
 
 #include "compat.h"
 #include "guc.h"
+#include "limits.h"
 #include "method.h"
 #include "shmem.h"
 
@@ -196,9 +196,7 @@ limit_text(int resource)
 
 	if (getrlimit(resource, &limit) != 0)
 		return pstrdup("unknown");
-	if (limit.rlim_cur == RLIM_INFINITY)
-		return pstrdup("unlimited");
-	return psprintf("%llu", (unsigned long long) limit.rlim_cur);
+	return iopool_limits_text(limit.rlim_cur);
 }
 
 /* How reads are made in the session's pool, by io_mode. */

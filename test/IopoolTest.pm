@@ -49,7 +49,7 @@ our @EXPORT = qw(
   test_methods io_modes async_in iopool_node start_under stop_plain
   write_words words sql_words start_sql poll_until rings_home ring_counts
   reader_is_right fd_count backend_pid helper_program log_since
-  pg_test_program kernel_at_least
+  pg_test_program kernel_at_least without_server_rings doctor
 );
 
 my $test_dir = dirname(abs_path(__FILE__));
@@ -114,6 +114,19 @@ sub helper_program
 		$helpers{$name} = $program;
 	}
 	return $helpers{$name};
+}
+
+# Settings for a node whose server must have no io_uring rings of its own,
+# which io_method = io_uring in TEMP_CONFIG (PostgreSQL 18) gives it: because
+# the test forbids io_uring, or counts rings and descriptors.  The server does
+# not start without io_uring then, and leaves its rings open when it restarts
+# after a crash.
+sub without_server_rings
+{
+	my $config = $ENV{TEMP_CONFIG};
+
+	return () if !defined $config || slurp_file($config) !~ /^io_method\b/m;
+	return ('io_method' => 'worker');
 }
 
 # A running node with iopool preloaded and created.  Settings are name => value
@@ -311,6 +324,26 @@ sub reader_is_right
 						  FROM iopool_pools}),
 		"$label: the next reader gets the right bytes");
 	return;
+}
+
+# What iopool_check() reports to a session with these settings: name of the
+# check => { status, detail, hint }, lines joined by " / ".
+sub doctor
+{
+	my ($node, $settings) = @_;
+	my $rows = $node->safe_psql('postgres', ($settings // '') . q{
+		;SELECT concat_ws(E'\t', check_name, status,
+			replace(detail, E'\n', ' / '), replace(hint, E'\n', ' / '))
+		FROM iopool_check()});
+	my %report;
+
+	foreach my $row (split /\n/, $rows)
+	{
+		my ($name, $status, $detail, $hint) = split /\t/, $row;
+		$report{$name} =
+		  { status => $status, detail => $detail, hint => $hint // '' };
+	}
+	return \%report;
 }
 
 # Number of open file descriptors of a process.

@@ -39,6 +39,7 @@ my %calls = (
 	'iopool_prefetch' =>
 	  q{SELECT iopool_prefetch('PG_VERSION', ARRAY[0], ARRAY[2])},
 	'iopool_info' => q{SELECT * FROM iopool_info()},
+	'iopool_check' => q{SELECT * FROM iopool_check()},
 	'iopool_stat_reset' => q{SELECT iopool_stat_reset()},
 	'iopool_pools' => q{SELECT * FROM iopool_pools},
 	'iopool_rings' => q{SELECT * FROM iopool_rings});

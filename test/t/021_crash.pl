@@ -27,7 +27,7 @@ my $batch = qq{iopool_read_batch(
 
 foreach my $method (test_methods())
 {
-	my $node = iopool_node("crash_$method", $method,
+	my $node = iopool_node("crash_$method", $method, without_server_rings(),
 		'restart_after_crash' => 'on',
 		'iopool.rings' => 6, 'iopool.ring_entries' => 32,
 		'iopool.pools' => 'other(rings=2)');

@@ -71,7 +71,7 @@ my $read_query = "SELECT octet_length(data) FROM iopool_read_batch('$words', ARR
 
 # Sealed and plain: see invariants 4 and 15 of the design.
 {
-	my $node = iopool_node('seal', 'io_uring',
+	my $node = iopool_node('seal', 'io_uring', without_server_rings(),
 		'iopool.rings' => 4, 'iopool.ring_entries' => 8);
 	my $position = -s $node->logfile;
 
@@ -100,7 +100,7 @@ my $read_query = "SELECT octet_length(data) FROM iopool_read_batch('$words', ARR
 foreach my $nbad (1, 3)
 {
 	my $label = "$nbad of 4 rings meddled with";
-	my $node = iopool_node("meddle$nbad", 'io_uring',
+	my $node = iopool_node("meddle$nbad", 'io_uring', without_server_rings(),
 		'iopool.rings' => 4, 'iopool.ring_entries' => 8);
 	my $ngood = 4 - $nbad;
 	my $position = -s $node->logfile;
@@ -137,7 +137,7 @@ foreach my $nbad (1, 3)
 
 # The only ring, while it is leased and others wait for it.
 {
-	my $node = iopool_node('only', 'io_uring',
+	my $node = iopool_node('only', 'io_uring', without_server_rings(),
 		'iopool.rings' => 1, 'iopool.ring_entries' => 8,
 		'iopool.checkout_timeout' => -1);
 

@@ -38,7 +38,7 @@ typedef struct UnitCase
 } UnitCase;
 
 extern void unit_fail(const char *file, int line, const char *format, ...)
-	pg_attribute_printf(3, 4) pg_attribute_noreturn();
+	pg_attribute_printf(3, 4) __attribute__((noreturn));
 
 /* Each ends with an entry without a name. */
 extern const UnitCase unit_lease_cases[];

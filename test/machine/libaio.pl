@@ -1,5 +1,6 @@
 # Contexts of libaio: made inside a lease, gone with it, and never more of them
-# than the pool entitles to (invariant 14).
+# than the pool entitles to (invariant 14).  The kernel counts those of the
+# whole machine, so nothing else may make any meanwhile.
 
 use strict;
 use warnings;

@@ -1,0 +1,187 @@
+#!/bin/bash
+# roots.sh: small Debian systems with other releases of PostgreSQL, as folders
+#
+#   scripts/roots.sh make MAJOR...            make the roots that are missing; needs root and a Debian mirror
+#   scripts/roots.sh run MAJOR DIR COMMAND... run COMMAND in a root, in a copy of it that ends with the command
+#   scripts/roots.sh path MAJOR               where the root lies
+#   scripts/roots.sh list                     the releases that there is a recipe for
+#
+#   IOPOOL_ROOTS=/var/cache/iopool-roots      where roots are kept between runs
+#
+# A root is made by mmdebstrap from the mirror that apt is configured with. Its
+# name carries a digest of the recipe, so a changed recipe makes a new root.
+# "run" puts a writable layer in DIR over the root, which itself stays as it
+# was made; /var/tmp inside is DIR/tmp, a plain directory of the host's
+# filesystem, and a copy of this source tree lies in /src. Mounts and processes
+# live in namespaces of their own and are gone when the command ends.
+set -euo pipefail
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+ROOTS=${IOPOOL_ROOTS:-/var/cache/iopool-roots}
+
+# Debian's release that carries a major version of PostgreSQL
+declare -A SUITES=([15]=bookworm [17]=trixie [18]=forky)
+
+PACKAGES=gcc,libc6-dev,make,perl,libipc-run-perl,liburing-dev,libaio-dev,libssl-dev,pkg-config
+PACKAGES+=,fuse3,libfuse3-dev,strace,pgbouncer,ca-certificates
+
+die()
+{
+    printf 'roots.sh: %s\n' "$*" >&2
+    exit 1
+}
+
+suite_of()
+{
+    [[ -n ${SUITES[$1]:-} ]] || die "there is no recipe for PostgreSQL $1"
+    echo "${SUITES[$1]}"
+}
+
+# The digest is that of whatever decides what is in a root.
+root_path()
+{
+    local suite digest
+    suite=$(suite_of "$1")
+    digest=$({ declare -f make_root unpack_server_dev; echo "$PACKAGES"; } | sha256sum | cut -c1-12)
+    echo "$ROOTS/$suite-$1-$digest"
+}
+
+mirror()
+{
+    # shellcheck disable=SC2016 # apt expands it
+    apt-get indextargets --format '$(SITE) $(RELEASE)' 2>/dev/null |
+        awk '$2 !~ /security/ { print $1; exit }'
+}
+
+# Development files without the compiler that their package depends on: they
+# want 150 MB of clang and LLVM for bitcode, which no test uses.
+unpack_server_dev()
+{
+    local root=$1 major=$2
+    mkdir "$root/var/tmp/dev"
+    chroot "$root" sh -c "cd /var/tmp/dev &&
+        apt-get -o APT::Sandbox::User=root download postgresql-server-dev-$major &&
+        dpkg -x postgresql-server-dev-*.deb / && rm -rf /var/tmp/dev"
+}
+
+# shellcheck disable=SC2016 # mmdebstrap gives the root to its hooks as $1
+make_root()
+{
+    local major=$1 suite root new
+    suite=$(suite_of "$major")
+    root=$(root_path "$major")
+    [[ ! -d $root ]] || return 0
+
+    # Only a complete root gets the name under which it is looked for.
+    new=$(mktemp -d "$ROOTS/new-$suite-$major.XXXXXX")
+    if ! mmdebstrap --quiet --mode=root --variant=minbase --components=main \
+        --aptopt='Acquire::Check-Valid-Until "false"' --aptopt='APT::Install-Recommends "false"' \
+        --aptopt='Acquire::Languages "none"' --aptopt='Acquire::Retries "3"' --dpkgopt=force-unsafe-io \
+        --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
+        --dpkgopt='path-exclude=/usr/share/locale/*' \
+        --essential-hook='mkdir -p "$1/etc/postgresql-common/createcluster.d"' \
+        --essential-hook='echo "create_main_cluster = false" >"$1/etc/postgresql-common/createcluster.d/no-main.conf"' \
+        --include="$PACKAGES,postgresql-$major" \
+        --customize-hook="bash '$TOP/scripts/roots.sh' unpack-server-dev \"\$1\" $major" \
+        "$suite" "$new/root" "$(mirror)" >"$new/log" 2>&1; then
+        tail -n 40 "$new/log" >&2
+        rm -rf --one-file-system "$new"
+        die "the root for PostgreSQL $major could not be made"
+    fi
+    # mmdebstrap leaves the directory to root alone.
+    chmod 755 "$new/root"
+    mv -T "$new/root" "$root"
+    rm -rf "$new"
+}
+
+make_roots()
+{
+    local major pid status=0
+    local -a pids=()
+    [[ $EUID -eq 0 ]] || die "only root can make roots"
+    command -v mmdebstrap >/dev/null || die "mmdebstrap is missing; scripts/install-deps.sh roots installs it"
+    [[ -n $(mirror) ]] || die "apt names no mirror to make roots from"
+    for major; do
+        suite_of "$major" >/dev/null
+    done
+
+    mkdir -p "$ROOTS"
+    # One at a time: two runs that miss the same root would both make it.
+    exec 9>"$ROOTS/lock"
+    flock 9
+    remove_stale "$@"
+    for major; do
+        make_root "$major" 9>&- &
+        pids+=($!)
+    done
+    for pid in "${pids[@]}"; do
+        wait "$pid" || status=1
+    done
+    exec 9>&-
+    return "$status"
+}
+
+# Roots of an older recipe, and what an interrupted run left.
+remove_stale()
+{
+    local major old
+    for major; do
+        for old in "$ROOTS/${SUITES[$major]}-$major"-* "$ROOTS/new-${SUITES[$major]}-$major".*; do
+            [[ ! -d $old || $old == "$(root_path "$major")" ]] || rm -rf --one-file-system "$old"
+        done
+    done
+}
+
+run_in_root()
+{
+    local major=$1 dir=$2 root
+    root=$(root_path "$major")
+    shift 2
+    [[ -d $root ]] || die "there is no root for PostgreSQL $major; scripts/roots.sh make $major makes it"
+    mkdir -p "$dir/upper" "$dir/work" "$dir/root" "$dir/tmp"
+    chmod 1777 "$dir/tmp"
+    exec unshare --mount --propagation private --pid --fork --kill-child --mount-proc \
+        bash "$TOP/scripts/roots.sh" enter "$root" "$dir" "$@"
+}
+
+# In the namespaces: the mounts, then the command.
+enter()
+{
+    local lower=$1 dir=$2 root=$2/root node
+    shift 2
+    mount -t overlay overlay -o "lowerdir=$lower,upperdir=$dir/upper,workdir=$dir/work" "$root"
+    mount -t proc proc "$root/proc"
+    mount -t tmpfs -o mode=755 tmpfs "$root/dev"
+    for node in null zero full random urandom tty fuse; do
+        [[ ! -c /dev/$node ]] || cp -a "/dev/$node" "$root/dev/$node"
+    done
+    chmod 666 "$root"/dev/*
+    mkdir "$root/dev/pts" "$root/dev/shm"
+    mount -t devpts -o newinstance,ptmxmode=0666,mode=0620 devpts "$root/dev/pts"
+    mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
+    ln -s pts/ptmx "$root/dev/ptmx"
+    ln -s /proc/self/fd "$root/dev/fd"
+    ln -s /proc/self/fd/0 "$root/dev/stdin"
+    ln -s /proc/self/fd/1 "$root/dev/stdout"
+    ln -s /proc/self/fd/2 "$root/dev/stderr"
+    mount --bind "$dir/tmp" "$root/var/tmp"
+    mkdir -p "$root/src"
+    tar -C "$TOP" --exclude=./.git -cf - . | tar -C "$root/src" --no-same-owner -xf -
+
+    # Names resolve as outside, where a command wants the network.
+    [[ ! -e /etc/resolv.conf ]] || cp -L /etc/resolv.conf "$root/etc/resolv.conf"
+    export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 TZ=UTC HOME=/root
+    unset PG_CONFIG TMPDIR
+    # Not exec: the first process of a PID namespace has to reap orphans.
+    chroot "$root" sh -c 'cd /src && exec "$@"' sh "$@"
+}
+
+case ${1:-} in
+    make) make_roots "${@:2}" ;;
+    run) run_in_root "${@:2}" ;;
+    path) root_path "$2" ;;
+    list) printf '%s\n' "${!SUITES[@]}" | sort -n ;;
+    enter) enter "${@:2}" ;;
+    unpack-server-dev) unpack_server_dev "${@:2}" ;;
+    *) die "usage: roots.sh make MAJOR... | run MAJOR DIR COMMAND... | path MAJOR | list" ;;
+esac

@@ -1,0 +1,197 @@
+#!/bin/bash
+# test-all.sh: the whole suite on every supported PostgreSQL and every set of libraries ("make test-all")
+#
+#   COMBINATIONS="17 18-io_method"   which, by name (default: all; "scripts/test-all.sh list" prints the names)
+#   JOBS=3                           how many run at the same time
+#   ONLY=, TESTS=, METHODS=, ...     as for test.sh, in every combination
+#
+#   host              the PostgreSQL of this machine
+#   NN                PostgreSQL NN, in a root that roots.sh makes and keeps
+#   NN-no-liburing    the same, compiled without a library
+#   NN-no-libaio
+#   18-io_method      the server's own reads go through io_uring too
+#
+# Each is a run of test.sh, with every method that its libraries allow required.
+# The last line, "N passed, N failed", adds up all of them.
+set -euo pipefail
+
+scriptdir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=scripts/lib.sh
+. "$scriptdir/lib.sh"
+
+MAJORS=(15 17 18)
+JOBS=${JOBS:-3}
+# Limits on memory and files hold for a user, in all roots together, so each
+# combination has a user of its own; these numbers are in nobody's hands.
+FIRST_UID=61500
+# What must be alone on the machine comes after everything else.
+PARALLEL_SUITES=${ONLY:-regress tap}
+[[ " $PARALLEL_SUITES " != *" machine "* ]] || JOBS=1
+
+host_major()
+{
+    find_pg_config && "$PG_CONFIG" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/'
+}
+
+# The names of all combinations, those that take longest first.
+all_combinations()
+{
+    local major own
+    own=$(host_major)
+    echo host
+    for major in "${MAJORS[@]}"; do
+        [[ $major == "$own" ]] || echo "$major"
+    done
+    echo 18-io_method
+    for major in "${MAJORS[@]}"; do
+        printf '%s\n' "$major-no-liburing" "$major-no-libaio"
+    done
+}
+
+# settings_of name: what test.sh gets in its environment, one a line
+settings_of()
+{
+    case $1 in
+        *-no-liburing) printf '%s\n' WITH_LIBURING=no IOPOOL_REQUIRE_METHODS="libaio sync" ;;
+        *-no-libaio) printf '%s\n' WITH_LIBAIO=no IOPOOL_REQUIRE_METHODS="io_uring sync" ;;
+        *-io_method) printf '%s\n' IOPOOL_TEST_CONF="io_method = io_uring" IOPOOL_REQUIRE_METHODS="io_uring libaio sync" ;;
+        *) printf '%s\n' IOPOOL_REQUIRE_METHODS="io_uring libaio sync" ;;
+    esac
+}
+
+# run_combination name number suites
+run_combination()
+{
+    local name=$1 uid=$((FIRST_UID + $2)) dir=$T/$1 setting
+    local -a settings
+    mapfile -t settings < <(settings_of "$name")
+    settings+=("ONLY=$3")
+    if [[ $name == host ]]; then
+        env "${settings[@]}" "$scriptdir/test.sh"
+        return
+    fi
+    for setting in TESTS METHODS MODES IOPOOL_TEST_TIMEOUT WERROR VERBOSE; do
+        [[ -z ${!setting:-} ]] || settings+=("$setting=${!setting}")
+    done
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    "$scriptdir/roots.sh" run "${name%%-*}" "$dir" sh -c '
+        echo "iopool:x:$1:$1::/nonexistent:/bin/sh" >>/etc/passwd
+        echo "iopool:x:$1:" >>/etc/group
+        shift
+        exec env IOPOOL_USER=iopool "$@" scripts/test.sh' sh "$uid" "${settings[@]}"
+}
+
+passed=0
+failed=0
+declare -A running=() started=()
+summary=()
+
+# finish name: count a combination that ended, and show what failed in it
+finish()
+{
+    local name=$1 last ok bad seconds=$((SECONDS - started[$1]))
+    last=$(sed -n '/^[0-9]* passed, [0-9]* failed$/p' "$T/$name.log" | tail -n 1)
+    read -r ok _ bad _ <<<"${last:-0 passed, 1 failed}"
+    [[ $(<"$T/$name.rc") -eq 0 || $bad -gt 0 ]] || bad=1
+    note "---- $name"
+    if [[ $bad -gt 0 || -n ${VERBOSE:-} ]]; then
+        cat "$T/$name.log"
+    else
+        grep -E '^building for|SKIPPED|# (skip|SKIP)' "$T/$name.log" || true
+    fi
+    summary+=("$(printf '%-24s %5d passed, %d failed  (%d s)' "$name" "$ok" "$bad" "$seconds")")
+    note "${summary[-1]}"
+    passed=$((passed + ok))
+    failed=$((failed + bad))
+    rm -rf --one-file-system "${T:?}/$name"
+}
+
+# start name number suites: in the background, once there is room
+start()
+{
+    while [[ ${#running[@]} -ge $JOBS ]]; do
+        wait_for_one
+    done
+    started[$1]=$SECONDS
+    # A process group each, so that all of it can be stopped.
+    set -m
+    (
+        trap - EXIT HUP INT TERM
+        set +e
+        run_combination "$@" >"$T/$1.log" 2>&1 </dev/null
+        echo $? >"$T/$1.rc"
+    ) &
+    running[$!]=$1
+    set +m
+}
+
+# On the way out: nothing may run on below $T, which is about to go.
+stop_running()
+{
+    local pid
+    for pid in "${!running[@]}"; do
+        kill -TERM -- "-$pid" 2>/dev/null || true
+    done
+    wait
+}
+
+wait_for_one()
+{
+    local pid
+    wait -n || true
+    for pid in "${!running[@]}"; do
+        if [[ ! -d /proc/$pid ]]; then
+            finish "${running[$pid]}"
+            unset "running[$pid]"
+        fi
+    done
+}
+
+wait_for_all()
+{
+    while [[ ${#running[@]} -gt 0 ]]; do
+        wait_for_one
+    done
+}
+
+"$scriptdir/install-deps.sh" build test roots
+mapfile -t names < <(all_combinations)
+if [[ ${1:-} == list ]]; then
+    printf '%s\n' "${names[@]}"
+    exit
+fi
+[[ $EUID -eq 0 ]] || die "roots with other releases of PostgreSQL need root; make test runs on this machine's alone"
+selected=()
+majors=()
+for name in ${COMBINATIONS:-"${names[@]}"}; do
+    [[ " ${names[*]} " == *" $name "* ]] || die "there is no combination \"$name\"; there are: ${names[*]}"
+    selected+=("$name")
+    [[ $name == host || " ${majors[*]-} " == *" ${name%%-*} "* ]] || majors+=("${name%%-*}")
+done
+
+lib_start
+trap 'rc=$?; stop_running; (exit $rc); lib_cleanup' EXIT
+note "combinations: ${selected[*]}"
+[[ ${#majors[@]} -eq 0 ]] || "$scriptdir/roots.sh" make "${majors[@]}"
+
+number=0
+for name in "${selected[@]}"; do
+    start "$name" "$number" "$PARALLEL_SUITES"
+    number=$((number + 1))
+done
+wait_for_all
+
+if [[ -z ${ONLY:-} ]]; then
+    JOBS=1
+    for name in "${selected[@]}"; do
+        if [[ $name != *-* ]]; then
+            start "$name" "$number" machine
+        fi
+    done
+    wait_for_all
+fi
+
+note "---- all combinations"
+printf '%s\n' "${summary[@]}"
+note "$passed passed, $failed failed"
+[[ $failed -eq 0 ]]

@@ -1,0 +1,264 @@
+/*-------------------------------------------------------------------------
+ *
+ * directory_open.c
+ *	  Opening a directory, and files below it that the kernel keeps there.
+ *
+ * A directory is opened by its path without following any symbolic link, so
+ * that what an administrator wrote is what is opened, whatever has been put
+ * in its place.  A file is opened below that descriptor with RESOLVE_BENEATH:
+ * the kernel refuses whatever leads out, also when names change while it
+ * looks.  Nothing here compares paths as text.
+ *
+ * Nothing here raises.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "directory.h"
+
+/*
+ * Of <linux/openat2.h>, which is newer than the headers of some systems that
+ * we are built on.  See openat2(2).
+ */
+typedef struct OpenHow
+{
+	uint64 flags;
+	uint64 mode;
+	uint64 resolve;
+} OpenHow;
+
+#ifndef RESOLVE_BENEATH
+#define RESOLVE_NO_MAGICLINKS 0x02
+#define RESOLVE_NO_SYMLINKS	  0x04
+#define RESOLVE_BENEATH		  0x08
+#endif
+
+#ifndef SYS_openat2
+#define SYS_openat2 437
+#endif
+
+static int
+call_openat2(int dirfd, const char *path, int flags, uint64 resolve)
+{
+	OpenHow how = {.flags = flags | O_CLOEXEC, .resolve = resolve};
+
+	return (int) syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
+}
+
+/*
+ * Open a file below an open directory; -1 with errno.  EXDEV: the path leads
+ * out.  ELOOP: it goes through a magic link (see symlink(7)) or too many
+ * links.  EAGAIN: something was renamed while the kernel looked at a "..";
+ * to be tried again.
+ */
+int
+iopool_directory_open_file(const IopoolDirectory *dir, const char *relative,
+						   int flags)
+{
+	return call_openat2(dir->fd, relative, flags,
+						RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+}
+
+/* Can the kernel keep a path below a directory?  0 or the errno. */
+int
+iopool_directory_probe_openat2(void)
+{
+	int fd = call_openat2(AT_FDCWD, ".", O_PATH | O_DIRECTORY,
+						  RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+
+	if (fd < 0)
+		return errno;
+	close(fd);
+	return 0;
+}
+
+static bool
+is_same(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/*
+ * Is `wanted` the directory at path (relative to dirfd) or one above it?
+ * 1: yes, 0: no, -1: errno says why that cannot be told.
+ */
+static int
+is_at_or_above(const struct stat *wanted, int dirfd, const char *path)
+{
+	char up[PATH_MAX];
+	size_t len = strlcpy(up, path, sizeof(up));
+	struct stat root;
+	struct stat here;
+	struct stat above;
+
+	if (len >= sizeof(up))
+	{
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	if (stat("/", &root) != 0 || fstatat(dirfd, up, &above, 0) != 0)
+		return -1;
+
+	do
+	{
+		here = above;
+		if (is_same(&here, wanted))
+			return 1;
+
+		if (len + strlen("/..") >= sizeof(up))
+		{
+			errno = ENAMETOOLONG;
+			return -1;
+		}
+		strcpy(up + len, "/..");
+		len += strlen("/..");
+		if (fstatat(dirfd, up, &above, 0) != 0)
+			return -1;
+
+		/* elsewhere a mount can make a directory look like its parent */
+	} while (!is_same(&here, &above) || !is_same(&here, &root));
+
+	return 0;
+}
+
+/* Where the server itself cannot go, none of its data lies. */
+static bool
+is_nothing_there(int errnum)
+{
+	return errnum == ENOENT || errnum == ENOTDIR || errnum == ELOOP ||
+		errnum == EACCES;
+}
+
+/*
+ * Is the open directory at, above or below place?  As is_at_or_above(); a
+ * place that is no directory, or a link to nothing, is not in the way.
+ */
+static int
+overlaps(int fd, const char *place)
+{
+	struct stat here;
+	struct stat there;
+	int rc;
+
+	if (stat(place, &there) != 0)
+		return is_nothing_there(errno) ? 0 : -1;
+	if (!S_ISDIR(there.st_mode))
+		return 0;
+	if (fstat(fd, &here) != 0)
+		return -1;
+
+	rc = is_at_or_above(&there, fd, ".");
+	return rc != 0 ? rc : is_at_or_above(&here, AT_FDCWD, place);
+}
+
+/* The same for whatever the symbolic links in parent point to. */
+static int
+overlaps_links(int fd, const char *parent)
+{
+	DIR *entries = opendir(parent);
+	struct dirent *entry;
+	int rc = 0;
+	int save_errno;
+
+	if (entries == NULL)
+		return -1;
+
+	while (rc == 0)
+	{
+		char place[PATH_MAX];
+
+		errno = 0;
+		entry = readdir(entries);
+		if (entry == NULL)
+		{
+			rc = (errno == 0) ? 0 : -1;
+			break;
+		}
+		if (entry->d_type != DT_LNK && entry->d_type != DT_UNKNOWN)
+			continue;
+		if (strcmp(entry->d_name, ".") == 0 ||
+			strcmp(entry->d_name, "..") == 0)
+			continue;
+		snprintf(place, sizeof(place), "%s/%s", parent, entry->d_name);
+		rc = overlaps(fd, place);
+	}
+
+	save_errno = errno;
+	closedir(entries);
+	errno = save_errno;
+	return rc;
+}
+
+/*
+ * Is the open directory at, above or below the data directory, which is the
+ * working directory of every server process?  Parts of it may lie elsewhere:
+ * pg_wal and others that an administrator has moved, and the tablespaces.
+ */
+static int
+overlaps_data_directory(int fd)
+{
+	int rc = overlaps(fd, ".");
+
+	if (rc == 0)
+		rc = overlaps_links(fd, ".");
+	if (rc == 0)
+		rc = overlaps_links(fd, "pg_tblspc");
+	return rc;
+}
+
+static bool
+fail(IopoolFailure *failure, IopoolFailureKind kind, int errnum)
+{
+	failure->kind = kind;
+	failure->errnum = errnum;
+	return false;
+}
+
+/*
+ * Open the directory: sets dir->fd, which is the caller's to close.  False
+ * with *failure if it cannot be opened or must not.
+ */
+bool
+iopool_directory_open(IopoolDirectory *dir, IopoolFailure *failure)
+{
+	int fd = call_openat2(AT_FDCWD, dir->path, O_PATH | O_DIRECTORY,
+						  RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+
+	if (fd < 0)
+	{
+		int errnum = errno;
+
+		/* or a seccomp filter says so, whatever it is asked for */
+		if ((errnum == ENOSYS || errnum == EPERM || errnum == EACCES) &&
+			iopool_directory_probe_openat2() == errnum)
+			return fail(failure, IOPOOL_FAILURE_NO_OPENAT2, errnum);
+		return fail(failure, IOPOOL_FAILURE_DIRECTORY, errnum);
+	}
+
+	if (!dir->allow_data_directory)
+	{
+		int rc = overlaps_data_directory(fd);
+
+		if (rc != 0)
+		{
+			fail(failure,
+				 rc > 0 ? IOPOOL_FAILURE_DATA_DIRECTORY
+						: IOPOOL_FAILURE_DIRECTORY,
+				 rc > 0 ? 0 : errno);
+			close(fd);
+			return false;
+		}
+	}
+
+	dir->fd = fd;
+	return true;
+}
