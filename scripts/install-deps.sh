@@ -13,6 +13,7 @@ scriptdir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$scriptdir/pgconfig.sh"
 
 DROPIN=/etc/postgresql-common/createcluster.d/zz-iopool-install-deps.conf
+POLICY=/usr/sbin/policy-rc.d
 wanted=" ${*:-build test} "
 missing=()
 server_missing=no
@@ -45,6 +46,12 @@ cc_any()
     local cc
     cc=$(command -v gcc || command -v cc || command -v clang) || return 1
     "$cc" "$@"
+}
+
+# Outside of root's PATH it is still there.
+has_pgbouncer()
+{
+    have pgbouncer || [[ -x /usr/sbin/pgbouncer ]]
 }
 
 has_fuse3()
@@ -99,6 +106,7 @@ if wants test || wants ci; then
     need fuse3 have fusermount3
     need libfuse3-dev has_fuse3
     need strace have strace
+    need pgbouncer has_pgbouncer
 fi
 if wants ci; then
     need clang have clang
@@ -159,6 +167,12 @@ apt()
     DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@"
 }
 
+# Files that last as long as this installation.
+undo=()
+trap 'rm -f ${undo[@]+"${undo[@]}"}' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
 # A source that cannot be reached need not be the one that has the packages.
 apt update >&2 || echo "install-deps: apt-get update reported errors; going on with what it fetched" >&2
 
@@ -173,12 +187,26 @@ if [[ $server_missing == yes ]]; then
     # first installed. Nobody asked for one here, so it is switched off for as
     # long as this installation lasts; clusters that exist are not affected.
     mkdir -p "$(dirname "$DROPIN")"
-    trap 'rm -f "$DROPIN"' EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM
+    undo+=("$DROPIN")
     echo 'create_main_cluster = false' >"$DROPIN"
+fi
+
+# Debian starts PgBouncer as a service when it is first installed, and with the
+# machine from then on. The tests start their own; where PgBouncer was here
+# before, its service is nobody's business.
+if [[ " ${missing[*]} " == *" pgbouncer "* && ! -e $POLICY ]]; then
+    undo+=("$POLICY")
+    # 101: the action is not allowed; 0 lets everything else be started
+    # shellcheck disable=SC2016 # expanded by that script
+    printf '#!/bin/sh\n[ "$1" != pgbouncer ] && [ "$1" != pgbouncer.service ] || exit 101\n' >"$POLICY"
+    chmod 755 "$POLICY"
 fi
 
 echo "install-deps: installing ${missing[*]}" >&2
 apt install -y --no-install-recommends "${missing[@]}" >&2
+if [[ " ${missing[*]} " == *" pgbouncer "* ]]; then
+    update-rc.d pgbouncer disable >&2
+    # A policy that was here before may have let it start.
+    service pgbouncer stop >/dev/null 2>&1 || true
+fi
 open_dev_fuse

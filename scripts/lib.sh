@@ -195,7 +195,7 @@ lib_private_installation()
 
     mkdir -p "$root$bindir"
     for program in postgres initdb pg_config pg_ctl psql createdb createuser dropdb dropuser pg_dump pg_dumpall \
-        pg_restore pg_isready pg_basebackup pg_controldata pg_resetwal pg_waldump pg_upgrade pg_verifybackup pgbench; do
+        pg_restore pg_isready pg_basebackup pg_controldata pg_resetwal pg_waldump pg_upgrade pg_verifybackup pgbench vacuumdb; do
         [[ ! -x $bindir/$program ]] || cp -L "$bindir/$program" "$root$bindir/"
     done
     mirror "$pkglibdir" "$root$pkglibdir" '@(bitcode|iopool.so)'

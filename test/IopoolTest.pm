@@ -131,14 +131,16 @@ sub without_server_rings
 
 # A running node with iopool preloaded and created.  Settings are name => value
 # pairs for postgresql.conf; values are quoted here.  The pseudo setting
-# 'no_start' leaves the node stopped and without the extension.
+# 'no_start' leaves the node stopped and without the extension; 'init' are
+# parameters of the node's init().
 sub iopool_node
 {
 	my ($name, $method, %settings) = @_;
 	my $no_start = delete $settings{no_start};
+	my $init = delete $settings{init} // [];
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
-	$node->init;
+	$node->init(@$init);
 	$node->append_conf('postgresql.conf',
 			"shared_preload_libraries = 'iopool'\n"
 		  . "log_statement = none\n"
@@ -379,7 +381,8 @@ sub new
 	my $base = PostgreSQL::Test::Utils::tempdir() . "/$name";
 	my $self = bless { name => $name, base => $base }, $class;
 	my @command = ('psql', '-XAtq', '-d',
-		$node->connstr($params{dbname} // 'postgres'), '-f', "$base.sql");
+		$params{connstr} // $node->connstr($params{dbname} // 'postgres'),
+		'-f', "$base.sql");
 
 	push @command, '-v', 'ON_ERROR_STOP=1' if $params{on_error_stop};
 	push @command, '-U', $params{user} if defined $params{user};

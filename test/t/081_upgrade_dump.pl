@@ -1,0 +1,229 @@
+# pg_dump, pg_restore, pg_dumpall and pg_upgrade: what a DBA has made of the
+# extension comes out as it went in, whether or not iopool is preloaded there.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use IopoolTest;
+
+my $tmp = PostgreSQL::Test::Utils::tempdir();
+my ($method) = test_methods();
+
+# A new kind of object takes two lines: one in @made, one in %seen.
+#
+# What a DBA makes, in the database "app" ...
+my @made = (
+	'CREATE EXTENSION iopool',
+	# rights beside those that the extension came with, and without some of them
+	'CREATE ROLE reader LOGIN',
+	'CREATE ROLE watcher LOGIN',
+	'GRANT EXECUTE ON FUNCTION iopool_read(text, bigint, bigint) TO reader',
+	'GRANT EXECUTE ON FUNCTION iopool_prefetch(text, bigint[], bigint[]) TO reader WITH GRANT OPTION',
+	'REVOKE EXECUTE ON FUNCTION iopool_read_array(text, bigint[], bigint, text) FROM pg_read_server_files',
+	'REVOKE EXECUTE ON FUNCTION iopool_info() FROM PUBLIC',
+	'GRANT SELECT ON iopool_pools TO watcher',
+	'REVOKE SELECT ON iopool_rings FROM pg_monitor',
+	# settings, of pools that need not exist
+	q{ALTER ROLE reader SET iopool.pool = 'not_yet'},
+	q{ALTER ROLE reader IN DATABASE app SET iopool.merge_gap = '4kB'},
+	q{ALTER DATABASE app SET iopool.io_mode = 'direct'},
+	q{ALTER DATABASE app SET iopool.log_min_duration = '1h'},
+	# what depends on the extension
+	'CREATE SCHEMA own',
+	'CREATE VIEW own.busy AS SELECT name, in_use, waiting FROM iopool_pools WHERE in_use > 0',
+	'CREATE VIEW own.state AS SELECT p.name, r.state, r.pid FROM iopool_pools p JOIN iopool_rings r ON r.pool = p.name',
+	q{CREATE VIEW own.head AS SELECT ordinal, data FROM iopool_read_batch('PG_VERSION', '{0, 1}'::bigint[], 1::bigint)},
+	'CREATE FUNCTION own.first(path text) RETURNS bytea LANGUAGE sql VOLATILE BEGIN ATOMIC SELECT iopool_read(path, 0, 1); END',
+	q{CREATE FUNCTION own.bulk(path text) RETURNS bytea LANGUAGE sql SET iopool.pool = 'not_yet' AS 'SELECT iopool_read(path, 0, 1)'},
+	q{CREATE TABLE own.blob (path text, head bytea DEFAULT iopool_read('PG_VERSION', 0, 1))},
+	q{INSERT INTO own.blob VALUES ('PG_VERSION')});
+
+# ... and the queries that tell whether all of it is there.  Each gives one
+# text; the names of functions carry their arguments, so nothing is left out.
+my %seen = (
+	'functions and rights' => q{
+		SELECT string_agg(concat_ws(' ', p.oid::regprocedure, (
+			SELECT array_agg(a::text ORDER BY a::text) FROM unnest(p.proacl) AS a)), E'\n' ORDER BY p.oid::regprocedure::text)
+		FROM pg_proc AS p WHERE proname LIKE 'iopool%'},
+	'views and rights' => q{
+		SELECT string_agg(concat_ws(' ', c.oid::regclass, (
+			SELECT array_agg(a::text ORDER BY a::text) FROM unnest(c.relacl) AS a), pg_get_viewdef(c.oid)), E'\n' ORDER BY c.oid::regclass::text)
+		FROM pg_class AS c WHERE relkind = 'v' AND (relname LIKE 'iopool%' OR relnamespace = 'own'::regnamespace)},
+	'rights that the extension came with' => q{
+		SELECT string_agg(concat_ws(' ', pg_describe_object(classoid, objoid, objsubid), privtype, (
+			SELECT array_agg(a::text ORDER BY a::text) FROM unnest(initprivs) AS a)), E'\n' ORDER BY 1)
+		FROM (SELECT * FROM pg_init_privs WHERE pg_describe_object(classoid, objoid, objsubid) LIKE '%iopool%'
+			  ORDER BY pg_describe_object(classoid, objoid, objsubid)) AS i},
+	'what belongs to the extension' => q{
+		SELECT string_agg(pg_describe_object(classid, objid, objsubid), E'\n' ORDER BY pg_describe_object(classid, objid, objsubid))
+		FROM pg_depend WHERE deptype = 'e' AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'iopool')},
+	'version' => q{SELECT extversion FROM pg_extension WHERE extname = 'iopool'},
+	'settings' => q{
+		SELECT string_agg(concat_ws(' ', d.datname, r.rolname, s.setconfig), E'\n' ORDER BY concat_ws(' ', d.datname, r.rolname))
+		FROM pg_db_role_setting AS s LEFT JOIN pg_database AS d ON d.oid = setdatabase LEFT JOIN pg_roles AS r ON r.oid = setrole},
+	'functions of the DBA' => q{
+		SELECT string_agg(pg_get_functiondef(oid), E'\n' ORDER BY proname) FROM pg_proc WHERE pronamespace = 'own'::regnamespace},
+	'data' => q{SELECT path, head FROM own.blob});
+
+sub state_of
+{
+	my ($node) = @_;
+	return { map { $_ => $node->safe_psql('app', $seen{$_}) } keys %seen };
+}
+
+# pg_dump's text of "app", without the key that newer releases make up for each dump.
+sub dump_of
+{
+	my ($node) = @_;
+	my ($out, $err) = run_command([ 'pg_dump', '-d', $node->connstr('app') ]);
+	is($err, '', $node->name . ': pg_dump says nothing');
+	$out =~ s/^\\(un)?restrict .*$//mg;
+	return $out;
+}
+
+# Asserts that what is in "app" works: with iopool preloaded it reads, without
+# it says what is missing, and nothing else changes.
+sub works
+{
+	my ($node, $is_preloaded, $label) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my %calls = (
+		'a view over a batch' => 'SELECT ordinal FROM own.head',
+		'a view over a view' => 'SELECT count(*) FROM own.busy',
+		'a function' => q{SELECT own.first('PG_VERSION')},
+		'a default' => q{INSERT INTO own.blob VALUES ('PG_VERSION')},
+		'a function of a role with few rights' =>
+		  q{SET ROLE reader; SELECT iopool_prefetch('PG_VERSION', ARRAY[0], ARRAY[1])});
+
+	foreach my $what (sort keys %calls)
+	{
+		my ($ret, $out, $err) = $node->psql('app',
+			"\\set VERBOSITY verbose\nSET iopool.io_mode = buffered;\nBEGIN; $calls{$what}; ROLLBACK;");
+		if (!$is_preloaded)
+		{
+			like($err, qr/ERROR:  55000:.*shared_preload_libraries/, "$label: $what says what is missing");
+		}
+		elsif ($what =~ /few rights/)
+		{
+			like($err, qr/ERROR:  42501:/, "$label: $what has its rights and no more");
+		}
+		else
+		{
+			is($err, '', "$label: $what works");
+		}
+	}
+	return if !$is_preloaded;
+
+	# The settings are in force, the one for a pool that does not exist too.
+	is($node->safe_psql('app', q{SELECT current_setting('iopool.io_mode') || current_setting('iopool.log_min_duration')}),
+		'direct1h', "$label: settings of the database");
+	is($node->safe_psql('app', q{SELECT current_setting('iopool.pool') || current_setting('iopool.merge_gap')},
+			extra_params => [ '-U', 'reader' ]),
+		'not_yet4kB', "$label: settings of the role");
+	my ($ret, $out, $err) = $node->psql('app',
+		"\\set VERBOSITY verbose\nSELECT own.bulk('PG_VERSION')");
+	like($err, qr/ERROR:  42704:.*"not_yet"/, "$label: the unknown pool is refused when used");
+	is($node->safe_psql('app', q{SELECT count(*) FROM iopool_rings WHERE state = 'free'}),
+		2, "$label: the rings are free");
+	return;
+}
+
+sub set_preload
+{
+	my ($node, $libraries) = @_;
+	$node->append_conf('postgresql.conf', "shared_preload_libraries = '$libraries'");
+	return;
+}
+
+my $old = iopool_node('old', $method, 'iopool.rings' => 2, 'max_connections' => 10);
+$old->safe_psql('postgres', 'DROP EXTENSION iopool');
+$old->safe_psql('postgres', 'CREATE DATABASE app');
+$old->safe_psql('app', "$_;") foreach (@made);
+
+# Every version that can be created, each in a database of its own.
+my @versions = split /\n/, $old->safe_psql('postgres', q{
+	SELECT v.version FROM pg_available_extension_versions AS v
+	WHERE name = 'iopool' ORDER BY 1});
+ok(@versions > 0, 'there are versions of the extension');
+foreach my $version (@versions)
+{
+	$old->safe_psql('postgres', qq{CREATE DATABASE "version $version"});
+	$old->safe_psql("version $version", "CREATE EXTENSION iopool VERSION '$version'");
+}
+
+my $before = state_of($old);
+my $dump = dump_of($old);
+works($old, 1, 'before');
+like($before->{'functions and rights'}, qr/reader=X/, 'the rights are seen');
+like($before->{'settings'}, qr/not_yet/, 'the settings are seen');
+like($dump, qr/^CREATE EXTENSION IF NOT EXISTS iopool/m, 'the extension is dumped as such');
+unlike($dump, qr/CREATE (?:FUNCTION|VIEW) (?:public\.)?iopool_/, 'and nothing of its inside');
+
+# --------------------------------------------------------------------------
+# pg_dump and pg_restore, to a server without iopool preloaded.
+
+my $copy = iopool_node('copy', $method, no_start => 1, 'iopool.rings' => 2);
+set_preload($copy, '');
+$copy->start;
+command_ok([ 'pg_dumpall', '-d', $old->connstr('postgres'), '--globals-only', '-f', "$tmp/globals.sql" ],
+	'pg_dumpall');
+# The superuser is there already.
+$copy->psql('postgres', slurp_file("$tmp/globals.sql"), on_error_stop => 0);
+command_ok([ 'pg_dump', '-d', $old->connstr('app'), '-Fc', '-f', "$tmp/app.dump" ], 'pg_dump');
+command_ok([ 'pg_restore', '-d', $copy->connstr('postgres'), '--create', '--exit-on-error', "$tmp/app.dump" ],
+	'pg_restore, not preloaded');
+is_deeply(state_of($copy), $before, 'restored, not preloaded: everything is there');
+works($copy, 0, 'restored, not preloaded');
+is(dump_of($copy), $dump, 'a dump of what was restored, not preloaded, is the same');
+
+set_preload($copy, 'iopool');
+$copy->restart;
+is_deeply(state_of($copy), $before, 'restored, then preloaded: everything is there');
+works($copy, 1, 'restored, then preloaded');
+
+# Dumped without, restored with iopool preloaded, over what is there.
+command_ok([ 'pg_restore', '-d', $copy->connstr('postgres'), '--clean', '--create', '--exit-on-error', "$tmp/app.dump" ],
+	'pg_restore --clean, preloaded');
+is_deeply(state_of($copy), $before, 'restored, preloaded: everything is there');
+works($copy, 1, 'restored, preloaded');
+$copy->stop;
+
+# --------------------------------------------------------------------------
+# pg_upgrade within this major version, to a server with and one without
+# iopool preloaded.  Across major versions takes two installations.
+
+$old->stop;
+foreach my $is_preloaded (1, 0)
+{
+	my $label = 'upgraded' . ($is_preloaded ? '' : ', not preloaded');
+	my $new = iopool_node("new_$is_preloaded", $method, no_start => 1, 'iopool.rings' => 2);
+	my $work = "$tmp/upgrade_$is_preloaded";
+	my $bindir = $new->config_data('--bindir');
+	my @command = ('pg_upgrade', '-b', $bindir, '-B', $bindir,
+		'-d', $old->data_dir, '-D', $new->data_dir,
+		'-p', $old->port, '-P', $new->port, '-s', $new->host);
+
+	set_preload($new, '') if !$is_preloaded;
+	mkdir $work or die "could not create \"$work\": $!";
+	chdir $work or die "could not change to \"$work\": $!";
+	command_ok([ @command, '--check' ], "$label: pg_upgrade --check") if $is_preloaded;
+	command_ok(\@command, "$label: pg_upgrade");
+	chdir $tmp or die "could not change to \"$tmp\": $!";
+
+	$new->start;
+	is_deeply(state_of($new), $before, "$label: everything is there");
+	works($new, $is_preloaded, $label);
+	foreach my $version (@versions)
+	{
+		is($new->safe_psql("version $version", $seen{version}), $version, "$label: version $version stays");
+		$new->safe_psql("version $version", 'ALTER EXTENSION iopool UPDATE');
+	}
+	is(dump_of($new), $dump, "$label: a dump is the same");
+	$new->stop;
+}
+
+done_testing();
