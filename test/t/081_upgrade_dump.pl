@@ -32,6 +32,11 @@ my @made = (
 	q{ALTER ROLE reader IN DATABASE app SET iopool.merge_gap = '4kB'},
 	q{ALTER DATABASE app SET iopool.io_mode = 'direct'},
 	q{ALTER DATABASE app SET iopool.log_min_duration = '1h'},
+	# directories
+	qq{CREATE SERVER tiles FOREIGN DATA WRAPPER iopool_directory OPTIONS (path '$tmp/tiles', pool 'default', io_mode 'buffered')},
+	'GRANT USAGE ON FOREIGN SERVER tiles TO reader WITH GRANT OPTION',
+	q{CREATE SERVER later FOREIGN DATA WRAPPER iopool_directory OPTIONS (path '/nonexistent/later', missing_ok 'on')},
+	'ALTER SERVER later OWNER TO watcher',
 	# what depends on the extension
 	'CREATE SCHEMA own',
 	'CREATE VIEW own.busy AS SELECT name, in_use, waiting FROM iopool_pools WHERE in_use > 0',
@@ -67,7 +72,15 @@ my %seen = (
 		FROM pg_db_role_setting AS s LEFT JOIN pg_database AS d ON d.oid = setdatabase LEFT JOIN pg_roles AS r ON r.oid = setrole},
 	'functions of the DBA' => q{
 		SELECT string_agg(pg_get_functiondef(oid), E'\n' ORDER BY proname) FROM pg_proc WHERE pronamespace = 'own'::regnamespace},
+	'directories' => q{
+		SELECT string_agg(concat_ws(' ', srvname, srvowner::regrole, fdwname, (
+			SELECT array_agg(o ORDER BY o) FROM unnest(srvoptions) AS o), (
+			SELECT array_agg(a::text ORDER BY a::text) FROM unnest(srvacl) AS a)), E'\n' ORDER BY srvname)
+		FROM pg_foreign_server JOIN pg_foreign_data_wrapper AS w ON w.oid = srvfdw},
 	'data' => q{SELECT path, head FROM own.blob});
+
+mkdir "$tmp/tiles" or die $!;
+append_to_file("$tmp/tiles/one", 'tile one');
 
 sub state_of
 {
@@ -95,6 +108,7 @@ sub works
 		'a view over a batch' => 'SELECT ordinal FROM own.head',
 		'a view over a view' => 'SELECT count(*) FROM own.busy',
 		'a function' => q{SELECT own.first('PG_VERSION')},
+		'a directory' => q{SET ROLE reader; SELECT encode(iopool_read('tiles:one', 5, 3), 'escape')},
 		'a default' => q{INSERT INTO own.blob VALUES ('PG_VERSION')},
 		'a function of a role with few rights' =>
 		  q{SET ROLE reader; SELECT iopool_prefetch('PG_VERSION', ARRAY[0], ARRAY[1])});
