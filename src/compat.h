@@ -19,13 +19,13 @@
 #include "utils/selfuncs.h"
 #include "utils/wait_event.h"
 
-#if PG_VERSION_NUM < 150000
-#error "iopool needs PostgreSQL 15 or later"
-#endif
-
-/* Part of postgres.h in 15: VARDATA_ANY and its like. */
+/* The macros of variable-length values, which came with postgres.h before. */
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
+#endif
+
+#if PG_VERSION_NUM < 150000
+#error "iopool needs PostgreSQL 15 or later"
 #endif
 
 /* Rights on a foreign server. */

@@ -162,9 +162,6 @@ iopool_directory_find(const char *name)
 	ForeignServer *server;
 	IopoolDirectory *dir;
 
-	/* longer ones would be cut to the name of another */
-	if (strlen(name) >= NAMEDATALEN)
-		return NULL;
 	server = GetForeignServerByName(name, true);
 	if (server == NULL || !iopool_directory_is_wrapper(server->fdwid))
 		return NULL;

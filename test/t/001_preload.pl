@@ -40,6 +40,7 @@ my %calls = (
 	  q{SELECT iopool_prefetch('PG_VERSION', ARRAY[0], ARRAY[2])},
 	'iopool_info' => q{SELECT * FROM iopool_info()},
 	'iopool_check' => q{SELECT * FROM iopool_check()},
+	'iopool_directories' => q{SELECT * FROM iopool_directories},
 	'iopool_stat_reset' => q{SELECT iopool_stat_reset()},
 	'iopool_pools' => q{SELECT * FROM iopool_pools},
 	'iopool_rings' => q{SELECT * FROM iopool_rings});

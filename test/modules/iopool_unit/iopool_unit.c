@@ -33,32 +33,6 @@ extern PGDLLEXPORT void _PG_init(void);
 IopoolShared *iopool_shared = NULL;
 int iopool_checkout_timeout_ms = 0;
 
-void
-iopool_access_begin(IopoolAccess *access, MemoryContext cxt)
-{
-}
-
-IopoolDirectory *
-iopool_access_path(IopoolAccess *access, const char *path,
-				   const char **relative)
-{
-	return NULL;
-}
-
-bool
-iopool_directory_open(IopoolDirectory *dir, IopoolFailure *failure)
-{
-	return false;
-}
-
-int
-iopool_directory_open_file(const IopoolDirectory *dir, const char *relative,
-						   int flags)
-{
-	errno = ENOSYS;
-	return -1;
-}
-
 static const UnitCase *const suites[] = {
 	unit_stats_cases, unit_plan_cases,	 unit_pool_cases,
 	unit_lease_cases, unit_stream_cases,

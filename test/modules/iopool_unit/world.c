@@ -103,6 +103,36 @@ mock_pool_create(int nrings, int entries, Size bounce_size)
 	return pool;
 }
 
+/*
+ * In place of access.c and directory_open.c: everybody may name every path,
+ * and there are no directories.
+ */
+void
+iopool_access_begin(IopoolAccess *access, MemoryContext cxt)
+{
+}
+
+IopoolDirectory *
+iopool_access_path(IopoolAccess *access, const char *path,
+				   const char **relative)
+{
+	*relative = NULL;
+	return NULL;
+}
+
+bool
+iopool_directory_open(IopoolDirectory *dir, IopoolFailure *failure)
+{
+	unit_fail(__FILE__, __LINE__, "a directory is opened");
+}
+
+int
+iopool_directory_open_file(const IopoolDirectory *dir, const char *relative,
+						   int flags)
+{
+	unit_fail(__FILE__, __LINE__, "a file in a directory is opened");
+}
+
 /* free + leased + draining + broken = configured; nleased are in use. */
 void
 mock_pool_check(IopoolPool *pool, int nleased)

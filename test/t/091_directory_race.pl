@@ -1,0 +1,133 @@
+# Names below a directory change while files are opened there: between a file
+# and a link that leads out, between directories inside and outside.  No byte
+# from outside ever comes out, on any way in.
+#
+# IOPOOL_TEST_OPENS is the number of opens, over all methods.
+
+use strict;
+use warnings;
+
+use IPC::Run ();
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use IopoolTest;
+
+my $opens = $ENV{IOPOOL_TEST_OPENS} // 100_000;
+my @methods = test_methods();
+my $swapper = helper_program('swapper');
+my $base = PostgreSQL::Test::Utils::tempdir() . '/race';
+chomp(my $real = `mkdir -p $base && cd $base && pwd -P`);
+my ($in, $out) = ("$real/in", "$real/out");
+
+# The same names inside and outside, told apart by their content.
+# What lies in a directory that is moved across the border is inside as long as
+# the directory is.
+foreach my $top ([ $in, 'inside ' ], [ $out, 'outside' ])
+{
+	my ($path, $content) = @$top;
+	system('mkdir', '-p', "$path/dir/deep/sub") == 0 or die;
+	append_to_file("$path/$_", $content x 100) foreach ('file', 'dir/file');
+	append_to_file("$path/dir/$_", 'moving ' x 100)
+	  foreach ('deep/file', 'deep/sub/file');
+}
+append_to_file("$real/file", 'outside' x 100);
+
+# What is swapped with what: a file and a link that leads out; a directory and
+# a link to one outside, by an absolute path; a directory that a ".." is about
+# to leave and one outside; the directory of the server itself and a link.
+symlink '../out/file', "$in/link" or die;
+append_to_file("$in/plain", 'inside ' x 100);
+system('cp', '-r', "$in/dir", "$in/swapped") == 0 or die;
+symlink "$out/dir", "$in/linked" or die;
+system('mkdir', "$in/moves") == 0 or die;
+system('cp', '-r', "$in/dir/deep", "$in/moves/deep") == 0 or die;
+append_to_file("$in/moves/file", 'inside ' x 100);
+system('cp', '-r', "$in/dir", "$real/top") == 0 or die;
+symlink $out, "$real/to_out" or die;
+my @pairs = (
+	"$real/top", "$real/to_out",
+	"$in/plain", "$in/link",
+	"$in/swapped", "$in/linked",
+	"$in/moves/deep", "$out/dir/deep");
+
+# Paths that meet the swaps.
+my @paths = (
+	(   map { "race:$_" } 'plain', 'link', 'swapped/file', 'linked/deep/file',
+		'linked/../file', 'moves/deep/file', 'moves/deep/../file',
+		'moves/deep/sub/../../file', 'moves/deep/sub/../../../file',
+		'moves/deep/sub/../../../dir/file',
+		'swapped/deep/../../moves/deep/../../plain'),
+	'top:file');
+
+my $functions = q{
+CREATE TABLE paths (id serial, path text);
+CREATE ROLE app LOGIN;
+GRANT EXECUTE ON FUNCTION iopool_read(text, bigint, bigint),
+	iopool_read_batch(text[], bigint[], bigint[], text, boolean) TO app;
+GRANT SELECT ON paths TO app;
+
+-- Opens files one by one, or by hundreds, each by a name that the call has not
+-- seen.  Counts what comes out; everything else than these is told.
+CREATE FUNCTION read_one(path text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN convert_from(iopool_read(path, 0, 7), 'SQL_ASCII');
+EXCEPTION WHEN OTHERS THEN
+	RETURN SQLSTATE || SQLERRM;
+END $$;
+CREATE FUNCTION kind(outcome text, path text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+	SELECT CASE WHEN outcome IN ('inside ', 'moving ') THEN 'inside'
+		WHEN outcome ~ 'leads out of its directory|could not open directory.*Too many levels' THEN 'refused'
+		WHEN outcome ~ 'No such file' THEN 'missing'
+		ELSE 'BAD ' || path || ': ' || coalesce(outcome, 'NULL') END $$;
+CREATE FUNCTION single(number int) RETURNS TABLE (k text, n bigint) LANGUAGE sql VOLATILE AS $$
+	SELECT kind(read_one(path), path), count(*)
+	FROM generate_series(1, number / 12) AS n, paths
+	GROUP BY 1 ORDER BY 1 $$;
+CREATE FUNCTION batch(number int) RETURNS TABLE (k text, n bigint) LANGUAGE sql VOLATILE AS $$
+	SELECT kind(coalesce(convert_from(b.data, 'SQL_ASCII'), b.error), replace(path[b.ordinal], './', '')), count(*)
+	FROM generate_series(1, number / 1200) AS n,
+		 LATERAL (SELECT array_agg(replace(p.path, ':', ':' || repeat('./', i))) AS path, array_agg(0::bigint) AS o, array_agg(7::bigint) AS l
+				  FROM paths AS p, generate_series(1, 100) AS i WHERE n > 0) AS a,
+		 LATERAL iopool_read_batch(path, o, l, 'report') AS b
+	GROUP BY 1 ORDER BY 1 $$;
+};
+
+foreach my $i (0 .. $#methods)
+{
+	my $method = $methods[$i];
+	my $node = iopool_node("race_$method", $method, 'iopool.rings' => 2);
+	# Most on the first, the others only have to differ where they read.
+	my $number = int($opens * ($i == 0 ? 1 : 0.2) / 2);
+
+	$node->safe_psql('postgres', $functions
+		  . "CREATE SERVER race FOREIGN DATA WRAPPER iopool_directory OPTIONS (path '$in');"
+		  . "CREATE SERVER top FOREIGN DATA WRAPPER iopool_directory OPTIONS (path '$real/top');"
+		  . 'GRANT USAGE ON FOREIGN SERVER race, top TO app;'
+		  . join('', map { "INSERT INTO paths (path) VALUES ('$_');" } @paths));
+
+	my ($input, $output, $errors) = ('', '', '');
+	my $swapping = IPC::Run::start([ $swapper, @pairs ],
+		\$input, \$output, \$errors);
+	foreach my $way (qw(single batch))
+	{
+		my $result = $node->safe_psql('postgres',
+			"SELECT k || '=' || n FROM $way($number)",
+			extra_params => [ '-U', 'app' ]);
+		my %counts = map { /(.*)=(\d+)$/ ? ($1 => $2) : ($_ => 0) } split /\n/, $result;
+		my @bad = grep { /^BAD/ } sort keys %counts;
+
+		is("@bad", '', "$method, $way: nothing but bytes from inside and refusals");
+		cmp_ok($counts{inside} // 0, '>', 0, "$method, $way: some were read");
+		cmp_ok($counts{refused} // 0, '>', 0, "$method, $way: some led out");
+		note("$method, $way: $result");
+	}
+	$swapping->finish;
+	is($errors, '', "$method: the swaps went on");
+	cmp_ok($output, '>', 1000, "$method: there were swaps");
+	rings_home($node, $method);
+	$node->stop;
+}
+
+done_testing();
