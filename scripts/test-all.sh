@@ -7,8 +7,8 @@
 #
 #   host              the PostgreSQL of this machine
 #   NN                PostgreSQL NN, in a root that roots.sh makes and keeps
-#   NN-no-liburing    the same, compiled without a library
-#   NN-no-libaio
+#   NN-no-liburing    the same, compiled without a library: pg_regress on all methods that are left,
+#   NN-no-libaio      and those TAP files that tell what is compiled in (see BUILD_TESTS)
 #   18-io_method      the server's own reads go through io_uring too
 #
 # Each is a run of test.sh, with every method that its libraries allow required.
@@ -32,6 +32,11 @@ host_major()
 {
     find_pg_config && "$PG_CONFIG" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/'
 }
+
+# TAP files that a missing library can make a difference to: it is gone from
+# the lists, the choice, the messages and the doctor. What the methods that are
+# left do is the same code as with the library, and is tested there.
+BUILD_TESTS="001_preload 002_settings 003_method 031_files 050_unit 060_doctor 071_upgrade 085_pg_stat_statements"
 
 # The names of all combinations, those that take longest first.
 all_combinations()
@@ -66,6 +71,9 @@ run_combination()
     local -a settings
     mapfile -t settings < <(settings_of "$name")
     settings+=("ONLY=$3")
+    if [[ $name == *-no-* && -z ${TESTS:-} ]]; then
+        settings+=("TESTS=$(make -C "$TOP" --no-print-directory regress-list) $BUILD_TESTS")
+    fi
     if [[ $name == host ]]; then
         env "${settings[@]}" "$scriptdir/test.sh"
         return

@@ -20,7 +20,9 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
+#include "errors.h"
 #include "guc.h"
+#include "method.h"
 
 int iopool_method = IOPOOL_METHOD_AUTO;
 int iopool_rings = 16;
@@ -197,6 +199,13 @@ parse_count(PoolParser *parser, const char *pool, const char *key,
 	return true;
 }
 
+/* Whether it works on this kernel is seen at the server's start only. */
+static bool
+is_available_method(IopoolMethodId method)
+{
+	return method == IOPOOL_METHOD_AUTO || iopool_method_is_compiled(method);
+}
+
 static bool
 parse_method(PoolParser *parser, const char *pool, const char *word,
 			 IopoolMethodId *result)
@@ -207,7 +216,12 @@ parse_method(PoolParser *parser, const char *pool, const char *word,
 		if (pg_strcasecmp(word, option->name) == 0)
 		{
 			*result = option->val;
-			return true;
+			if (is_available_method(*result))
+				return true;
+			return parse_fail(
+				parser,
+				psprintf("Method \"%s\" of pool \"%s\" is not compiled in.",
+						 option->name, pool));
 		}
 	}
 	return parse_fail(
@@ -364,6 +378,18 @@ check_pools(char **newval, void **extra, GucSource source)
 	return false;
 }
 
+static bool
+check_method(int *newval, void **extra, GucSource source)
+{
+	if (is_available_method(*newval))
+		return true;
+	GUC_check_errcode(ERRCODE_FEATURE_NOT_SUPPORTED);
+	GUC_check_errmsg("iopool: method \"%s\" is not compiled in",
+					 iopool_method_name(*newval));
+	GUC_check_errhint("%s", iopool_errors_method_hint(*newval, 0));
+	return false;
+}
+
 /* Direct reads are made of whole blocks, so the buffer is too. */
 static bool
 check_bounce_size(int *newval, void **extra, GucSource source)
@@ -405,7 +431,7 @@ define_pool_settings(void)
 		"Sets how rings read: auto, io_uring, libaio or sync.",
 		"\"auto\" takes the best method that works on this kernel.",
 		&iopool_method, IOPOOL_METHOD_AUTO, method_options, PGC_POSTMASTER, 0,
-		NULL, NULL, NULL);
+		check_method, NULL, NULL);
 	DefineCustomIntVariable("iopool.rings",
 							"Sets the number of rings in pool \"default\".",
 							NULL, &iopool_rings, 16, 1, IOPOOL_MAX_RINGS,

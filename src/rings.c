@@ -305,23 +305,19 @@ choose_auto(IopoolShared *shared)
 					iopool_method_name(auto_method), auto_reason)));
 }
 
-/* Pools that name a method get it, or the server does not start. */
+/*
+ * Pools that name a method get it, or the server does not start.  guc.c
+ * accepts compiled methods only.
+ */
 static void
 make_named(IopoolShared *shared, IopoolMethodId id)
 {
-	int rc = 0;
+	int rc = make_pools(shared, id, id, false);
 
-	if (iopool_method_is_compiled(id) &&
-		(rc = make_pools(shared, id, id, false)) == 0)
+	if (rc == 0)
 		return;
 
 	errno = -rc;
-	if (rc == 0)
-		ereport(FATAL,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("iopool: method \"%s\" is not compiled in",
-						iopool_method_name(id)),
-				 errhint("%s", iopool_errors_method_hint(id, 0))));
 	ereport(FATAL,
 			(errcode(iopool_errors_method_sqlstate(-rc)),
 			 errmsg("iopool: method \"%s\" does not work here: %m",

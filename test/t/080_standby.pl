@@ -104,6 +104,8 @@ foreach my $method (test_methods())
 		restart_after_crash = on
 		wal_retrieve_retry_interval = 100ms});
 	$standby->start;
+	# It meets the conflicts of the standbys before it again.
+	$primary->wait_for_catchup($standby);
 
 	# Settings are the server's own; the file reads need no write.
 	is($standby->safe_psql('postgres', 'SELECT pg_is_in_recovery()'), 't',

@@ -86,6 +86,15 @@ like(error_of("ALTER SYSTEM SET iopool.pools = 'bulk(depth=3)'"), qr/DETAIL:.*"d
 	'and a bad pool list is told what is wrong in it');
 like(error_of('ALTER SYSTEM SET iopool.no_such_setting = 1'), qr/ERROR:.*iopool\.no_such_setting/,
 	'a setting that does not exist is refused');
+foreach my $missing (grep { my $name = $_; !grep { $_ eq $name } test_methods() } qw(io_uring libaio))
+{
+	# Not compiled in, or the kernel has none of it, which only a start can see.
+	next if $node->safe_psql('postgres', "SELECT value ~ '$missing' FROM iopool_info() WHERE name = 'methods_compiled'") eq 't';
+	like(error_of("ALTER SYSTEM SET iopool.method = '$missing'"), qr/ERROR:  0A000: .*"$missing" is not compiled in/,
+		"ALTER SYSTEM SET iopool.method = '$missing' is refused");
+	like(error_of("ALTER SYSTEM SET iopool.pools = 'bulk(method=$missing)'"), qr/DETAIL:  Method "$missing" of pool "bulk" is not compiled in/,
+		"and so is a pool of $missing");
+}
 is(slurp_file($auto_conf), $auto_before, 'nothing refused was written');
 
 # Who may: a user may set what is the session's, a superuser the rest.

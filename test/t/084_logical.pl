@@ -111,7 +111,9 @@ foreach my $method (test_methods())
 	is($subscriber->safe_psql('postgres', $right->($first, $next_id - 1)), '0/0',
 		"$method: nothing of its transaction stays");
 	rings_home($subscriber, "$method, worker failing");
-	write_words($late, 400_000);
+	# at once, because the worker looks for it all the time
+	write_words("$late.new", 400_000);
+	rename "$late.new", $late or die "could not rename to \"$late\": $!";
 	$publisher->wait_for_catchup($name);
 	is($subscriber->safe_psql('postgres', $right->($first, $next_id - 1)), '6/6',
 		"$method: with the file there, all is applied");
