@@ -133,11 +133,13 @@ start()
     set +m
 }
 
-# On the way out: nothing may run on below $T, which is about to go.
+# On the way out: nothing may run on below $T, which is about to go. unshare
+# does not heed SIGTERM, and takes all of its root along when it is killed.
 stop_running()
 {
     local pid
     for pid in "${!running[@]}"; do
+        [[ ${running[$pid]} == host ]] || kill -KILL -- "-$pid" 2>/dev/null || true
         kill -TERM -- "-$pid" 2>/dev/null || true
     done
     wait
