@@ -55,6 +55,7 @@ sub start_held
 		$before
 		DO \$\$ BEGIN PERFORM @{[batch_of($mode)]}; PERFORM pg_sleep(3600); END \$\$;
 		ROLLBACK;
+		SELECT 'home', count(*) FROM iopool_rings WHERE state = 'free';
 		$small_batch;}, %params);
 	my $pid = backend_pid($node, $session);
 	$fs->wait_blocked('held', 1);
@@ -146,6 +147,7 @@ foreach my $method (test_methods())
 		my ($out, $err) = $session->finish;
 		like($err, qr/ERROR:  40001: canceling statement due to conflict with recovery/,
 			"$label: the error comes");
+		like($out, qr/^home\|3$/m, "$label: the ring is back with the end of the transaction");
 		like($out, qr/^3$/m, "$label: the session reads on");
 		rings_home($standby, $label);
 		$primary->wait_for_catchup($standby);
