@@ -260,8 +260,9 @@ fail_open(IopoolFile *file, int errnum)
 }
 
 /*
- * Open a file, whose directory is open, for reading.  Returns true with file's fd, size and limits set,
- * or false with file->failure.  Does not raise.
+ * Open a file, whose directory is open, for reading.  Returns true with
+ * file's fd, size and limits set, or false with file->failure.  Does not
+ * raise.
  *
  * O_NONBLOCK keeps the open of a FIFO or device from blocking until fstat has
  * told that it is none; it goes away afterwards, because io_uring takes it as
