@@ -8,9 +8,10 @@
  * away.
  *
  * Directories may have pools of their own, so the ranges of one call can be
- * for several.  Each pool's are one stream, and the streams run one after the
- * other: a backend that held a ring of one pool while it waits for another's
- * could wait for one that does the same the other way round.
+ * for several.  Each pool's are a part with a stream of its own.  A call that
+ * waits for its results runs the streams one after the other, because a
+ * backend has to give its rings back before it waits for one of another pool;
+ * those of a request run side by side.
  *
  *-------------------------------------------------------------------------
  */
@@ -38,30 +39,35 @@ pool_of_file(IopoolBatch *batch, const IopoolFile *file)
 	return batch->pool;
 }
 
-/* Number of the pool (in batch->pools) that a range is read from. */
+/* Number of the part that a range belongs to. */
 int
-iopool_batch_pool_of(const IopoolBatch *batch, int rangeno)
+iopool_batch_part_of(const IopoolBatch *batch, int rangeno)
 {
 	const IopoolFile *file = iopool_batch_file(batch, rangeno);
 	IopoolPool *pool = (file->dir != NULL && file->dir->pool != NULL)
 		? file->dir->pool
 		: batch->pool;
-	int poolno = 0;
+	int partno = 0;
 
-	while (batch->pools[poolno] != pool)
-		poolno++;
-	return poolno;
+	while (batch->parts[partno].pool != pool)
+		partno++;
+	return partno;
 }
 
 static void
 add_pool(IopoolBatch *batch, IopoolPool *pool)
 {
-	for (int i = batch->npools - 1; i >= 0; i--)
+	IopoolBatchPart *part;
+
+	for (int i = batch->nparts - 1; i >= 0; i--)
 	{
-		if (batch->pools[i] == pool)
+		if (batch->parts[i].pool == pool)
 			return;
 	}
-	batch->pools[batch->npools++] = pool;
+	part = &batch->parts[batch->nparts++];
+	memset(part, 0, sizeof(IopoolBatchPart));
+	part->batch = batch;
+	part->pool = pool;
 }
 
 /* Make a file of each path, in the order of the call; raises as that does. */
@@ -95,14 +101,14 @@ iopool_batch_begin(IopoolBatch *batch, IopoolIoMode io_mode)
 {
 	INSTR_TIME_SET_CURRENT(batch->start);
 	batch->dests = NULL;
-	batch->dest_sizes = NULL;
+	batch->sizes = NULL;
 	batch->cxt = AllocSetContextCreate(CurrentMemoryContext, "iopool batch",
 									   ALLOCSET_DEFAULT_SIZES);
 	batch->files = iopool_file_set_create(batch->cxt, io_mode);
 	batch->file = NULL;
 	batch->range_files = NULL;
 	batch->pool = NULL;
-	batch->npools = 0;
+	batch->nparts = 0;
 	batch->first_failure.failure.kind = IOPOOL_FAILURE_NONE;
 
 	if (batch->args.path != NULL)
@@ -115,24 +121,51 @@ iopool_batch_begin(IopoolBatch *batch, IopoolIoMode io_mode)
 		name_files(batch);
 
 	/* no range at all: the session's pool has to exist all the same */
-	if (batch->npools == 0)
+	if (batch->nparts == 0)
 		add_pool(batch, iopool_shmem_find_pool(iopool_pool));
 }
 
-/* IopoolSource: the ranges of the current pool, one after the other. */
+/*
+ * How many bytes each range will bring, as the files are now; opens them.  In
+ * the batch's context; 0 for ranges of files that cannot be read.
+ */
+int64 *
+iopool_batch_measure(IopoolBatch *batch)
+{
+	int nranges = batch->args.nranges;
+	int64 *sizes =
+		MemoryContextAllocHuge(batch->cxt, sizeof(int64) * Max(nranges, 1));
+
+	for (int i = 0; i < nranges; i++)
+	{
+		IopoolFile *file = iopool_batch_file(batch, i);
+
+		CHECK_FOR_INTERRUPTS();
+		iopool_stream_acquire(batch->files, file);
+		sizes[i] = (file->failure.kind != IOPOOL_FAILURE_NONE)
+			? 0
+			: iopool_file_available(file, batch->args.offsets[i],
+									iopool_args_length(&batch->args, i));
+		iopool_file_release(file);
+	}
+	return sizes;
+}
+
+/* IopoolSource: the ranges of a part, one after the other. */
 static IopoolSourceStatus
 batch_source(void *arg, IopoolRange *range)
 {
-	IopoolBatch *batch = arg;
+	IopoolBatchPart *part = arg;
+	IopoolBatch *batch = part->batch;
 	const IopoolResult *first = &batch->first_failure;
-	int rangeno = batch->next_range;
+	int rangeno = part->next_range;
 
-	if (batch->npools > 1)
+	if (batch->nparts > 1)
 	{
 		while (rangeno < batch->args.nranges &&
-			   iopool_batch_pool_of(batch, rangeno) != batch->poolno)
+			   iopool_batch_part_of(batch, rangeno) != part - batch->parts)
 			rangeno++;
-		batch->next_range = rangeno;
+		part->next_range = rangeno;
 	}
 
 	/* nothing behind a failure that will be raised matters any more */
@@ -149,43 +182,58 @@ batch_source(void *arg, IopoolRange *range)
 	range->length = iopool_args_length(&batch->args, rangeno);
 	range->cookie = rangeno;
 	range->dest = NULL;
+	range->max_bytes = range->length;
+	if (batch->sizes != NULL)
+		range->max_bytes = batch->sizes[rangeno];
 	if (batch->dests != NULL)
-	{
 		range->dest = batch->dests[rangeno];
-		range->dest_size = batch->dest_sizes[rangeno];
-	}
-	batch->next_range++;
+	part->next_range++;
 	return IOPOOL_SOURCE_RANGE;
 }
 
 static void
-begin_stream(IopoolBatch *batch, int poolno)
+begin_stream(IopoolBatchPart *part, bool is_request)
 {
+	IopoolBatch *batch = part->batch;
 	IopoolStreamOptions options = {
-		.pool = batch->pools[poolno],
-		.files = batch->files,
+		.pool = part->pool,
 		.in_order = batch->in_order,
 		.max_in_flight_bytes = iopool_max_in_flight_bytes,
 		.merge_gap = iopool_merge_gap,
 		.header_size = VARHDRSZ,
 		.source = batch_source,
-		.source_arg = batch,
+		.source_arg = part,
+		.is_background = is_request,
+		.keeps_results = is_request,
+		.is_unowned = is_request,
 	};
 
-	batch->poolno = poolno;
-	batch->next_range = 0;
-	batch->stream = iopool_stream_begin(batch->cxt, &options);
+	part->next_range = 0;
+	part->stream = iopool_stream_begin(batch->cxt, &options);
+}
+
+/*
+ * Begin the streams of all parts, for a caller that takes the results from
+ * them as they complete.  They go on in the background, and end with the
+ * batch's context.
+ */
+void
+iopool_batch_start_all(IopoolBatch *batch)
+{
+	batch->in_order = false;
+	for (int i = 0; i < batch->nparts; i++)
+		begin_stream(&batch->parts[i], true);
 }
 
 /* The current stream is exhausted: log it if it was slow. */
 static void
 end_stream(IopoolBatch *batch)
 {
-	IopoolPool *pool = batch->pools[batch->poolno];
+	IopoolBatchPart *part = &batch->parts[batch->partno];
 	IopoolStreamTotals totals;
 	instr_time elapsed;
 
-	iopool_stream_end(batch->stream, &totals);
+	iopool_stream_end(part->stream, &totals);
 
 	if (iopool_log_min_duration_ms < 0)
 		return;
@@ -200,8 +248,8 @@ end_stream(IopoolBatch *batch)
 					(unsigned long long) totals.nranges,
 					(unsigned long long) totals.nreads,
 					(unsigned long long) totals.nbytes,
-					pool->name,
-					iopool_method_name(pool->method)),
+					part->pool->name,
+					iopool_method_name(part->pool->method)),
 			 errhidestmt(true)));
 }
 
@@ -213,7 +261,8 @@ void
 iopool_batch_start(IopoolBatch *batch, bool in_order)
 {
 	batch->in_order = in_order;
-	begin_stream(batch, 0);
+	batch->partno = 0;
+	begin_stream(&batch->parts[0], false);
 }
 
 /*
@@ -229,7 +278,7 @@ iopool_batch_next(IopoolBatch *batch, IopoolResult *result)
 
 	for (;;)
 	{
-		while (iopool_stream_next(batch->stream, result))
+		while (iopool_stream_next(batch->parts[batch->partno].stream, result))
 		{
 			if (batch->report)
 				return true;
@@ -245,11 +294,11 @@ iopool_batch_next(IopoolBatch *batch, IopoolResult *result)
 				pfree(result->buffer);
 		}
 
-		if (batch->poolno + 1 == batch->npools)
+		if (batch->partno + 1 == batch->nparts)
 			break;
 		end_stream(batch);
 		INSTR_TIME_SET_CURRENT(batch->start);
-		begin_stream(batch, batch->poolno + 1);
+		begin_stream(&batch->parts[++batch->partno], false);
 	}
 
 	if (first->failure.kind != IOPOOL_FAILURE_NONE)

@@ -13,37 +13,51 @@
 #include "args.h"
 #include "stream.h"
 
-typedef struct IopoolBatch
+typedef struct IopoolBatch IopoolBatch;
+
+/* The ranges of one pool, and their stream. */
+typedef struct IopoolBatchPart
+{
+	IopoolBatch *batch;
+	IopoolPool *pool;
+	IopoolStream *stream; /* NULL: not begun */
+	int next_range;		  /* the source's position */
+} IopoolBatchPart;
+
+struct IopoolBatch
 {
 	/* filled by the caller before iopool_batch_begin() */
 	IopoolArgs args;
 	bool report; /* on_error => 'report' */
 
-	/* filled by the caller before iopool_batch_start() */
-	char **dests;			 /* [nranges], or NULL: the stream allocates */
-	const int64 *dest_sizes; /* [nranges], bytes, with dests */
+	/* filled by the caller before a stream begins */
+	char **dests;		/* [nranges], or NULL: the stream allocates */
+	const int64 *sizes; /* [nranges], bytes at most to be read, and
+								 * room at dests; NULL: no limit */
 
 	MemoryContext cxt; /* holds all of it; the caller deletes it */
 	IopoolFileSet *files;
 	IopoolFile *file;		  /* of every range, or NULL */
 	IopoolFile **range_files; /* [nranges], if file is NULL */
 	IopoolPool *pool;		  /* of the session; NULL: not needed */
-	int npools;				  /* that the ranges are read from */
-	IopoolPool *pools[IOPOOL_MAX_POOLS + 1];
-	int poolno; /* the one that is read from now */
+	int nparts;				  /* one for each pool that is read from */
+	IopoolBatchPart parts[IOPOOL_MAX_POOLS + 1];
+
+	/* of a batch whose results are taken by iopool_batch_next() */
+	int partno; /* the one that is read now */
 	bool in_order;
-	IopoolStream *stream;
-	int next_range;				/* the source's position */
 	IopoolResult first_failure; /* the one with the lowest ordinal */
 	instr_time start;			/* of the stream */
-} IopoolBatch;
+};
 
 /* batch.c */
 extern void iopool_batch_begin(IopoolBatch *batch, IopoolIoMode io_mode);
+extern int64 *iopool_batch_measure(IopoolBatch *batch);
+extern void iopool_batch_start_all(IopoolBatch *batch);
 extern void iopool_batch_start(IopoolBatch *batch, bool in_order);
 extern bool iopool_batch_next(IopoolBatch *batch, IopoolResult *result);
 extern void iopool_batch_end(IopoolBatch *batch);
-extern int iopool_batch_pool_of(const IopoolBatch *batch, int rangeno);
+extern int iopool_batch_part_of(const IopoolBatch *batch, int rangeno);
 
 static inline IopoolFile *
 iopool_batch_file(const IopoolBatch *batch, int rangeno)

@@ -7,7 +7,8 @@
  * file stays open as long as it can; when there is no descriptor left, one
  * that no read needs is closed, and opened again when it is needed.  If the
  * name leads to another file then, the ranges fail: bytes of two files never
- * mix in one call.
+ * mix in one call.  All sets of the backend share its descriptors, so the file
+ * that makes room may be one of another call that has not ended.
  *
  * A path becomes a file only by iopool_file_name(), which asks access.c.  The
  * directories of a call are opened when the first file in them is, and stay
@@ -68,6 +69,7 @@ typedef struct FileEntry
 
 struct IopoolFileSet
 {
+	dlist_node node; /* in shared_sets, or unlinked */
 	MemoryContext cxt;
 	IopoolAccess access;
 	IopoolIoMode io_mode; /* of files that no directory has one for */
@@ -80,10 +82,16 @@ struct IopoolFileSet
 	MemoryContextCallback at_reset;
 };
 
+/* Every set whose files may be closed for those of another. */
+static dlist_head shared_sets = DLIST_STATIC_INIT(shared_sets);
+
 static void
 close_at_reset(void *arg)
 {
-	iopool_file_set_close(arg);
+	IopoolFileSet *set = arg;
+
+	iopool_file_set_close(set);
+	iopool_file_set_pin(set);
 }
 
 /*
@@ -105,7 +113,18 @@ iopool_file_set_create(MemoryContext cxt, IopoolIoMode io_mode)
 	set->at_reset.func = close_at_reset;
 	set->at_reset.arg = set;
 	MemoryContextRegisterResetCallback(cxt, &set->at_reset);
+	dlist_push_tail(&shared_sets, &set->node);
 	return set;
+}
+
+/* From now on no file of the set is closed before the set is. */
+void
+iopool_file_set_pin(IopoolFileSet *set)
+{
+	if (set->node.next == NULL)
+		return;
+	dlist_delete(&set->node);
+	set->node.next = NULL;
 }
 
 static void
@@ -343,12 +362,44 @@ iopool_file_open_now(IopoolFile *file)
 
 /* Close the file that has been idle longest; false if there is none. */
 static bool
-close_one_idle(IopoolFileSet *set)
+close_idle_of(IopoolFileSet *set)
 {
 	if (dlist_is_empty(&set->idle))
 		return false;
 	close_file(dlist_head_element(IopoolFile, idle, &set->idle));
 	return true;
+}
+
+/* The same in the set itself, or else in any other. */
+static bool
+close_one_idle(IopoolFileSet *set)
+{
+	dlist_iter iter;
+
+	if (close_idle_of(set))
+		return true;
+	dlist_foreach(iter, &shared_sets)
+	{
+		if (close_idle_of(dlist_container(IopoolFileSet, node, iter.cur)))
+			return true;
+	}
+	return false;
+}
+
+/* Will a file be idle when reads that are on their way have ended? */
+static bool
+has_files_in_use(void)
+{
+	dlist_iter iter;
+
+	dlist_foreach(iter, &shared_sets)
+	{
+		IopoolFileSet *set = dlist_container(IopoolFileSet, node, iter.cur);
+
+		if (!dlist_is_empty(&set->in_use))
+			return true;
+	}
+	return false;
 }
 
 static bool
@@ -427,7 +478,7 @@ iopool_file_acquire(IopoolFileSet *set, IopoolFile *file)
 		{
 			if (close_one_idle(set))
 				continue;
-			if (!dlist_is_empty(&set->in_use))
+			if (has_files_in_use())
 				return false;
 		}
 		else if (file->dir != NULL && failure.kind == IOPOOL_FAILURE_OPEN &&
@@ -441,6 +492,7 @@ iopool_file_acquire(IopoolFileSet *set, IopoolFile *file)
 		file->failure = failure;
 	}
 
+	file->set = set;
 	if (file->nusers++ == 0 && file->fd >= 0)
 	{
 		dlist_delete(&file->idle);
@@ -450,13 +502,13 @@ iopool_file_acquire(IopoolFileSet *set, IopoolFile *file)
 }
 
 void
-iopool_file_release(IopoolFileSet *set, IopoolFile *file)
+iopool_file_release(IopoolFile *file)
 {
 	Assert(file->nusers > 0);
 	if (--file->nusers == 0 && file->fd >= 0)
 	{
 		dlist_delete(&file->idle);
-		dlist_push_tail(&set->idle, &file->idle);
+		dlist_push_tail(&file->set->idle, &file->idle);
 	}
 }
 

@@ -16,14 +16,15 @@
 
 typedef struct IopoolFile
 {
-	const char *path;	   /* as the user wrote it */
-	IopoolDirectory *dir;  /* that it is opened in, or NULL: anywhere */
-	const char *relative;  /* the part of path below dir */
-	IopoolIoMode io_mode;  /* of the directory or the set */
-	int number;			   /* in the order of first use */
-	int fd;				   /* -1: not open */
-	int nusers;			   /* ranges that are being read from it */
-	IopoolFailure failure; /* why it cannot be read, if so */
+	const char *path;		   /* as the user wrote it */
+	IopoolDirectory *dir;	   /* that it is opened in, or NULL: anywhere */
+	const char *relative;	   /* the part of path below dir */
+	IopoolIoMode io_mode;	   /* of the directory or the set */
+	int number;				   /* in the order of first use */
+	int fd;					   /* -1: not open */
+	int nusers;				   /* ranges that are being read from it */
+	struct IopoolFileSet *set; /* that it was acquired in */
+	IopoolFailure failure;	   /* why it cannot be read, if so */
 
 	/* valid once it has been opened */
 	dev_t dev;
@@ -42,8 +43,9 @@ extern IopoolFileSet *iopool_file_set_create(MemoryContext cxt,
 extern IopoolFile *iopool_file_set_find(IopoolFileSet *set, const char *path,
 										size_t len);
 extern void iopool_file_set_close(IopoolFileSet *set);
+extern void iopool_file_set_pin(IopoolFileSet *set);
 extern bool iopool_file_acquire(IopoolFileSet *set, IopoolFile *file);
-extern void iopool_file_release(IopoolFileSet *set, IopoolFile *file);
+extern void iopool_file_release(IopoolFile *file);
 extern int64 iopool_file_available(IopoolFile *file, int64 offset,
 								   int64 length);
 extern int64 iopool_file_resume_direct(IopoolFile *file, int64 from,

@@ -11,6 +11,9 @@
  * the rest is a number that the ring never uses twice, in this lease or
  * another.  A completion whose tag is not expected is dropped and counted.
  *
+ * A backend with leases of several pools never waits for a ring while it holds
+ * another.
+ *
  * Nothing here raises except iopool_lease_of() and iopool_lease_ready(), so
  * that the rest can run while a transaction aborts or the process exits.
  *
@@ -25,6 +28,7 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
+#include "guc.h"
 #include "lease.h"
 #include "pgstat.h"
 
@@ -97,6 +101,7 @@ lease_give_back(IopoolLease *lease)
 	iopool_stats_flush(&lease->pool->stats, &lease->delta);
 	iopool_pool_return(lease->pool, lease->ring, lease->generation, how);
 	lease->ring = NULL;
+	lease->is_background = false;
 	lease->fatal_errno = 0;
 	lease->has_failed = false;
 }
@@ -199,17 +204,18 @@ iopool_lease_drop(IopoolLease *lease, bool has_failed)
 }
 
 /*
- * The kernel refuses the ring, which is empty: be rid of it.  Raises when the
- * other rings would be refused too.
+ * The kernel refuses the ring, which is empty: be rid of it.  When the other
+ * rings would be refused too, raises, or returns false if the caller would
+ * not wait for one.
  */
-static void
-replace_refused_ring(IopoolLease *lease)
+static bool
+replace_refused_ring(IopoolLease *lease, IopoolDeadline deadline)
 {
 	bool process_refused = is_process_refused(lease);
 	int errnum = lease->fatal_errno;
 
 	lease_give_back(lease);
-	if (process_refused)
+	if (process_refused && deadline != IOPOOL_NO_WAIT)
 	{
 		errno = errnum;
 		ereport(ERROR,
@@ -217,37 +223,89 @@ replace_refused_ring(IopoolLease *lease)
 				 errmsg("could not submit reads to pool \"%s\": %m",
 						lease->pool->name)));
 	}
+	return !process_refused;
 }
 
 /*
- * Make sure that a ring is held; may wait for one, and raises as
- * iopool_pool_checkout() does.  False: the ring is refused by the kernel and
- * still has reads in flight; poll until they are in, then ask again.
+ * This backend is about to wait for a ring of the lease's pool: give those of
+ * other pools back, when their reads are in.  Otherwise two backends could
+ * each wait for the ring that the other one holds.  Their streams go on when
+ * they are looked at again.  False: the deadline has passed.
+ */
+static bool
+give_others_back(IopoolLease *lease, IopoolDeadline deadline)
+{
+	for (size_t i = 0; i < lengthof(leases); i++)
+	{
+		IopoolLease *other = leases[i];
+
+		if (other == NULL || other == lease)
+			continue;
+		while (other->in_flight > 0)
+		{
+			CHECK_FOR_INTERRUPTS();
+			if (iopool_deadline_has_passed(deadline))
+				return false;
+			iopool_lease_poll(other, 1, deadline);
+		}
+		if (other->ring != NULL)
+			lease_give_back(other);
+	}
+	return true;
+}
+
+/* A ring for the lease, or NULL when the deadline has passed. */
+static IopoolRing *
+check_out(IopoolLease *lease, IopoolDeadline deadline)
+{
+	IopoolRing *ring = iopool_pool_checkout(lease->pool, IOPOOL_NO_WAIT);
+	IopoolDeadline limit = deadline;
+
+	if (ring != NULL || deadline == IOPOOL_NO_WAIT)
+		return ring;
+
+	if (iopool_checkout_timeout_ms >= 0)
+		limit = Min(limit, iopool_deadline_in(iopool_checkout_timeout_ms));
+	if (give_others_back(lease, limit))
+		return iopool_pool_checkout(lease->pool, deadline);
+	if (limit < deadline)
+		iopool_pool_raise_timeout(lease->pool);
+	return NULL;
+}
+
+/*
+ * Make sure that a ring is held; may wait for one until the deadline, and
+ * raises as iopool_pool_checkout() does.  False: there is none in time, or the
+ * ring is refused by the kernel and still has reads in flight; poll until they
+ * are in, then ask again.
  */
 bool
-iopool_lease_ready(IopoolLease *lease)
+iopool_lease_ready(IopoolLease *lease, IopoolDeadline deadline)
 {
 	if (lease->ring != NULL && lease->fatal_errno != 0)
 	{
-		if (lease->in_flight > 0)
+		if (lease->in_flight > 0 || !replace_refused_ring(lease, deadline))
 			return false;
-		replace_refused_ring(lease);
 	}
 
 	while (lease->ring == NULL)
 	{
-		IopoolRing *ring = iopool_pool_checkout(lease->pool);
+		IopoolRing *ring = check_out(lease, deadline);
 		int rc;
 
+		if (ring == NULL)
+			return false;
 		lease->ring = ring;
 		lease->generation = ring->generation;
 		lease->handle.shared = ring->method_state;
+		lease->handle.is_background = lease->is_background;
 
 		rc = lease->method->attach(&lease->handle);
 		if (rc != 0)
 		{
 			lease->fatal_errno = -rc;
-			replace_refused_ring(lease);
+			if (!replace_refused_ring(lease, deadline))
+				return false;
 		}
 	}
 	return true;
@@ -409,25 +467,30 @@ is_transient(int errnum)
 }
 
 /*
- * Start what is prepared, wait until wait_nr reads are complete or a signal
- * arrives, and call done() for all that are.  A caller that needs completions
- * looks at interrupts and calls again.
+ * Start what is prepared, wait until wait_nr reads are complete, a signal
+ * arrives or the deadline passes, and call done() for all that are.  A caller
+ * that needs completions looks at interrupts and calls again.
  */
 void
-iopool_lease_poll(IopoolLease *lease, unsigned wait_nr)
+iopool_lease_poll(IopoolLease *lease, unsigned wait_nr,
+				  IopoolDeadline deadline)
 {
 	int rc = -lease->fatal_errno;
+	bool waits;
 	int nreaped;
 
 	/* never wait for more than can come */
 	wait_nr = Min(wait_nr, (unsigned) lease->in_flight);
 
+	waits = wait_nr > 0 && deadline != IOPOOL_NO_WAIT;
+
 	if (rc == 0)
 	{
-		if (wait_nr > 0)
+		if (waits)
 			pgstat_report_wait_start(wait_event_read);
-		rc = lease->method->submit(&lease->handle, wait_nr);
-		if (wait_nr > 0)
+		rc = lease->method->submit(&lease->handle, wait_nr,
+								   iopool_deadline_left(deadline));
+		if (waits)
 			pgstat_report_wait_end();
 	}
 	else if (lease->method->ping != NULL)
@@ -443,7 +506,7 @@ iopool_lease_poll(IopoolLease *lease, unsigned wait_nr)
 		{
 			/* completions make room; without any, give the kernel a moment */
 			lease->delta.counters[IOPOOL_COUNTER_RETRIES]++;
-			if (nreaped == 0)
+			if (nreaped == 0 && waits)
 				pg_usleep(BUSY_PAUSE_US);
 			return;
 		}
@@ -455,7 +518,7 @@ iopool_lease_poll(IopoolLease *lease, unsigned wait_nr)
 	 * completes, and shows in the mapped queue without a system call.
 	 */
 	iopool_lease_cancel_prepared(lease);
-	if (lease->in_flight > 0 && nreaped == 0)
+	if (lease->in_flight > 0 && nreaped == 0 && waits)
 		pg_usleep(BROKEN_PAUSE_US);
 }
 
@@ -478,7 +541,7 @@ iopool_lease_drain(IopoolLease *lease, const int *in_flight)
 							  true);
 	lease->is_draining = true;
 	while (*in_flight > 0)
-		iopool_lease_poll(lease, 1);
+		iopool_lease_poll(lease, 1, IOPOOL_FOREVER);
 	lease->is_draining = false;
 	/* the ring is given back now, or used on by another stream */
 	iopool_pool_mark_draining(lease->pool, lease->ring, lease->generation,

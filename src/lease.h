@@ -64,7 +64,8 @@ struct IopoolLease
 	uint64 generation;
 	IopoolHandle handle;
 
-	int nholders; /* streams with work to do */
+	int nholders;		/* streams with work to do */
+	bool is_background; /* of the next ring: see IopoolHandle */
 	int nfree_reads;
 	int in_flight; /* prepared or with the kernel */
 	int nfree_blocks;
@@ -80,12 +81,13 @@ struct IopoolLease
 extern IopoolLease *iopool_lease_of(IopoolPool *pool);
 extern void iopool_lease_hold(IopoolLease *lease);
 extern void iopool_lease_drop(IopoolLease *lease, bool has_failed);
-extern bool iopool_lease_ready(IopoolLease *lease);
+extern bool iopool_lease_ready(IopoolLease *lease, IopoolDeadline deadline);
 extern void iopool_lease_drain(IopoolLease *lease, const int *in_flight);
 extern IopoolRead *iopool_lease_get_read(IopoolLease *lease);
 extern void iopool_lease_put_read(IopoolRead *read);
 extern void iopool_lease_prepare(IopoolRead *read);
-extern void iopool_lease_poll(IopoolLease *lease, unsigned wait_nr);
+extern void iopool_lease_poll(IopoolLease *lease, unsigned wait_nr,
+							  IopoolDeadline deadline);
 extern void iopool_lease_cancel_prepared(IopoolLease *lease);
 extern char *iopool_lease_bounce_alloc(IopoolLease *lease, int len);
 extern void iopool_lease_bounce_free(IopoolLease *lease, char *bounce,

@@ -42,6 +42,12 @@ typedef struct IopoolHandle
 	void *local;  /* local_size() bytes of this backend, zeroed
 								 * when first attached */
 	int entries;
+
+	/*
+	 * The process has other things to do than to wait: reads that it would
+	 * make itself are better left to the kernel.  Set when a lease begins.
+	 */
+	bool is_background;
 } IopoolHandle;
 
 typedef struct IopoolMethod
@@ -82,11 +88,12 @@ typedef struct IopoolMethod
 
 	/*
 	 * Start everything prepared, then wait until wait_nr completions can be
-	 * reaped or a signal arrives.  A transient failure (EINTR, EAGAIN,
-	 * EBUSY) may leave reads prepared; call again.  Any other failure means
-	 * that the ring cannot be used any more.
+	 * reaped, a signal arrives or timeout_us microseconds have passed; -1: no
+	 * limit, 0: only look.  A transient failure (EINTR, EAGAIN, EBUSY) may
+	 * leave reads prepared; call again.  Any other failure means that the
+	 * ring cannot be used any more.
 	 */
-	int (*submit)(IopoolHandle *handle, unsigned wait_nr);
+	int (*submit)(IopoolHandle *handle, unsigned wait_nr, int64 timeout_us);
 
 	/* Take up to max completions without waiting; returns how many. */
 	int (*reap)(IopoolHandle *handle, IopoolCompletion *completions, int max);
@@ -130,6 +137,8 @@ typedef struct IopoolSyncQueue
 	int head;
 	int nadvised;			/* of the queued, told to the kernel */
 	int ndone;				/* completions that wait to be reaped */
+	int64 head_tried_at;	/* when the first of the queue was tried for the
+							 * first time without waiting, us; 0: never */
 	IopoolIo *queue;		/* [entries], a ring buffer */
 	IopoolCompletion *done; /* [entries] */
 } IopoolSyncQueue;
@@ -139,7 +148,8 @@ extern void iopool_sync_queue_init(IopoolSyncQueue *queue, void *memory,
 								   int entries);
 extern void iopool_sync_queue_add(IopoolSyncQueue *queue, const IopoolIo *io);
 extern void iopool_sync_queue_advise(IopoolSyncQueue *queue);
-extern void iopool_sync_queue_run(IopoolSyncQueue *queue, unsigned ndone);
+extern void iopool_sync_queue_run(IopoolSyncQueue *queue, unsigned ndone,
+								  int64 timeout_us);
 extern int iopool_sync_queue_reap(IopoolSyncQueue *queue,
 								  IopoolCompletion *completions, int max);
 extern int iopool_sync_queue_cancel(IopoolSyncQueue *queue,

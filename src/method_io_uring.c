@@ -36,6 +36,9 @@
 #define PROBE_ENTRIES 4
 #define PROBE_OPS	  256
 
+/* Pause between two looks where the kernel takes no timeout. */
+#define OLD_KERNEL_PAUSE_US 500
+
 /* Size of the kernel's struct io_rings before the queues. */
 #define KERNEL_HEADER_SIZE 320
 
@@ -165,10 +168,40 @@ uring_prepare(IopoolHandle *handle, const IopoolIo *io)
 	return 0;
 }
 
+/*
+ * Wait for completions, everything being submitted.  The timeout is an
+ * argument of io_uring_enter(2) (Linux 5.11), so it takes no entry of the
+ * ring, which could not make one: it is sealed.  Older kernels are asked
+ * again and again.
+ */
 static int
-uring_submit(IopoolHandle *handle, unsigned wait_nr)
+wait_until(struct io_uring *ring, unsigned wait_nr, int64 timeout_us)
+{
+	struct __kernel_timespec timeout = {
+		.tv_sec = timeout_us / 1000000,
+		.tv_nsec = timeout_us % 1000000 * 1000,
+	};
+	struct io_uring_cqe *cqe;
+	int rc;
+
+	if (timeout_us == 0 || io_uring_cq_ready(ring) >= wait_nr)
+		return 0;
+
+	if ((ring->features & IORING_FEAT_EXT_ARG) == 0)
+	{
+		usleep(Min(timeout_us, OLD_KERNEL_PAUSE_US));
+		return 0;
+	}
+
+	rc = io_uring_wait_cqes(ring, &cqe, wait_nr, &timeout, NULL);
+	return rc == -ETIME ? 0 : Min(rc, 0);
+}
+
+static int
+uring_submit(IopoolHandle *handle, unsigned wait_nr, int64 timeout_us)
 {
 	struct io_uring *ring = handle->shared;
+	unsigned wait_now = timeout_us < 0 ? wait_nr : 0;
 
 	/*
 	 * The queue has room for twice the entries, so it cannot overflow unless
@@ -184,10 +217,10 @@ uring_submit(IopoolHandle *handle, unsigned wait_nr)
 
 		if ((int) nprepared < 0)
 			return -EUCLEAN; /* somebody else used the ring */
-		if (nprepared == 0 && io_uring_cq_ready(ring) >= wait_nr)
-			return 0;
+		if (nprepared == 0 && io_uring_cq_ready(ring) >= wait_now)
+			break;
 
-		rc = io_uring_submit_and_wait(ring, wait_nr);
+		rc = io_uring_submit_and_wait(ring, wait_now);
 		if (rc < 0)
 			return rc;
 
@@ -197,10 +230,11 @@ uring_submit(IopoolHandle *handle, unsigned wait_nr)
 		 * partial submission is progress, and goes on here.
 		 */
 		if ((unsigned) rc >= nprepared)
-			return 0;
+			break;
 		if (rc == 0)
 			return -EAGAIN;
 	}
+	return timeout_us < 0 ? 0 : wait_until(ring, wait_nr, timeout_us);
 }
 
 static int

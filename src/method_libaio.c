@@ -14,7 +14,8 @@
  * an RCU grace period: some 30 ms.  A lease therefore starts out with plain
  * preads and makes its context when it has made so many that their time is
  * about that of a context: no lease takes more than twice as long as if it
- * had known its length beforehand.
+ * had known its length beforehand.  A lease in the background makes it at
+ * once, because its reads are to go on while the process does other things.
  *
  *-------------------------------------------------------------------------
  */
@@ -29,6 +30,9 @@
 
 /* Direct reads that a lease makes before a context is worth its price. */
 #define READS_BEFORE_CONTEXT 256
+
+/* Longest wait for the context while reads of the other kind are queued. */
+#define MIXED_WAIT_US 1000
 
 typedef struct LibaioRing
 {
@@ -117,20 +121,24 @@ libaio_detach(IopoolHandle *handle)
 
 /* Does this read go through the context?  Makes it when its time has come. */
 static bool
-use_context(LibaioRing *ring, const IopoolIo *io, int entries)
+use_context(IopoolHandle *handle, const IopoolIo *io)
 {
+	LibaioRing *ring = handle->local;
+
 	if (!io->is_direct)
 		return false;
 	if (ring->context != NULL)
 		return true;
-	if (ring->is_refused || ring->ndirect++ < READS_BEFORE_CONTEXT)
+	if (ring->is_refused)
+		return false;
+	if (!handle->is_background && ring->ndirect++ < READS_BEFORE_CONTEXT)
 		return false;
 
 	/*
 	 * Somebody else may have used up fs.aio-max-nr since the server's start.
 	 * The reads are right without a context too, only slower.
 	 */
-	if (io_setup(entries, &ring->context) != 0)
+	if (io_setup(handle->entries, &ring->context) != 0)
 	{
 		ring->context = NULL;
 		ring->is_refused = true;
@@ -144,7 +152,7 @@ libaio_prepare(IopoolHandle *handle, const IopoolIo *io)
 	LibaioRing *ring = handle->local;
 	struct iocb *iocb;
 
-	if (!use_context(ring, io, handle->entries))
+	if (!use_context(handle, io))
 	{
 		iopool_sync_queue_add(&ring->sync, io);
 		return 0;
@@ -205,17 +213,21 @@ submit_prepared(LibaioRing *ring)
 	return 0;
 }
 
-/* Take what is complete, waiting until there are wait_nr. */
+/* Take what is complete, waiting until there are wait_nr or time is up. */
 static int
-collect_events(LibaioRing *ring, int wait_nr)
+collect_events(LibaioRing *ring, int wait_nr, int64 timeout_us)
 {
+	struct timespec timeout;
 	int rc;
 
 	if (ring->nsubmitted == 0)
 		return 0;
 
+	timeout.tv_sec = timeout_us / 1000000;
+	timeout.tv_nsec = timeout_us % 1000000 * 1000;
 	rc = io_getevents(ring->context, Min(wait_nr, ring->nsubmitted),
-					  ring->nsubmitted, ring->events, NULL);
+					  ring->nsubmitted, ring->events,
+					  timeout_us < 0 ? NULL : &timeout);
 	if (rc < 0)
 		return rc;
 
@@ -226,7 +238,7 @@ collect_events(LibaioRing *ring, int wait_nr)
 }
 
 static int
-libaio_submit(IopoolHandle *handle, unsigned wait_nr)
+libaio_submit(IopoolHandle *handle, unsigned wait_nr, int64 timeout_us)
 {
 	LibaioRing *ring = handle->local;
 	int rc;
@@ -238,15 +250,23 @@ libaio_submit(IopoolHandle *handle, unsigned wait_nr)
 	nready = ring->nready + ring->sync.ndone;
 	if (nready < (int) wait_nr && ring->sync.nqueued > 0)
 	{
-		iopool_sync_queue_run(&ring->sync, wait_nr - ring->nready);
+		/* with both kinds, what the kernel has must not wait for the other */
+		iopool_sync_queue_run(&ring->sync, wait_nr - ring->nready,
+							  ring->nsubmitted > 0 && timeout_us > 0
+								  ? 0
+								  : timeout_us);
 		nready = ring->nready + ring->sync.ndone;
 	}
 
 	/* also when iocbs could not be submitted: completions make room */
 	if (nready < (int) wait_nr && ring->nsubmitted > 0)
 	{
-		int rc2 = collect_events(ring, (int) wait_nr - nready);
+		int rc2;
 
+		/* nor the other way round */
+		if (ring->sync.nqueued > 0 && timeout_us > 0)
+			timeout_us = Min(timeout_us, MIXED_WAIT_US);
+		rc2 = collect_events(ring, (int) wait_nr - nready, timeout_us);
 		if (rc == 0)
 			rc = rc2;
 	}
@@ -260,7 +280,7 @@ libaio_reap(IopoolHandle *handle, IopoolCompletion *completions, int max)
 	int n;
 
 	if (ring->nready == 0 && ring->nsubmitted > 0)
-		(void) collect_events(ring, 0);
+		(void) collect_events(ring, 0, 0);
 
 	n = Min(ring->nready, max);
 	memcpy(completions, ring->done, sizeof(IopoolCompletion) * n);

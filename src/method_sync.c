@@ -8,6 +8,9 @@
  * one by one.  On cold page cache this is as fast as a ring.  Direct reads
  * have no cache to read ahead into and are made one at a time.
  *
+ * A wait with a time limit, or none at all, makes only reads that the page
+ * cache can serve by now: what was advised comes in by itself meanwhile.
+ *
  * A read that has not been started can be dropped at no cost, so nothing of
  * this method is ever in flight outside of iopool_sync_queue_run().
  *
@@ -17,10 +20,22 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "deadline.h"
 #include "method.h"
+
+/* Pause between two looks at a read that would have to wait. */
+#define TRY_PAUSE_US 200
+
+/*
+ * After so long, a read that still would have to wait is made all the same:
+ * its pages may have been evicted before anybody came for them, and then
+ * nothing but a read brings them back.
+ */
+#define TRY_PATIENCE_US (3 * 1000 * 1000)
 
 Size
 iopool_sync_queue_size(int entries)
@@ -96,22 +111,123 @@ iopool_sync_read(const IopoolIo *io)
 	return result < 0 ? -errno : (int) result;
 }
 
-/* Make reads until so many completions wait, or nothing is queued. */
-void
-iopool_sync_queue_run(IopoolSyncQueue *queue, unsigned ndone)
+/* Take the first read off the queue, which is complete. */
+static void
+finish_head(IopoolSyncQueue *queue, int result)
 {
+	IopoolCompletion *completion = &queue->done[queue->ndone++];
+
+	completion->tag = queue->queue[queue->head].tag;
+	completion->result = result;
+
+	queue->head = (queue->head + 1) % queue->entries;
+	queue->nqueued--;
+	queue->head_tried_at = 0;
+	if (queue->nadvised > 0)
+		queue->nadvised--;
+}
+
+/*
+ * Would a buffered read have to wait for the disk?  For file systems that
+ * cannot be asked with RWF_NOWAIT.  No for what cannot be mapped, as procfs.
+ */
+static bool
+is_missing_pages(const IopoolIo *io)
+{
+	long page = sysconf(_SC_PAGESIZE);
+	off_t start = io->offset - io->offset % page;
+	size_t len = io->offset - start;
+	bool is_missing = false;
+	void *map;
+
+	for (int i = 0; i < io->niov; i++)
+		len += io->iov[i].iov_len;
+
+	map = mmap(NULL, len, PROT_READ, MAP_SHARED, io->fd, start);
+	if (map == MAP_FAILED)
+		return false;
+	for (size_t pos = 0; pos < len && !is_missing; pos += page)
+	{
+		unsigned char is_resident = 1;
+
+		if (mincore((char *) map + pos, 1, &is_resident) == 0)
+			is_missing = (is_resident & 1) == 0;
+	}
+	(void) munmap(map, len);
+	return is_missing;
+}
+
+/*
+ * A read that must not wait for the disk: bytes or -errno, and -EAGAIN when
+ * it would have to.  A direct read knows no other way than to wait.
+ */
+static int
+try_read(const IopoolIo *io)
+{
+	IopoolIo attempt = *io;
+	int result;
+
+	if (io->is_direct)
+		return iopool_sync_read(io);
+
+	attempt.rw_flags |= RWF_NOWAIT;
+	result = iopool_sync_read(&attempt);
+	if (result != -EOPNOTSUPP)
+		return result;
+	return is_missing_pages(io) ? -EAGAIN : iopool_sync_read(io);
+}
+
+/*
+ * Make the first read of the queue if that needs no waiting, or if it has
+ * been tried long enough.  False: it was not made.
+ */
+static bool
+try_head(IopoolSyncQueue *queue)
+{
+	const IopoolIo *io = &queue->queue[queue->head];
+	int result = try_read(io);
+	int64 now;
+
+	if (result == -EAGAIN)
+	{
+		now = iopool_deadline_now();
+		if (queue->head_tried_at == 0)
+			queue->head_tried_at = now;
+		if (now - queue->head_tried_at < TRY_PATIENCE_US)
+			return false;
+		result = iopool_sync_read(io);
+	}
+	finish_head(queue, result);
+	return true;
+}
+
+/*
+ * Make reads until so many completions wait, nothing is queued, or, with
+ * timeout_us >= 0, the time is up.
+ */
+void
+iopool_sync_queue_run(IopoolSyncQueue *queue, unsigned ndone, int64 timeout_us)
+{
+	int64 end = timeout_us > 0 ? iopool_deadline_now() + timeout_us : 0;
+
 	while (queue->nqueued > 0 && queue->ndone < (int) ndone)
 	{
 		const IopoolIo *io = &queue->queue[queue->head];
-		IopoolCompletion *completion = &queue->done[queue->ndone++];
 
-		completion->tag = io->tag;
-		completion->result = iopool_sync_read(io);
-
-		queue->head = (queue->head + 1) % queue->entries;
-		queue->nqueued--;
-		if (queue->nadvised > 0)
-			queue->nadvised--;
+		if (timeout_us < 0)
+			finish_head(queue, iopool_sync_read(io));
+		else if (try_head(queue))
+		{
+			/* without time to wait, one that waits is enough */
+			if (timeout_us == 0 && io->is_direct)
+				return;
+			if (timeout_us > 0 && iopool_deadline_now() >= end)
+				return;
+		}
+		/* a signal ends the pause, and the caller looks at interrupts */
+		else if (timeout_us == 0 || iopool_deadline_now() >= end ||
+				 usleep(TRY_PAUSE_US) != 0)
+			return;
 	}
 }
 
@@ -142,6 +258,7 @@ iopool_sync_queue_cancel(IopoolSyncQueue *queue, IopoolCompletion *completions,
 
 		queue->head = (queue->head + 1) % queue->entries;
 		queue->nqueued--;
+		queue->head_tried_at = 0;
 		if (queue->nadvised > 0)
 			queue->nadvised--;
 	}
@@ -183,10 +300,10 @@ sync_prepare(IopoolHandle *handle, const IopoolIo *io)
 }
 
 static int
-sync_submit(IopoolHandle *handle, unsigned wait_nr)
+sync_submit(IopoolHandle *handle, unsigned wait_nr, int64 timeout_us)
 {
 	iopool_sync_queue_advise(handle->local);
-	iopool_sync_queue_run(handle->local, wait_nr);
+	iopool_sync_queue_run(handle->local, wait_nr, timeout_us);
 	return 0;
 }
 

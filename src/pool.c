@@ -17,7 +17,6 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "portability/instr_time.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "utils/timestamp.h"
@@ -180,8 +179,9 @@ raise_all_broken(IopoolPool *pool)
 			 errhint("The server log says why; restarting the server makes new rings.")));
 }
 
-static void
-raise_timeout(IopoolPool *pool)
+/* Raise 53400: no ring within iopool.checkout_timeout. */
+void
+iopool_pool_raise_timeout(IopoolPool *pool)
 {
 	iopool_stats_add(&pool->stats, IOPOOL_COUNTER_CHECKOUT_TIMEOUTS, 1);
 	ereport(ERROR,
@@ -192,11 +192,11 @@ raise_timeout(IopoolPool *pool)
 }
 
 /*
- * Take a free ring, or queue.  Returns the ring, or NULL when this backend is
- * now in the queue.
+ * Take a free ring, or queue if may_wait.  Returns the ring, or NULL when this
+ * backend is now in the queue (waiting_for) or does not want to be.
  */
 static IopoolRing *
-take_or_queue(IopoolPool *pool)
+take_or_queue(IopoolPool *pool, bool may_wait)
 {
 	IopoolRing *ring = NULL;
 	bool all_broken;
@@ -210,7 +210,7 @@ take_or_queue(IopoolPool *pool)
 		pool->free_head = ring->next_free;
 		give_ring(pool, ring, MyProcPid, GetUserId());
 	}
-	else if (!all_broken && iopool_checkout_timeout_ms != 0)
+	else if (may_wait && !all_broken && iopool_checkout_timeout_ms != 0)
 	{
 		IopoolWaiter *me = &iopool_shared->waiters[iopool_my_proc_number()];
 
@@ -225,11 +225,13 @@ take_or_queue(IopoolPool *pool)
 	}
 	LWLockRelease(pool->lock);
 
-	if (ring == NULL && all_broken)
+	if (ring != NULL || !may_wait)
+		return ring;
+	if (all_broken)
 		raise_all_broken(pool);
-	if (ring == NULL && waiting_for == NULL)
-		raise_timeout(pool);
-	return ring;
+	if (waiting_for == NULL)
+		iopool_pool_raise_timeout(pool);
+	return NULL;
 }
 
 /* Has the queue answered?  IOPOOL_GRANT_PENDING if not. */
@@ -244,9 +246,12 @@ granted_ring(IopoolPool *pool)
 	return granted;
 }
 
-/* Sleep until a ring is handed over; raises on timeout and interrupts. */
+/*
+ * Sleep until a ring is handed over; raises on timeout and interrupts.  Gives
+ * up at the caller's deadline with IOPOOL_GRANT_PENDING.
+ */
 static int
-wait_for_grant(IopoolPool *pool, instr_time start)
+wait_for_grant(IopoolPool *pool, int64 start, IopoolDeadline deadline)
 {
 	static uint32 wait_event = 0;
 
@@ -257,25 +262,27 @@ wait_for_grant(IopoolPool *pool, instr_time start)
 	{
 		int granted = granted_ring(pool);
 		int events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
-		long timeout = -1;
+		IopoolDeadline limit = deadline;
+		int64 left;
 
 		if (granted != IOPOOL_GRANT_PENDING)
 			return granted;
 
 		if (iopool_checkout_timeout_ms > 0)
-		{
-			instr_time now;
-
-			INSTR_TIME_SET_CURRENT(now);
-			INSTR_TIME_SUBTRACT(now, start);
-			timeout = iopool_checkout_timeout_ms -
-				(long) INSTR_TIME_GET_MILLISEC(now);
-			if (timeout <= 0)
-				raise_timeout(pool);
+			limit =
+				Min(limit, start + (int64) iopool_checkout_timeout_ms * 1000);
+		left = iopool_deadline_left(limit);
+		if (left == 0 && limit < deadline)
+			iopool_pool_raise_timeout(pool);
+		if (left == 0)
+			return IOPOOL_GRANT_PENDING;
+		if (left > 0)
 			events |= WL_TIMEOUT;
-		}
 
-		(void) WaitLatch(MyLatch, events, timeout, wait_event);
+		/* rounded up, or the last millisecond would be spent spinning */
+		(void) WaitLatch(MyLatch, events,
+						 left < 0 ? -1 : (long) ((left + 999) / 1000),
+						 wait_event);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -283,41 +290,40 @@ wait_for_grant(IopoolPool *pool, instr_time start)
 
 /* Waits count with their time whatever they end with. */
 static void
-count_wait_time(IopoolPool *pool, instr_time start)
+count_wait_time(IopoolPool *pool, int64 start)
 {
-	instr_time waited;
-
-	INSTR_TIME_SET_CURRENT(waited);
-	INSTR_TIME_SUBTRACT(waited, start);
 	iopool_stats_add(&pool->stats, IOPOOL_COUNTER_CHECKOUT_WAIT_US,
-					 (uint64) INSTR_TIME_GET_MICROSEC(waited));
+					 (uint64) (iopool_deadline_now() - start));
 }
 
 /*
  * Check out a ring of the pool, waiting in line for up to
  * iopool.checkout_timeout.  The caller owns the ring until it returns it with
- * the ring's generation of now.
+ * the ring's generation of now.  Returns NULL when the deadline passes first.
  *
- * Raises 53400 on timeout and 53000 when no ring is usable.  The caller has
- * to have registered for process exit, see lease.c.
+ * Raises 53400 on timeout and 53000 when no ring is usable, unless the
+ * deadline is IOPOOL_NO_WAIT.  The caller has to have registered for process
+ * exit, see lease.c.
  */
 IopoolRing *
-iopool_pool_checkout(IopoolPool *pool)
+iopool_pool_checkout(IopoolPool *pool, IopoolDeadline deadline)
 {
-	IopoolRing *ring = take_or_queue(pool);
+	IopoolRing *ring = take_or_queue(pool, deadline != IOPOOL_NO_WAIT);
 
+	if (ring == NULL && deadline == IOPOOL_NO_WAIT)
+		return NULL;
 	if (ring == NULL)
 	{
-		instr_time start;
+		int64 start = iopool_deadline_now();
 		int granted = IOPOOL_GRANT_PENDING;
 
-		INSTR_TIME_SET_CURRENT(start);
 		iopool_stats_add(&pool->stats, IOPOOL_COUNTER_CHECKOUT_WAITS, 1);
 		PG_TRY();
 		{
-			granted = wait_for_grant(pool, start);
-			/* from here on the ring is the caller's */
-			waiting_for = NULL;
+			granted = wait_for_grant(pool, start, deadline);
+			/* a ring that is granted is the caller's from here on */
+			if (granted != IOPOOL_GRANT_PENDING)
+				waiting_for = NULL;
 		}
 		PG_CATCH();
 		{
@@ -327,7 +333,11 @@ iopool_pool_checkout(IopoolPool *pool)
 		}
 		PG_END_TRY();
 
+		/* leaves the queue, or passes on what was granted this moment */
+		iopool_pool_stop_waiting();
 		count_wait_time(pool, start);
+		if (granted == IOPOOL_GRANT_PENDING)
+			return NULL;
 		if (granted == IOPOOL_GRANT_ALL_BROKEN)
 			raise_all_broken(pool);
 		ring = &pool->rings[granted];

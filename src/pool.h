@@ -8,6 +8,7 @@
 #ifndef IOPOOL_POOL_H
 #define IOPOOL_POOL_H
 
+#include "deadline.h"
 #include "shmem.h"
 
 /* How a ring comes back. */
@@ -19,7 +20,9 @@ typedef enum IopoolReturn
 } IopoolReturn;
 
 /* pool.c */
-extern IopoolRing *iopool_pool_checkout(IopoolPool *pool);
+extern IopoolRing *iopool_pool_checkout(IopoolPool *pool,
+										IopoolDeadline deadline);
+extern void iopool_pool_raise_timeout(IopoolPool *pool);
 extern void iopool_pool_return(IopoolPool *pool, IopoolRing *ring,
 							   uint64 generation, IopoolReturn how);
 extern void iopool_pool_mark_draining(IopoolPool *pool, IopoolRing *ring,

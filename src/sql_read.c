@@ -35,6 +35,7 @@
 #include "batch.h"
 #include "compat.h"
 #include "guc.h"
+#include "row.h"
 #include "single.h"
 
 /*
@@ -42,8 +43,6 @@
  * however long the advice is.
  */
 #define ADVICE_SIZE (128 * 1024)
-
-#define BATCH_COLUMNS 5
 
 /* Least memory of a tuplestore, as for work_mem. */
 #define MIN_STORE_KB 64
@@ -91,7 +90,7 @@ iopool_read(PG_FUNCTION_ARGS)
 	IopoolResult result;
 	Size size;
 
-	iopool_shmem_require();
+	iopool_stream_enter();
 	iopool_args_check_range(offset, length);
 
 	if (length <= IOPOOL_SINGLE_MAX)
@@ -120,40 +119,13 @@ iopool_read(PG_FUNCTION_ARGS)
 	PG_RETURN_BYTEA_P(result.buffer);
 }
 
-/* Add the row of a result to a tuplestore; frees what the result has. */
+/* Add the row of a result, and free it. */
 static void
 put_row(Tuplestorestate *store, TupleDesc desc, IopoolResult *result)
 {
-	Datum values[BATCH_COLUMNS];
-	bool nulls[BATCH_COLUMNS] = {false};
-	char *message = NULL;
-
-	values[0] = Int32GetDatum((int32) result->cookie + 1);
-	values[1] = Int64GetDatum(result->offset);
-	values[2] = Int64GetDatum(result->length);
-	if (result->failure.kind == IOPOOL_FAILURE_NONE)
-	{
-		SET_VARSIZE(result->buffer, VARHDRSZ + result->nbytes);
-		values[3] = PointerGetDatum(result->buffer);
-		nulls[4] = true;
-	}
-	else
-	{
-		message = iopool_errors_message(&result->failure, result->path,
-										result->offset, result->length);
-		nulls[3] = true;
-		values[4] = CStringGetTextDatum(message);
-	}
-
-	tuplestore_putvalues(store, desc, values, nulls);
-
+	iopool_row_put(store, desc, result);
 	if (result->buffer != NULL)
 		pfree(result->buffer);
-	if (message != NULL)
-	{
-		pfree(message);
-		pfree(DatumGetPointer(values[4]));
-	}
 }
 
 /*
@@ -164,7 +136,7 @@ put_row(Tuplestorestate *store, TupleDesc desc, IopoolResult *result)
 static void
 put_rows_of_pools(IopoolBatch *batch, Tuplestorestate *store, TupleDesc desc)
 {
-	int npools = batch->npools;
+	int npools = batch->nparts;
 	Tuplestorestate **stores = palloc(sizeof(Tuplestorestate *) * npools);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 	IopoolResult result;
@@ -175,12 +147,12 @@ put_rows_of_pools(IopoolBatch *batch, Tuplestorestate *store, TupleDesc desc)
 								  Max(work_mem / npools, MIN_STORE_KB));
 
 	while (iopool_batch_next(batch, &result))
-		put_row(stores[batch->poolno], desc, &result);
+		put_row(stores[batch->partno], desc, &result);
 
 	for (int i = 0; i < batch->args.nranges; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (!tuplestore_gettupleslot(stores[iopool_batch_pool_of(batch, i)],
+		if (!tuplestore_gettupleslot(stores[iopool_batch_part_of(batch, i)],
 									 true, false, slot))
 			elog(ERROR, "a range has no row");
 		tuplestore_puttupleslot(store, slot);
@@ -205,7 +177,7 @@ return_rows(FunctionCallInfo fcinfo, IopoolBatch *batch, Datum on_error,
 	InitMaterializedSRF(fcinfo, 0);
 	iopool_batch_start(batch, in_order);
 
-	if (in_order && batch->npools > 1)
+	if (in_order && batch->nparts > 1)
 		put_rows_of_pools(batch, rsinfo->setResult, rsinfo->setDesc);
 	else
 	{
@@ -227,7 +199,7 @@ iopool_read_batch(PG_FUNCTION_ARGS)
 {
 	IopoolBatch batch;
 
-	iopool_shmem_require();
+	iopool_stream_enter();
 	iopool_args_path_lengths(&batch.args, PG_GETARG_DATUM(0),
 							 PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
 	return return_rows(fcinfo, &batch, PG_GETARG_DATUM(3), PG_GETARG_BOOL(4));
@@ -238,7 +210,7 @@ iopool_read_batch_length(PG_FUNCTION_ARGS)
 {
 	IopoolBatch batch;
 
-	iopool_shmem_require();
+	iopool_stream_enter();
 	iopool_args_path_length(&batch.args, PG_GETARG_DATUM(0),
 							PG_GETARG_DATUM(1), PG_GETARG_INT64(2));
 	return return_rows(fcinfo, &batch, PG_GETARG_DATUM(3), PG_GETARG_BOOL(4));
@@ -249,37 +221,10 @@ iopool_read_batch_paths(PG_FUNCTION_ARGS)
 {
 	IopoolBatch batch;
 
-	iopool_shmem_require();
+	iopool_stream_enter();
 	iopool_args_paths_lengths(&batch.args, PG_GETARG_DATUM(0),
 							  PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
 	return return_rows(fcinfo, &batch, PG_GETARG_DATUM(3), PG_GETARG_BOOL(4));
-}
-
-/*
- * How long each element will be, as the files are now.  The array is laid out
- * by this before anything is read, so that the bytes are read into place.
- */
-static int64 *
-expected_lengths(IopoolBatch *batch)
-{
-	int nranges = batch->args.nranges;
-	int64 *expected =
-		MemoryContextAllocHuge(batch->cxt, sizeof(int64) * nranges);
-
-	for (int i = 0; i < nranges; i++)
-	{
-		IopoolFile *file = iopool_batch_file(batch, i);
-
-		CHECK_FOR_INTERRUPTS();
-		/* no file is in use, so there always is a descriptor or a failure */
-		(void) iopool_file_acquire(batch->files, file);
-		expected[i] = (file->failure.kind != IOPOOL_FAILURE_NONE)
-			? 0
-			: iopool_file_available(file, batch->args.offsets[i],
-									iopool_args_length(&batch->args, i));
-		iopool_file_release(batch->files, file);
-	}
-	return expected;
 }
 
 /* Bytes of an element in an array of bytea. */
@@ -364,12 +309,13 @@ return_array(IopoolBatch *batch, Datum on_error)
 	if (nranges == 0)
 		PG_RETURN_ARRAYTYPE_P(construct_empty_array(BYTEAOID));
 
-	expected = expected_lengths(batch);
+	/* laid out before anything is read, so that bytes are read into place */
+	expected = iopool_batch_measure(batch);
 	actual = MemoryContextAllocHuge(batch->cxt, sizeof(int64) * nranges);
 	dests = MemoryContextAllocHuge(batch->cxt, sizeof(char *) * nranges);
 	array = layout_array(batch->cxt, nranges, expected, dests);
 	batch->dests = dests;
-	batch->dest_sizes = expected;
+	batch->sizes = expected;
 
 	iopool_batch_start(batch, false);
 	while (iopool_batch_next(batch, &result))
@@ -409,7 +355,7 @@ iopool_read_array(PG_FUNCTION_ARGS)
 {
 	IopoolBatch batch;
 
-	iopool_shmem_require();
+	iopool_stream_enter();
 	iopool_args_path_lengths(&batch.args, PG_GETARG_DATUM(0),
 							 PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
 	return return_array(&batch, PG_GETARG_DATUM(3));
@@ -420,7 +366,7 @@ iopool_read_array_length(PG_FUNCTION_ARGS)
 {
 	IopoolBatch batch;
 
-	iopool_shmem_require();
+	iopool_stream_enter();
 	iopool_args_path_length(&batch.args, PG_GETARG_DATUM(0),
 							PG_GETARG_DATUM(1), PG_GETARG_INT64(2));
 	return return_array(&batch, PG_GETARG_DATUM(3));
@@ -431,7 +377,7 @@ iopool_read_array_paths(PG_FUNCTION_ARGS)
 {
 	IopoolBatch batch;
 
-	iopool_shmem_require();
+	iopool_stream_enter();
 	iopool_args_paths_lengths(&batch.args, PG_GETARG_DATUM(0),
 							  PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
 	return return_array(&batch, PG_GETARG_DATUM(3));
@@ -446,7 +392,7 @@ iopool_prefetch(PG_FUNCTION_ARGS)
 	IopoolFile *file;
 	int64 nhinted = 0;
 
-	iopool_shmem_require();
+	iopool_stream_enter();
 	iopool_args_path_lengths(&batch.args, PG_GETARG_DATUM(0),
 							 PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
 	iopool_batch_begin(&batch, IOPOOL_IO_BUFFERED);
@@ -456,7 +402,7 @@ iopool_prefetch(PG_FUNCTION_ARGS)
 	file = iopool_batch_file(&batch, 0);
 	/* the page cache is what this is about, whatever the directory says */
 	file->io_mode = IOPOOL_IO_BUFFERED;
-	(void) iopool_file_acquire(batch.files, file);
+	iopool_stream_acquire(batch.files, file);
 	if (file->failure.kind != IOPOOL_FAILURE_NONE)
 		iopool_errors_raise(&file->failure, file->path, 0, 0);
 

@@ -21,7 +21,7 @@
 #include "guc.h"
 #include "limits.h"
 #include "method.h"
-#include "shmem.h"
+#include "stream.h"
 
 #define POOLS_COLUMNS 26
 #define RINGS_COLUMNS 8
@@ -54,7 +54,7 @@ iopool_stat_pools(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 
-	iopool_shmem_require();
+	iopool_stream_enter();
 	InitMaterializedSRF(fcinfo, 0);
 
 	for (int p = 0; p < iopool_shared->npools; p++)
@@ -122,7 +122,7 @@ iopool_stat_rings(PG_FUNCTION_ARGS)
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	bool sees_all;
 
-	iopool_shmem_require();
+	iopool_stream_enter();
 	InitMaterializedSRF(fcinfo, 0);
 	sees_all = has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS);
 
@@ -171,7 +171,7 @@ iopool_stat_rings(PG_FUNCTION_ARGS)
 Datum
 iopool_stat_reset(PG_FUNCTION_ARGS)
 {
-	iopool_shmem_require();
+	iopool_stream_enter();
 
 	for (int p = 0; p < iopool_shared->npools; p++)
 		iopool_stats_reset(&iopool_shared->pools[p].stats);
@@ -217,7 +217,7 @@ iopool_info(PG_FUNCTION_ARGS)
 	struct utsname kernel;
 	int nrings = 0;
 
-	iopool_shmem_require();
+	iopool_stream_enter();
 	InitMaterializedSRF(fcinfo, 0);
 
 	pool = &iopool_shared->pools[0];

@@ -14,6 +14,10 @@
  * subtransaction can end long before a context does.  Whichever comes first
  * drains; the other finds nothing to do.
  *
+ * Streams of a backend share a lease for each pool, and completions come to
+ * the stream that made the read, whoever waits.  A background stream lives on
+ * between calls; every call of ours lets it go on (iopool_stream_pump()).
+ *
  * Bounds.  In flight: the ring's entries and max_in_flight_bytes (one read at
  * least).  Buffered, which is more because results wait for their turn: twice
  * max_in_flight_bytes, or one range if that is longer.
@@ -35,6 +39,12 @@
 
 /* Share of the reads in flight to wait for: fewer, larger rounds. */
 #define WAIT_SHARE 4
+
+/*
+ * Longest wait for reads of one pool while those of another are waited for as
+ * well: no system call waits for rings of several methods at once.
+ */
+#define SLICE_US 1000
 
 /* Every stream of this backend that has not ended. */
 static dlist_head open_streams = DLIST_STATIC_INIT(open_streams);
@@ -78,7 +88,8 @@ release_streams(ResourceReleasePhase phase, bool isCommit, bool isTopLevel,
 	{
 		IopoolStream *stream = dlist_container(IopoolStream, node, iter.cur);
 
-		if (stream->owner != CurrentResourceOwner)
+		if (stream->options.is_unowned ||
+			stream->owner != CurrentResourceOwner)
 			continue;
 		if (isCommit)
 			elog(WARNING, "iopool: stream was not ended");
@@ -122,6 +133,22 @@ iopool_stream_begin(MemoryContext cxt, const IopoolStreamOptions *options)
 	dlist_push_tail(&open_streams, &stream->node);
 	stream->is_open = true;
 	return stream;
+}
+
+/* Has nothing ended it yet? */
+bool
+iopool_stream_is_open(const IopoolStream *stream)
+{
+	return stream->is_open;
+}
+
+/* Reads in flight now, and what has been done; totals may be NULL. */
+int
+iopool_stream_in_flight(const IopoolStream *stream, IopoolStreamTotals *totals)
+{
+	if (totals != NULL)
+		*totals = stream->totals;
+	return stream->in_flight;
 }
 
 /*
@@ -172,9 +199,8 @@ accept_range(IopoolStream *stream, const IopoolRange *range,
 	if (pending->failure.kind == IOPOOL_FAILURE_NONE)
 		available =
 			iopool_file_available(range->file, range->offset, range->length);
-	/* the file may have grown since dest was made for it */
-	if (range->dest != NULL)
-		available = Min(available, range->dest_size);
+	/* the file may have grown since there was made room for it */
+	available = Min(available, range->max_bytes);
 	pending->start = range->offset;
 	pending->end = range->offset + available;
 	pending->valid_end = pending->end;
@@ -190,6 +216,17 @@ accept_range(IopoolStream *stream, const IopoolRange *range,
 	return available > 0;
 }
 
+/* Is there room for one more range on its way? */
+static bool
+may_pull(const IopoolStream *stream)
+{
+	int entries = stream->options.pool->entries;
+
+	return stream->options.keeps_results ||
+		(stream->npending < entries * MAX_PENDING_FACTOR &&
+		 stream->reserved < stream->options.max_in_flight_bytes * 2);
+}
+
 /*
  * Pull the next group of ranges and plan it.  Pulling many at once is what
  * lets neighbours be found that are not neighbours in the source's order.
@@ -201,9 +238,8 @@ pull_group(IopoolStream *stream)
 	int ngroup = 0;
 	int nmerged;
 
-	while (!stream->source_ended && ngroup < entries &&
-		   stream->npending < entries * MAX_PENDING_FACTOR &&
-		   stream->reserved < stream->options.max_in_flight_bytes * 2)
+	stream->source_waits = false;
+	while (!stream->source_ended && ngroup < entries && may_pull(stream))
 	{
 		IopoolPending *pending;
 		IopoolRange range;
@@ -212,6 +248,8 @@ pull_group(IopoolStream *stream)
 		status = stream->options.source(stream->options.source_arg, &range);
 		if (status == IOPOOL_SOURCE_END)
 			stream->source_ended = true;
+		if (status == IOPOOL_SOURCE_LATER)
+			stream->source_waits = true;
 		if (status != IOPOOL_SOURCE_RANGE)
 			break;
 
@@ -230,8 +268,9 @@ pull_group(IopoolStream *stream)
 static void
 let_go(IopoolStream *stream)
 {
-	if (stream->is_holding && stream->in_flight == 0 && stream->source_ended &&
-		dlist_is_empty(&stream->todo))
+	if (stream->is_holding && stream->in_flight == 0 &&
+		dlist_is_empty(&stream->todo) &&
+		(stream->source_ended || stream->options.is_background))
 	{
 		stream->is_holding = false;
 		iopool_lease_drop(stream->lease, false);
@@ -240,25 +279,21 @@ let_go(IopoolStream *stream)
 
 /* The same for every stream whose reads may have come in. */
 static void
-let_all_go(IopoolLease *lease)
+let_all_go(void)
 {
 	dlist_iter iter;
 
 	dlist_foreach(iter, &open_streams)
-	{
-		IopoolStream *stream = dlist_container(IopoolStream, node, iter.cur);
-
-		if (stream->lease == lease)
-			let_go(stream);
-	}
+		let_go(dlist_container(IopoolStream, node, iter.cur));
 }
 
 /*
  * Prepare reads until ring, window or ranges are exhausted.  Checks out a
- * ring when there is something to read, and gives it back when there is not.
+ * ring when there is something to read, waiting until the deadline, and gives
+ * it back when there is not.
  */
 static void
-fill_window(IopoolStream *stream)
+fill_window(IopoolStream *stream, IopoolDeadline deadline)
 {
 	IopoolLease *lease = stream->lease;
 	int64 max_bytes = stream->options.max_in_flight_bytes;
@@ -288,12 +323,64 @@ fill_window(IopoolStream *stream)
 			iopool_lease_hold(lease);
 			stream->is_holding = true;
 		}
-		if (!iopool_lease_ready(lease) ||
+		/* nobody waits for results that are kept */
+		lease->is_background |= stream->options.keeps_results;
+		if (!iopool_lease_ready(lease, deadline) ||
 			!iopool_transfer_start(stream, piece))
 			break;
 	}
 
 	let_go(stream);
+}
+
+/* Let background streams go on, as far as that needs no waiting. */
+static void
+fill_background(void)
+{
+	dlist_iter iter;
+
+	dlist_foreach(iter, &open_streams)
+	{
+		IopoolStream *stream = dlist_container(IopoolStream, node, iter.cur);
+
+		if (stream->options.is_background)
+			fill_window(stream, IOPOOL_NO_WAIT);
+	}
+
+	/* the one that was first to fill the ring is the last next time */
+	if (!dlist_is_empty(&open_streams))
+		dlist_push_tail(&open_streams, dlist_pop_head_node(&open_streams));
+}
+
+/* Start what is prepared, and take what is there, without waiting. */
+static void
+poll_all(void)
+{
+	dlist_iter iter;
+
+	dlist_foreach(iter, &open_streams)
+	{
+		IopoolStream *stream = dlist_container(IopoolStream, node, iter.cur);
+		IopoolLease *lease = stream->lease;
+
+		if (lease->in_flight > 0)
+			iopool_lease_poll(lease, lease->in_flight, IOPOOL_NO_WAIT);
+	}
+}
+
+/*
+ * Let every background stream go on: take what has come, and start reads in
+ * its place.  Waits for nothing; may raise when interrupted.
+ */
+void
+iopool_stream_pump(void)
+{
+	if (dlist_is_empty(&open_streams))
+		return;
+	poll_all();
+	fill_background();
+	poll_all();
+	let_all_go();
 }
 
 /* The next range to hand out, or NULL. */
@@ -303,16 +390,14 @@ next_ready(IopoolStream *stream)
 	IopoolPending *pending;
 
 	if (!stream->options.in_order)
-	{
-		if (dlist_is_empty(&stream->ready))
-			return NULL;
-		return dlist_container(IopoolPending, ready_node,
-							   dlist_pop_head_node(&stream->ready));
-	}
+		return dlist_is_empty(&stream->ready)
+			? NULL
+			: dlist_container(IopoolPending, ready_node,
+							  stream->ready.head.next);
 
 	if (dlist_is_empty(&stream->pending))
 		return NULL;
-	pending = dlist_head_element(IopoolPending, node, &stream->pending);
+	pending = dlist_container(IopoolPending, node, stream->pending.head.next);
 	return pending->is_done ? pending : NULL;
 }
 
@@ -341,6 +426,8 @@ emit(IopoolStream *stream, IopoolPending *pending, IopoolResult *result)
 		pfree(pending->allocated);
 
 	dlist_delete(&pending->node);
+	if (!stream->options.in_order)
+		dlist_delete(&pending->ready_node);
 	stream->npending--;
 	stream->reserved -= pending->end - pending->start;
 	pending->is_emitted = true;
@@ -352,14 +439,173 @@ emit(IopoolStream *stream, IopoolPending *pending, IopoolResult *result)
  * wait for what is in flight before CHECK_FOR_INTERRUPTS() raises.
  */
 static void
-check_interrupts(IopoolStream *stream)
+check_interrupts(IopoolStream *const *streams, int nstreams)
 {
-	if (unlikely(INTERRUPTS_PENDING_CONDITION()))
+	if (likely(!INTERRUPTS_PENDING_CONDITION()))
+		return;
+	if (QueryCancelPending || ProcDiePending)
 	{
-		if (QueryCancelPending || ProcDiePending)
-			iopool_lease_drain(stream->lease, &stream->in_flight);
-		CHECK_FOR_INTERRUPTS();
+		for (int i = 0; i < nstreams; i++)
+			iopool_lease_drain(streams[i]->lease, &streams[i]->in_flight);
 	}
+	CHECK_FOR_INTERRUPTS();
+}
+
+/*
+ * Leases with reads in flight that these streams wait for; of any stream if
+ * they have none, because a file may be waited for that others keep open.
+ */
+static int
+leases_to_poll(IopoolStream *const *streams, int nstreams,
+			   IopoolLease **leases)
+{
+	dlist_iter iter;
+	int nleases = 0;
+
+	for (int i = 0; i < nstreams; i++)
+	{
+		IopoolLease *lease = streams[i]->lease;
+		int n = 0;
+
+		/* also when all that is in flight is another stream's */
+		if (lease->in_flight == 0 ||
+			(streams[i]->in_flight == 0 && !streams[i]->is_holding))
+			continue;
+		while (n < nleases && leases[n] != lease)
+			n++;
+		if (n == nleases)
+			leases[nleases++] = lease;
+	}
+	if (nleases > 0)
+		return nleases;
+
+	dlist_foreach(iter, &open_streams)
+	{
+		IopoolStream *stream = dlist_container(IopoolStream, node, iter.cur);
+
+		if (stream->lease->in_flight > 0)
+		{
+			leases[0] = stream->lease;
+			return 1;
+		}
+	}
+	return 0;
+}
+
+/* Wait for one or several leases until the deadline. */
+static void
+poll_leases(IopoolLease **leases, int nleases, unsigned wait_nr,
+			IopoolDeadline deadline)
+{
+	for (int i = 0; i < nleases; i++)
+	{
+		IopoolDeadline slice = deadline;
+
+		if (deadline == IOPOOL_NO_WAIT)
+			wait_nr = leases[i]->in_flight;
+		else if (nleases > 1)
+			slice = Min(deadline, iopool_deadline_now() + SLICE_US);
+		iopool_lease_poll(leases[i], wait_nr, slice);
+	}
+}
+
+/*
+ * One round for streams that somebody waits for: start what can be started,
+ * and wait until something has completed, but not beyond the deadline.
+ * is_eager: wait for one read only, where more at a time would cost less.
+ * Serves interrupts, and raises as iopool_lease_ready() does.
+ */
+IopoolStep
+iopool_stream_step(IopoolStream *const *streams, int nstreams, bool is_eager,
+				   IopoolDeadline deadline)
+{
+	IopoolLease *leases[IOPOOL_MAX_POOLS + 1];
+	IopoolDeadline wait_until = deadline;
+	int nleases;
+	unsigned wait_nr = 1;
+
+	check_interrupts(streams, nstreams);
+	for (int i = 0; i < nstreams; i++)
+		fill_window(streams[i], deadline);
+	fill_background();
+
+	/* ranges past the end of a file, say, need no waiting */
+	for (int i = 0; i < nstreams; i++)
+	{
+		if (next_ready(streams[i]) != NULL)
+			wait_until = IOPOOL_NO_WAIT;
+	}
+
+	nleases = leases_to_poll(streams, nstreams, leases);
+	if (nleases > 0)
+	{
+		if (nstreams == 1 && !is_eager)
+			wait_nr = Max(streams[0]->in_flight / WAIT_SHARE, 1);
+		poll_leases(leases, nleases, wait_nr, wait_until);
+
+		/* what has come makes room: keep the queue full meanwhile */
+		check_interrupts(streams, nstreams);
+		for (int i = 0; i < nstreams; i++)
+			fill_window(streams[i], IOPOOL_NO_WAIT);
+		fill_background();
+		for (int i = 0; i < nleases; i++)
+		{
+			if (leases[i]->in_flight > 0)
+				iopool_lease_poll(leases[i], 0, IOPOOL_NO_WAIT);
+		}
+		let_all_go();
+	}
+
+	if (iopool_deadline_has_passed(deadline))
+		return IOPOOL_STEP_LATE;
+	return nleases > 0 ? IOPOOL_STEP_MOVED : IOPOOL_STEP_IDLE;
+}
+
+/*
+ * Start reads as far as ring and window allow, without waiting for any; may
+ * wait for a ring.  Serves interrupts, and raises as iopool_lease_ready()
+ * does.
+ */
+void
+iopool_stream_start(IopoolStream *stream)
+{
+	check_interrupts(&stream, 1);
+	fill_window(stream, IOPOOL_FOREVER);
+	if (stream->lease->in_flight > 0)
+		iopool_lease_poll(stream->lease, 0, IOPOOL_NO_WAIT);
+}
+
+/*
+ * Acquire a file (see iopool_file_acquire()), waiting for reads of other
+ * streams if all descriptors are taken.
+ */
+void
+iopool_stream_acquire(IopoolFileSet *set, IopoolFile *file)
+{
+	while (!iopool_file_acquire(set, file))
+	{
+		if (iopool_stream_step(NULL, 0, true, IOPOOL_FOREVER) !=
+			IOPOOL_STEP_IDLE)
+			continue;
+		/* their reads cannot be started either */
+		file->failure.kind = IOPOOL_FAILURE_OPEN;
+		file->failure.errnum = EMFILE;
+	}
+}
+
+/*
+ * Hand out a completed range if there is one; does not wait, start anything
+ * or raise, but for lack of memory.
+ */
+bool
+iopool_stream_take(IopoolStream *stream, IopoolResult *result)
+{
+	IopoolPending *pending = next_ready(stream);
+
+	if (pending == NULL)
+		return false;
+	emit(stream, pending, result);
+	return true;
 }
 
 /*
@@ -369,35 +615,34 @@ check_interrupts(IopoolStream *stream)
 bool
 iopool_stream_next(IopoolStream *stream, IopoolResult *result)
 {
-	IopoolPending *pending = next_ready(stream);
-
-	while (pending == NULL)
+	while (!iopool_stream_take(stream, result))
 	{
-		check_interrupts(stream);
-		fill_window(stream);
-		/* also when all that is in flight is another stream's */
-		if (stream->is_holding && stream->lease->in_flight > 0)
-		{
-			iopool_lease_poll(stream->lease,
-							  Max(stream->in_flight / WAIT_SHARE, 1));
-			/* what has come makes room: keep the queue full meanwhile */
-			check_interrupts(stream);
-			fill_window(stream);
-			if (stream->in_flight > 0)
-				iopool_lease_poll(stream->lease, 0);
-			let_all_go(stream->lease);
-		}
+		IopoolStep step;
 
-		pending = next_ready(stream);
-		if (pending == NULL && stream->npending == 0)
-		{
-			if (stream->source_ended)
-				return false;
-			/* LATER is for a source that waits for reads of ours */
+		if (stream->npending == 0 && stream->source_ended)
+			return false;
+		step = iopool_stream_step(&stream, 1, false, IOPOOL_FOREVER);
+		/* LATER is for a source that waits for reads */
+		if (step == IOPOOL_STEP_IDLE && stream->npending == 0 &&
+			!stream->source_ended)
 			elog(ERROR, "stream has nothing to wait for");
-		}
 	}
-
-	emit(stream, pending, result);
 	return true;
+}
+
+/*
+ * Forget what has not been read yet: its ranges end with ECANCELED, after
+ * what is in flight has come.  The results are still to be taken, and the
+ * stream can be used on.
+ */
+void
+iopool_stream_cancel(IopoolStream *stream)
+{
+	iopool_lease_drain(stream->lease, &stream->in_flight);
+	while (!dlist_is_empty(&stream->todo))
+		iopool_transfer_give_up(stream,
+								dlist_head_element(IopoolPiece, node,
+												   &stream->todo),
+								ECANCELED);
+	let_go(stream);
 }

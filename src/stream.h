@@ -8,6 +8,7 @@
 #ifndef IOPOOL_STREAM_H
 #define IOPOOL_STREAM_H
 
+#include "deadline.h"
 #include "file.h"
 #include "shmem.h"
 
@@ -19,7 +20,7 @@ typedef struct IopoolRange
 	int64 length;	  /* bytes, at most IOPOOL_MAX_LENGTH */
 	int64 cookie;	  /* comes back with the result */
 	char *dest;		  /* where the bytes go; NULL: the stream allocates */
-	int64 dest_size;  /* bytes that dest has room for; no more is read */
+	int64 max_bytes;  /* no more is read; what dest has room for */
 } IopoolRange;
 
 typedef enum IopoolSourceStatus
@@ -34,15 +35,32 @@ typedef IopoolSourceStatus (*IopoolSource)(void *arg, IopoolRange *range);
 typedef struct IopoolStreamOptions
 {
 	IopoolPool *pool;
-	IopoolFileSet *files; /* where the source's files come from */
-	bool in_order;		  /* results in the order of the source, or as
-								 * they complete */
+	bool in_order; /* results in the order of the source, or as they
+								 * complete */
 	int64 max_in_flight_bytes;
 	int merge_gap;		 /* bytes; -1: never merge */
 	Size header_size;	 /* bytes to leave free in front of the data in
 								 * buffers that the stream allocates */
 	IopoolSource source; /* may raise; the stream can only be ended then */
 	void *source_arg;
+
+	/*
+	 * The stream lives on between calls: other streams' calls let it go on,
+	 * and it lets go of the ring whenever nothing is in flight.
+	 */
+	bool is_background;
+
+	/* Results may pile up in it: the caller bounds their memory. */
+	bool keeps_results;
+
+	/* Its end is the caller's business, not that of a resource owner. */
+	bool is_unowned;
+
+	/*
+	 * Direct reads go straight to dest, which every range has, with room for
+	 * whole blocks; all is aligned, and merge_gap is -1.
+	 */
+	bool is_aligned;
 } IopoolStreamOptions;
 
 /* A range that comes out. */
@@ -65,7 +83,16 @@ typedef struct IopoolStreamTotals
 	uint64 nranges;
 	uint64 nreads;
 	uint64 nbytes;
+	int max_in_flight;
 } IopoolStreamTotals;
+
+/* What a round of iopool_stream_step() came to. */
+typedef enum IopoolStep
+{
+	IOPOOL_STEP_MOVED, /* look whether there are results */
+	IOPOOL_STEP_LATE,  /* the same, and the deadline has passed */
+	IOPOOL_STEP_IDLE,  /* there is nothing to wait for */
+} IopoolStep;
 
 typedef struct IopoolStream IopoolStream;
 
@@ -73,8 +100,27 @@ typedef struct IopoolStream IopoolStream;
 extern IopoolStream *iopool_stream_begin(MemoryContext cxt,
 										 const IopoolStreamOptions *options);
 extern bool iopool_stream_next(IopoolStream *stream, IopoolResult *result);
+extern void iopool_stream_start(IopoolStream *stream);
+extern bool iopool_stream_take(IopoolStream *stream, IopoolResult *result);
+extern IopoolStep iopool_stream_step(IopoolStream *const *streams,
+									 int nstreams, bool is_eager,
+									 IopoolDeadline deadline);
+extern void iopool_stream_pump(void);
+extern void iopool_stream_acquire(IopoolFileSet *set, IopoolFile *file);
+extern void iopool_stream_cancel(IopoolStream *stream);
+extern bool iopool_stream_is_open(const IopoolStream *stream);
+extern int iopool_stream_in_flight(const IopoolStream *stream,
+								   IopoolStreamTotals *totals);
 extern void iopool_stream_end(IopoolStream *stream,
 							  IopoolStreamTotals *totals);
 extern void iopool_stream_register_callbacks(void);
+
+/* Every SQL function of ours begins with this. */
+static inline void
+iopool_stream_enter(void)
+{
+	iopool_shmem_require();
+	iopool_stream_pump();
+}
 
 #endif /* IOPOOL_STREAM_H */

@@ -95,7 +95,7 @@ void
 iopool_transfer_finish_range(IopoolStream *stream, IopoolPending *pending)
 {
 	pending->is_done = true;
-	iopool_file_release(stream->options.files, pending->file);
+	iopool_file_release(pending->file);
 	if (!stream->options.in_order)
 		dlist_push_tail(&stream->ready, &pending->ready_node);
 }
@@ -215,7 +215,7 @@ take_bytes(IopoolRead *read, int result, int64 *valid_end)
 	{
 		int64 next = upto;
 
-		if (read->bounce != NULL)
+		if (read->io.is_direct)
 			next = iopool_file_resume_direct(read->extent->file,
 											 read->io.offset, upto);
 		if (next >= 0)
@@ -237,6 +237,33 @@ aim_at_bounce(IopoolRead *read, int64 bounced_at, int64 bounced_end)
 	read->iov[0].iov_base = read->bounce + filled;
 	read->iov[0].iov_len = bounced_end - read->io.offset;
 	read->io.niov = 1;
+}
+
+/*
+ * Direct bytes from where the read is on, straight to their range, whose
+ * memory has room for the whole of the last block.
+ */
+static void
+aim_at_dest(IopoolRead *read)
+{
+	const IopoolFile *file = read->extent->file;
+	IopoolPending *pending = iopool_plan_first(read->extent, read->only);
+	int64 start = read->start;
+	int64 end = read->end;
+
+	iopool_plan_align(file, &start, &end);
+	read->iov[0].iov_base = pending->dest + (read->io.offset - pending->start);
+	read->iov[0].iov_len = end - read->io.offset;
+	read->io.niov = 1;
+}
+
+static void
+count_in_flight(IopoolStream *stream, const IopoolRead *read)
+{
+	stream->in_flight++;
+	stream->in_flight_bytes += read->end - read->start;
+	stream->totals.max_in_flight =
+		Max(stream->totals.max_in_flight, stream->in_flight);
 }
 
 /* IopoolReadDone: a read of a stream is complete.  Must not raise. */
@@ -275,10 +302,11 @@ read_done(IopoolRead *read, int result)
 		iopool_transfer_count(stream, IOPOOL_COUNTER_SHORT_READS, 1);
 		if (read->bounce != NULL)
 			aim_at_bounce(read, bounced_at, bounced_end);
+		else if (read->io.is_direct)
+			aim_at_dest(read);
 		else
 			(void) iopool_plan_scatter(read, read->io.offset, read->end);
-		stream->in_flight++;
-		stream->in_flight_bytes += read->end - read->start;
+		count_in_flight(stream, read);
 		iopool_lease_prepare(read);
 		return;
 	}
@@ -375,20 +403,26 @@ is_in_vain(const IopoolPiece *piece)
 	return only != NULL && only->failure.kind != IOPOOL_FAILURE_NONE;
 }
 
+/* Settle a piece as not to be had, without reading it. */
+void
+iopool_transfer_give_up(IopoolStream *stream, IopoolPiece *piece, int errnum)
+{
+	settle(stream, piece->extent, piece->only, piece->start, piece->end,
+		   piece->end, errnum);
+	drop_piece(stream, piece);
+}
+
 /*
  * Is this piece not worth reading?  Then it is settled and gone.
  */
 bool
 iopool_transfer_skip(IopoolStream *stream, IopoolPiece *piece)
 {
-	int errnum;
-
 	if (!is_in_vain(piece))
 		return false;
-	errnum = iopool_plan_first(piece->extent, piece->only)->failure.errnum;
-	settle(stream, piece->extent, piece->only, piece->start, piece->end,
-		   piece->end, errnum);
-	drop_piece(stream, piece);
+	iopool_transfer_give_up(
+		stream, piece,
+		iopool_plan_first(piece->extent, piece->only)->failure.errnum);
 	return true;
 }
 
@@ -435,7 +469,18 @@ iopool_transfer_start(IopoolStream *stream, IopoolPiece *piece)
 	read->io.rw_flags = file->rw_flags;
 	read->start = piece->start;
 
-	if (read->io.is_direct)
+	if (read->io.is_direct && stream->options.is_aligned)
+	{
+		/* whole blocks, and at least one */
+		if (end < piece->end)
+			end = Min(piece->end,
+					  Max(end - (end - piece->start) % file->alignment,
+						  piece->start + file->alignment));
+		read->io.offset = piece->start;
+		read->end = end;
+		aim_at_dest(read);
+	}
+	else if (read->io.is_direct)
 		end = aim_direct(stream, piece, end, read);
 	else
 	{
@@ -460,8 +505,7 @@ iopool_transfer_start(IopoolStream *stream, IopoolPiece *piece)
 	if (piece->start == piece->end)
 		drop_piece(stream, piece);
 
-	stream->in_flight++;
-	stream->in_flight_bytes += read->end - read->start;
+	count_in_flight(stream, read);
 	stream->totals.nreads++;
 	iopool_lease_prepare(read);
 	return true;

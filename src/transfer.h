@@ -28,7 +28,8 @@ struct IopoolStream
 	bool is_open;	 /* in open_streams */
 	bool is_aborted; /* only drains */
 	bool source_ended;
-	int64 split; /* longest buffered read, bytes */
+	bool source_waits; /* it had nothing when it was asked last */
+	int64 split;	   /* longest buffered read, bytes */
 
 	dlist_head todo;	/* of IopoolPiece, next first */
 	dlist_head pending; /* of IopoolPending, in the source's order */
@@ -57,6 +58,8 @@ extern int64 iopool_transfer_split_size(int64 max_in_flight_bytes,
 										int entries);
 extern bool iopool_transfer_start(IopoolStream *stream, IopoolPiece *piece);
 extern bool iopool_transfer_skip(IopoolStream *stream, IopoolPiece *piece);
+extern void iopool_transfer_give_up(IopoolStream *stream, IopoolPiece *piece,
+									int errnum);
 extern void iopool_transfer_finish_range(IopoolStream *stream,
 										 IopoolPending *pending);
 extern void iopool_transfer_forget(IopoolStream *stream,

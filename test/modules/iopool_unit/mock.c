@@ -710,7 +710,7 @@ submit_failure(MockRing *ring)
 }
 
 static int
-mock_submit(IopoolHandle *handle, unsigned wait_nr)
+mock_submit(IopoolHandle *handle, unsigned wait_nr, int64 timeout_us)
 {
 	MockRing *ring = handle->shared;
 	int n = ring->nprepared;

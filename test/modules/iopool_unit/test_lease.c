@@ -74,7 +74,7 @@ begin(int nrings)
 	file = mock_file_create(1024 * 1024, 1024 * 1024, 0);
 	fd = open(file->path, O_RDONLY | O_CLOEXEC);
 	iopool_lease_hold(lease);
-	CHECK(iopool_lease_ready(lease));
+	CHECK(iopool_lease_ready(lease, IOPOOL_FOREVER));
 	mock_script.is_held = true;
 	return lease;
 }
@@ -134,7 +134,7 @@ static void
 wait_for_all(IopoolLease *lease)
 {
 	while (lease->in_flight > 0)
-		iopool_lease_poll(lease, lease->in_flight);
+		iopool_lease_poll(lease, lease->in_flight, IOPOOL_FOREVER);
 }
 
 static void
@@ -158,7 +158,7 @@ deliver_stale(IopoolLease *lease, uint64 tag, int result)
 	uint64 nstale = lease->delta.counters[IOPOOL_COUNTER_STALE];
 
 	mock_deliver(lease->ring, tag, result);
-	iopool_lease_poll(lease, 0);
+	iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
 	CHECK_EQUAL(lease->in_flight, in_flight);
 	CHECK_EQUAL(lease->nfree_reads, nfree_reads);
 	CHECK_EQUAL(lease->delta.counters[IOPOOL_COUNTER_READS], nreads);
@@ -175,7 +175,7 @@ lease_stale_generation(int rounds)
 	uint64 tag;
 
 	begin_reads(lease, outcomes, 2);
-	iopool_lease_poll(lease, 0);
+	iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
 	tag = mock_tag(lease->ring, outcomes[0].read - lease->reads);
 	CHECK(tag != 0);
 	deliver_stale(lease, tag - (1 << TAG_READ_BITS), LEN);
@@ -203,7 +203,7 @@ lease_stale_idle(int rounds)
 	deliver_stale(lease, (UINT64CONST(12) << TAG_READ_BITS) | 3, LEN);
 
 	begin_reads(lease, outcomes, 2);
-	iopool_lease_poll(lease, 0);
+	iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
 	tag = mock_tag(lease->ring, outcomes[0].read - lease->reads);
 	wait_for_all(lease);
 	CHECK_EQUAL(outcomes[0].ndone, 1);
@@ -213,11 +213,11 @@ lease_stale_idle(int rounds)
 
 	/* twice in one batch */
 	begin_reads(lease, outcomes, 1);
-	iopool_lease_poll(lease, 0);
+	iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
 	tag = mock_tag(lease->ring, outcomes[0].read - lease->reads);
 	mock_complete(lease->ring, 1);
 	mock_deliver(lease->ring, tag, LEN);
-	iopool_lease_poll(lease, 0);
+	iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
 	CHECK_EQUAL(outcomes[0].ndone, 1);
 	check_data(&outcomes[0]);
 	CHECK_EQUAL(lease->in_flight, 0);
@@ -232,7 +232,7 @@ lease_stale_range(int rounds)
 	Outcome outcome;
 
 	begin_read(lease, &outcome);
-	iopool_lease_poll(lease, 0);
+	iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
 	deliver_stale(lease, (UINT64CONST(1) << TAG_READ_BITS) | ENTRIES, LEN);
 	deliver_stale(lease, (UINT64CONST(1) << TAG_READ_BITS) | TAG_READ_MASK,
 				  LEN);
@@ -254,16 +254,16 @@ lease_stale_owner(int rounds)
 	uint64 tags[ENTRIES];
 
 	begin_reads(lease, outcomes, ENTRIES);
-	iopool_lease_poll(lease, 0);
+	iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
 	for (int i = 0; i < ENTRIES; i++)
 		tags[i] = mock_tag(lease->ring, i);
 	wait_for_all(lease);
 	iopool_lease_drop(lease, false);
 
 	iopool_lease_hold(lease);
-	CHECK(iopool_lease_ready(lease));
+	CHECK(iopool_lease_ready(lease, IOPOOL_FOREVER));
 	begin_reads(lease, outcomes, ENTRIES);
-	iopool_lease_poll(lease, 0);
+	iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
 	for (int i = 0; i < ENTRIES; i++)
 		deliver_stale(lease, tags[i], LEN);
 	CHECK_EQUAL(count_done(outcomes, ENTRIES, LEN), 0);
@@ -296,7 +296,7 @@ lease_transient(int rounds)
 
 		/* the same while some are in the kernel, through a drain */
 		begin_reads(lease, outcomes, ENTRIES);
-		iopool_lease_poll(lease, 0);
+		iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
 		mock_script.submit_nerrors = 1000;
 		iopool_lease_drain(lease, &lease->in_flight);
 		CHECK_EQUAL(mock_script.submit_nerrors, 0);
@@ -325,7 +325,7 @@ lease_partial(int rounds)
 	for (int i = 0; i < ENTRIES; i++)
 	{
 		CHECK_EQUAL(mock_prepared(lease->ring), ENTRIES - i);
-		iopool_lease_poll(lease, 1);
+		iopool_lease_poll(lease, 1, IOPOOL_FOREVER);
 		CHECK_EQUAL(count_done(outcomes, ENTRIES, LEN), i + 1);
 		CHECK_EQUAL(lease->in_flight, ENTRIES - i - 1);
 		CHECK_EQUAL(pg_atomic_read_u32(&lease->ring->in_flight),
@@ -343,9 +343,9 @@ lease_wait_bound(int rounds)
 	IopoolLease *lease = begin(1);
 	Outcome outcome;
 
-	iopool_lease_poll(lease, 1);
+	iopool_lease_poll(lease, 1, IOPOOL_FOREVER);
 	begin_read(lease, &outcome);
-	iopool_lease_poll(lease, 1000);
+	iopool_lease_poll(lease, 1000, IOPOOL_FOREVER);
 	CHECK_EQUAL(outcome.ndone, 1);
 	end(lease);
 }
@@ -360,9 +360,9 @@ lease_entries(int rounds)
 
 	begin_reads(lease, outcomes, ENTRIES);
 	CHECK(iopool_lease_get_read(lease) == NULL);
-	iopool_lease_poll(lease, 0);
+	iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
 	CHECK(iopool_lease_get_read(lease) == NULL);
-	iopool_lease_poll(lease, 1);
+	iopool_lease_poll(lease, 1, IOPOOL_FOREVER);
 	read = iopool_lease_get_read(lease);
 	CHECK(read != NULL);
 	CHECK(iopool_lease_get_read(lease) == NULL);
@@ -385,10 +385,10 @@ lease_fatal(int rounds)
 	Outcome outcomes[6];
 
 	begin_reads(lease, outcomes, 4);
-	iopool_lease_poll(lease, 0);
+	iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
 	begin_reads(lease, outcomes + 4, 2);
 	mock_script.fatal_errno = EBADF;
-	iopool_lease_poll(lease, 1);
+	iopool_lease_poll(lease, 1, IOPOOL_FOREVER);
 	CHECK_EQUAL(count_done(outcomes + 4, 2, -ECANCELED), 2);
 	CHECK_EQUAL(outcomes[4].ndone + outcomes[5].ndone, 2);
 	CHECK_EQUAL(count_done(outcomes, 4, LEN), 0);
@@ -396,15 +396,15 @@ lease_fatal(int rounds)
 
 	for (int i = 0; i < 4; i++)
 	{
-		CHECK(!iopool_lease_ready(lease));
+		CHECK(!iopool_lease_ready(lease, IOPOOL_FOREVER));
 		CHECK_EQUAL(bad->state, IOPOOL_RING_LEASED);
 		mock_complete(bad, 1);
-		iopool_lease_poll(lease, 1);
+		iopool_lease_poll(lease, 1, IOPOOL_FOREVER);
 		CHECK_EQUAL(count_done(outcomes, 4, LEN), i + 1);
 	}
 
 	/* another takes its place */
-	CHECK(iopool_lease_ready(lease));
+	CHECK(iopool_lease_ready(lease, IOPOOL_FOREVER));
 	CHECK(lease->ring != bad);
 	CHECK_EQUAL(bad->state, IOPOOL_RING_BROKEN);
 	CHECK_EQUAL(lease->pool->nbroken, 1);
@@ -424,10 +424,10 @@ lease_fatal_drain(int rounds)
 	Outcome outcomes[6];
 
 	begin_reads(lease, outcomes, 4);
-	iopool_lease_poll(lease, 0);
+	iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
 	begin_reads(lease, outcomes + 4, 2);
 	mock_script.fatal_errno = EOVERFLOW;
-	iopool_lease_poll(lease, 0);
+	iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
 	mock_script.is_held = false;
 	mock_script.laziness = 90;
 	iopool_lease_drain(lease, &lease->in_flight);
@@ -453,11 +453,11 @@ lease_fatal_process(int rounds)
 	begin_reads(lease, outcomes, 2);
 	mock_script.fatal_errno = EPERM;
 	mock_script.ping_errno = EPERM;
-	iopool_lease_poll(lease, 0);
+	iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
 	CHECK_EQUAL(count_done(outcomes, 2, -ECANCELED), 2);
 	PG_TRY();
 	{
-		(void) iopool_lease_ready(lease);
+		(void) iopool_lease_ready(lease, IOPOOL_FOREVER);
 	}
 	PG_CATCH();
 	{
@@ -488,7 +488,7 @@ lease_prepare_fails(int rounds)
 		Outcome outcomes[4];
 
 		begin_reads(lease, outcomes, 1);
-		iopool_lease_poll(lease, 0);
+		iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
 		begin_reads(lease, outcomes + 1, 1);
 		mock_script.prepare_errno = errors[i];
 		begin_reads(lease, outcomes + 2, 2);
@@ -497,7 +497,7 @@ lease_prepare_fails(int rounds)
 
 		mock_script.is_held = false;
 		for (int j = 0; j < 10 && lease->in_flight > 0; j++)
-			iopool_lease_poll(lease, 1);
+			iopool_lease_poll(lease, 1, IOPOOL_FOREVER);
 		if (lease->in_flight > 0)
 			unit_fail(__FILE__, __LINE__,
 					  "after %s from prepare, %d reads stay prepared for ever",
@@ -524,7 +524,7 @@ lease_attach_fails(int rounds)
 	mock_script.attach_errno = EUCLEAN;
 	PG_TRY();
 	{
-		(void) iopool_lease_ready(lease);
+		(void) iopool_lease_ready(lease, IOPOOL_FOREVER);
 	}
 	PG_CATCH();
 	{
@@ -556,7 +556,7 @@ lease_drain_foreign(int rounds)
 	iopool_lease_hold(lease);
 	begin_reads(lease, theirs, 2);
 	begin_reads(lease, mine, 1);
-	iopool_lease_poll(lease, 0);
+	iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
 	begin_reads(lease, theirs + 2, 2);
 	begin_reads(lease, mine + 1, 1);
 	CHECK_EQUAL(lease->in_flight, 6);
@@ -568,7 +568,7 @@ lease_drain_foreign(int rounds)
 	in_flight = 1;
 	mock_complete(lease->ring, 0);
 	while (mine[0].ndone == 0)
-		iopool_lease_poll(lease, 1);
+		iopool_lease_poll(lease, 1, IOPOOL_FOREVER);
 	in_flight = 1 - mine[0].ndone;
 	iopool_lease_drain(lease, &in_flight);
 	CHECK_EQUAL(lease->ring->state, IOPOOL_RING_LEASED);
@@ -614,7 +614,7 @@ lease_drain_own(int rounds)
 		own_in_flight = 2;
 		mine[0].read->done = own_done;
 		mine[1].read->done = own_done;
-		iopool_lease_poll(lease, 0);
+		iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
 		iopool_lease_drain(lease, &own_in_flight);
 		CHECK_EQUAL(own_in_flight, 0);
 		CHECK_EQUAL(mine[0].ndone + mine[1].ndone, 2);
@@ -641,7 +641,7 @@ lease_exit(int rounds)
 
 	iopool_lease_hold(lease);
 	begin_reads(lease, outcomes, 4);
-	iopool_lease_poll(lease, 0);
+	iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
 	begin_reads(lease, outcomes + 4, 2);
 	unit_lease_exit();
 	CHECK(lease->ring == NULL);
@@ -679,7 +679,7 @@ lease_bounce(int rounds)
 		int ntaken = 0;
 
 		iopool_lease_hold(lease);
-		CHECK(iopool_lease_ready(lease));
+		CHECK(iopool_lease_ready(lease, IOPOOL_FOREVER));
 		for (int step = 0; step < 500; step++)
 		{
 			int need = (int) mock_between(1, mock_chance(10) ? nblocks : 6);

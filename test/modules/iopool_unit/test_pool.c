@@ -36,7 +36,7 @@ sqlstate_of_checkout(IopoolPool *pool)
 
 	PG_TRY();
 	{
-		(void) iopool_pool_checkout(pool);
+		(void) iopool_pool_checkout(pool, IOPOOL_FOREVER);
 	}
 	PG_CATCH();
 	{
@@ -53,8 +53,8 @@ static void
 pool_returns(int rounds)
 {
 	IopoolPool *pool = mock_pool_create(3, 4, 0);
-	IopoolRing *first = iopool_pool_checkout(pool);
-	IopoolRing *second = iopool_pool_checkout(pool);
+	IopoolRing *first = iopool_pool_checkout(pool, IOPOOL_FOREVER);
+	IopoolRing *second = iopool_pool_checkout(pool, IOPOOL_FOREVER);
 	uint64 generation = first->generation;
 
 	CHECK(first != second);
@@ -69,7 +69,7 @@ pool_returns(int rounds)
 	mock_pool_check(pool, 1);
 
 	/* that of an earlier lease, once the ring is somebody's again */
-	CHECK(iopool_pool_checkout(pool) == first);
+	CHECK(iopool_pool_checkout(pool, IOPOOL_FOREVER) == first);
 	CHECK(first->generation != generation);
 	iopool_pool_return(pool, first, generation, IOPOOL_RETURN_CLEAN);
 	iopool_pool_mark_draining(pool, first, generation, true);
@@ -104,7 +104,7 @@ static void
 pool_first_come(int rounds)
 {
 	IopoolPool *pool = mock_pool_create(1, 4, 0);
-	IopoolRing *ring = iopool_pool_checkout(pool);
+	IopoolRing *ring = iopool_pool_checkout(pool, IOPOOL_FOREVER);
 	IopoolWaiter *waiters[3];
 
 	for (int i = 0; i < 3; i++)
@@ -138,7 +138,7 @@ static void
 pool_stop_waiting(int rounds)
 {
 	IopoolPool *pool = mock_pool_create(1, 4, 0);
-	IopoolRing *ring = iopool_pool_checkout(pool);
+	IopoolRing *ring = iopool_pool_checkout(pool, IOPOOL_FOREVER);
 	IopoolWaiter *me = queue_other(pool, iopool_my_proc_number());
 	IopoolWaiter *other = queue_other(pool, me == iopool_shared->waiters);
 
@@ -179,7 +179,7 @@ static void
 pool_timeout(int rounds)
 {
 	IopoolPool *pool = mock_pool_create(1, 4, 0);
-	IopoolRing *ring = iopool_pool_checkout(pool);
+	IopoolRing *ring = iopool_pool_checkout(pool, IOPOOL_FOREVER);
 
 	iopool_checkout_timeout_ms = 1;
 	CHECK_EQUAL(sqlstate_of_checkout(pool),
@@ -202,7 +202,7 @@ pool_all_broken(int rounds)
 	IopoolWaiter *waiters[2];
 
 	for (int i = 0; i < 2; i++)
-		rings[i] = iopool_pool_checkout(pool);
+		rings[i] = iopool_pool_checkout(pool, IOPOOL_FOREVER);
 	for (int i = 0; i < 2; i++)
 		waiters[i] = queue_other(pool, i);
 

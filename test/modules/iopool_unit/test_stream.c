@@ -178,7 +178,7 @@ test_source(void *arg, IopoolRange *range)
 	range->length = next->length;
 	range->cookie = test->next_range;
 	range->dest = next->dest;
-	range->dest_size = next->dest_size;
+	range->max_bytes = next->dest ? next->dest_size : next->length;
 	test->next_range++;
 	return IOPOOL_SOURCE_RANGE;
 }
@@ -273,7 +273,6 @@ begin_stream(TestStream *test)
 	test->ends_at = (int) mock_between(0, test->nranges);
 	test->files = iopool_file_set_create(test->cxt, IOPOOL_IO_BUFFERED);
 	test->options.pool = world->pool;
-	test->options.files = test->files;
 	test->options.in_order = mock_chance(50);
 	test->options.max_in_flight_bytes =
 		windows[mock_between(0, lengthof(windows) - 1)];
@@ -704,7 +703,6 @@ plain_stream(int entries, int n, int64 len, int64 step)
 	test->longest = len;
 	test->files = iopool_file_set_create(test->cxt, IOPOOL_IO_BUFFERED);
 	test->options.pool = world->pool;
-	test->options.files = test->files;
 	test->options.in_order = true;
 	test->options.max_in_flight_bytes = 1024 * 1024;
 	test->options.merge_gap = -1;
@@ -795,7 +793,6 @@ stream_lets_go(int rounds)
 	busy->cxt = AllocSetContextCreate(idle->parent, "unit stream",
 									  ALLOCSET_DEFAULT_SIZES);
 	busy->files = iopool_file_set_create(busy->cxt, IOPOOL_IO_BUFFERED);
-	busy->options.files = busy->files;
 	busy->options.source_arg = busy;
 	busy->stream = iopool_stream_begin(busy->cxt, &busy->options);
 	world->nstreams = 2;
@@ -937,6 +934,7 @@ endless_source(void *arg, IopoolRange *range)
 	range->length = mock_between(0, 500);
 	range->cookie = test->next_range++;
 	range->dest = NULL;
+	range->max_bytes = range->length;
 	return IOPOOL_SOURCE_RANGE;
 }
 

@@ -1,0 +1,20 @@
+/*-------------------------------------------------------------------------
+ *
+ * row.h
+ *	  A result as a row: (ordinal, file_offset, length, data, error).
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IOPOOL_ROW_H
+#define IOPOOL_ROW_H
+
+#include "access/tupdesc.h"
+#include "utils/tuplestore.h"
+
+#include "stream.h"
+
+/* row.c */
+extern void iopool_row_put(Tuplestorestate *store, TupleDesc desc,
+						   IopoolResult *result);
+
+#endif /* IOPOOL_ROW_H */
