@@ -34,9 +34,13 @@ plain_array(Datum datum, const char *argname)
 	return array;
 }
 
-/* The elements of a bigint array; detoasted arrays are aligned for int64. */
-static const int64 *
-bigint_elements(Datum datum, const char *argname, int *nelems)
+/*
+ * The elements of a bigint array of at most one dimension; raises 22023 and
+ * 22004 for others.  They belong to the datum, or to the current context.
+ * Detoasted arrays are aligned for int64.
+ */
+const int64 *
+iopool_args_bigints(Datum datum, const char *argname, int *nelems)
 {
 	ArrayType *array = plain_array(datum, argname);
 
@@ -95,8 +99,9 @@ iopool_args_path_lengths(IopoolArgs *args, Datum path, Datum offsets,
 
 	memset(args, 0, sizeof(IopoolArgs));
 	args->path = TextDatumGetCString(path);
-	args->offsets = bigint_elements(offsets, "file_offsets", &args->nranges);
-	args->lengths = bigint_elements(lengths, "lengths", &nlengths);
+	args->offsets =
+		iopool_args_bigints(offsets, "file_offsets", &args->nranges);
+	args->lengths = iopool_args_bigints(lengths, "lengths", &nlengths);
 	check_same_count(args->nranges, nlengths, "lengths");
 	check_ranges(args);
 }
@@ -108,7 +113,8 @@ iopool_args_path_length(IopoolArgs *args, Datum path, Datum offsets,
 {
 	memset(args, 0, sizeof(IopoolArgs));
 	args->path = TextDatumGetCString(path);
-	args->offsets = bigint_elements(offsets, "file_offsets", &args->nranges);
+	args->offsets =
+		iopool_args_bigints(offsets, "file_offsets", &args->nranges);
 	args->length = length;
 	/* also when there is no range: the argument is wrong all the same */
 	iopool_args_check_range(0, length);
@@ -127,8 +133,9 @@ iopool_args_paths_lengths(IopoolArgs *args, Datum paths, Datum offsets,
 	memset(args, 0, sizeof(IopoolArgs));
 	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &args->paths,
 					  NULL, &npaths);
-	args->offsets = bigint_elements(offsets, "file_offsets", &args->nranges);
-	args->lengths = bigint_elements(lengths, "lengths", &nlengths);
+	args->offsets =
+		iopool_args_bigints(offsets, "file_offsets", &args->nranges);
+	args->lengths = iopool_args_bigints(lengths, "lengths", &nlengths);
 	check_same_count(args->nranges, nlengths, "lengths");
 	check_same_count(args->nranges, npaths, "paths");
 	check_ranges(args);

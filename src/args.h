@@ -30,6 +30,8 @@ extern void iopool_args_path_length(IopoolArgs *args, Datum path,
 									Datum offsets, int64 length);
 extern void iopool_args_paths_lengths(IopoolArgs *args, Datum paths,
 									  Datum offsets, Datum lengths);
+extern const int64 *iopool_args_bigints(Datum datum, const char *argname,
+										int *nelems);
 extern void iopool_args_check_range(int64 offset, int64 length);
 extern bool iopool_args_is_report(Datum on_error);
 

@@ -34,6 +34,7 @@ int iopool_io_mode = IOPOOL_IO_BUFFERED;
 int iopool_checkout_timeout_ms = 10000;
 int iopool_max_in_flight_bytes = 16 * 1024 * 1024;
 int iopool_merge_gap = 0;
+int iopool_max_request_memory_kb = 256 * 1024;
 int iopool_log_min_duration_ms = -1;
 
 static const struct config_enum_entry method_options[] = {
@@ -105,6 +106,7 @@ static const char *const setting_names[] = {
 	"iopool.checkout_timeout",
 	"iopool.max_in_flight_bytes",
 	"iopool.merge_gap",
+	"iopool.max_request_memory",
 	"iopool.log_min_duration",
 };
 
@@ -482,6 +484,11 @@ define_session_settings(void)
 		"0 merges only ranges that touch or overlap, -1 never merges.",
 		&iopool_merge_gap, 0, -1, 64 * 1024 * 1024, PGC_USERSET, GUC_UNIT_BYTE,
 		NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"iopool.max_request_memory",
+		"Sets how much data the unfetched requests of a session may hold.",
+		NULL, &iopool_max_request_memory_kb, 256 * 1024, 0, INT_MAX,
+		PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomIntVariable("iopool.log_min_duration",
 							"Sets the time above which a batch is logged.",
 							"0 logs every batch, -1 logs none.",

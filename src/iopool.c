@@ -13,8 +13,8 @@
 #include "compat.h"
 #include "directory.h"
 #include "guc.h"
+#include "request.h"
 #include "shmem.h"
-#include "stream.h"
 
 IOPOOL_MODULE_MAGIC;
 
@@ -33,5 +33,6 @@ _PG_init(void)
 	iopool_guc_define();
 	iopool_shmem_install();
 	iopool_stream_register_callbacks();
+	iopool_request_register_callbacks();
 	iopool_directory_install_hook();
 }
