@@ -54,34 +54,26 @@ iopool_access_begin(IopoolAccess *access, MemoryContext cxt)
 	access->cxt = cxt;
 	access->may_name_any =
 		has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES);
+	access->is_trusted = false;
 	access->table = NULL;
 }
 
 /*
- * The directory of that name with the pool it asks for, NULL when the name is
- * only the beginning of a plain path; raises when the current user may not
- * read there.
- *
- * That a directory exists is no secret, because everybody can see the names
- * of foreign servers.
+ * The directory of that name with the pool it asks for, or NULL when there is
+ * none; raises when the current user may not read there.
  */
 static IopoolDirectory *
 look_up_directory(const IopoolAccess *access, const char *name)
 {
 	IopoolDirectory *dir = iopool_directory_find(name);
-	AclResult aclresult;
+	AclResult aclresult = ACLCHECK_OK;
 
 	if (dir == NULL)
-	{
-		if (access->may_name_any)
-			return NULL;
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("directory \"%s\" does not exist", name),
-				 errhint("Directories are foreign servers of the wrapper iopool_directory; view iopool_directories lists them.")));
-	}
+		return NULL;
 
-	aclresult = iopool_server_aclcheck(dir->serverid, GetUserId(), ACL_USAGE);
+	if (!access->is_trusted)
+		aclresult =
+			iopool_server_aclcheck(dir->serverid, GetUserId(), ACL_USAGE);
 	if (aclresult != ACLCHECK_OK)
 		aclcheck_error(aclresult, OBJECT_FOREIGN_SERVER, dir->name);
 
@@ -98,7 +90,29 @@ look_up_directory(const IopoolAccess *access, const char *name)
 	return dir;
 }
 
-/* The same, once a call. */
+/*
+ * The same, in the current memory context; raises 42704 when there is none.
+ *
+ * That a directory exists is no secret, because everybody can see the names
+ * of foreign servers.
+ */
+IopoolDirectory *
+iopool_access_directory(const IopoolAccess *access, const char *name)
+{
+	IopoolDirectory *dir = look_up_directory(access, name);
+
+	if (dir == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("directory \"%s\" does not exist", name),
+				 errhint("Directories are foreign servers of the wrapper iopool_directory; view iopool_directories lists them.")));
+	return dir;
+}
+
+/*
+ * What comes before the colon of a path, once a call: NULL when it is only the
+ * beginning of a plain path.
+ */
 static IopoolDirectory *
 find_directory(IopoolAccess *access, const char *path, size_t len)
 {
@@ -118,7 +132,8 @@ find_directory(IopoolAccess *access, const char *path, size_t len)
 	}
 	else
 	{
-		dir = look_up_directory(access, name);
+		dir = access->may_name_any ? look_up_directory(access, name)
+								   : iopool_access_directory(access, name);
 		entry = directory_table_insert(access->table, name, &found);
 		entry->dir = dir;
 	}

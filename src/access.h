@@ -17,11 +17,14 @@ typedef struct IopoolAccess
 {
 	MemoryContext cxt;
 	bool may_name_any;					/* member of pg_read_server_files */
+	bool is_trusted;					/* asks for no right at all */
 	struct directory_table_hash *table; /* directories by name, or NULL */
 } IopoolAccess;
 
 /* access.c */
 extern void iopool_access_begin(IopoolAccess *access, MemoryContext cxt);
+extern IopoolDirectory *iopool_access_directory(const IopoolAccess *access,
+												const char *name);
 extern IopoolDirectory *iopool_access_path(IopoolAccess *access,
 										   const char *path,
 										   const char **relative);

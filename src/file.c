@@ -248,7 +248,7 @@ iopool_file_statx_alignment(int fd)
 		if (stx.stx_dio_offset_align == 0 ||
 			stx.stx_dio_mem_align > IOPOOL_BLOCK_SIZE)
 			return 0;
-		return stx.stx_dio_offset_align;
+		return Max(stx.stx_dio_offset_align, stx.stx_dio_mem_align);
 	}
 #endif
 	return -1;
@@ -512,6 +512,17 @@ iopool_file_release(IopoolFile *file)
 	}
 }
 
+/* Size of an open file, in bytes, as of now. */
+int64
+iopool_file_size(IopoolFile *file)
+{
+	struct stat st;
+
+	if (fstat(file->fd, &st) == 0)
+		file->size = st.st_size;
+	return file->size;
+}
+
 /*
  * Files of procfs say that their size is 0; an empty file has no first byte.
  * What can be read directly knows its size.
@@ -532,16 +543,12 @@ has_unknown_size(const IopoolFile *file)
 int64
 iopool_file_available(IopoolFile *file, int64 offset, int64 length)
 {
-	struct stat st;
-
 	if (offset > PG_INT64_MAX - length)
 		length = PG_INT64_MAX - offset;
 
 	if (offset + length <= file->size)
 		return length;
-	if (fstat(file->fd, &st) == 0)
-		file->size = st.st_size;
-	if (file->size == 0)
+	if (iopool_file_size(file) == 0)
 		return has_unknown_size(file) ? length : 0;
 	if (offset >= file->size)
 		return 0;

@@ -46,6 +46,7 @@ extern void iopool_file_set_close(IopoolFileSet *set);
 extern void iopool_file_set_pin(IopoolFileSet *set);
 extern bool iopool_file_acquire(IopoolFileSet *set, IopoolFile *file);
 extern void iopool_file_release(IopoolFile *file);
+extern int64 iopool_file_size(IopoolFile *file);
 extern int64 iopool_file_available(IopoolFile *file, int64 offset,
 								   int64 length);
 extern int64 iopool_file_resume_direct(IopoolFile *file, int64 from,

@@ -10,6 +10,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
+#include "api.h"
 #include "compat.h"
 #include "directory.h"
 #include "guc.h"
@@ -34,5 +35,6 @@ _PG_init(void)
 	iopool_shmem_install();
 	iopool_stream_register_callbacks();
 	iopool_request_register_callbacks();
+	iopool_api_install();
 	iopool_directory_install_hook();
 }

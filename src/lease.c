@@ -179,6 +179,16 @@ iopool_lease_of(IopoolPool *pool)
 	return leases[poolno];
 }
 
+/* Does this backend hold a ring of the pool?  With so many reads in flight. */
+bool
+iopool_lease_has_ring(const IopoolPool *pool, int *in_flight)
+{
+	const IopoolLease *lease = leases[pool - iopool_shared->pools];
+
+	*in_flight = lease != NULL ? lease->in_flight : 0;
+	return lease != NULL && lease->ring != NULL;
+}
+
 /* A stream begins to have work; undone by iopool_lease_drop(). */
 void
 iopool_lease_hold(IopoolLease *lease)

@@ -79,6 +79,7 @@ struct IopoolLease
 
 /* lease.c */
 extern IopoolLease *iopool_lease_of(IopoolPool *pool);
+extern bool iopool_lease_has_ring(const IopoolPool *pool, int *in_flight);
 extern void iopool_lease_hold(IopoolLease *lease);
 extern void iopool_lease_drop(IopoolLease *lease, bool has_failed);
 extern bool iopool_lease_ready(IopoolLease *lease, IopoolDeadline deadline);

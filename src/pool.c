@@ -346,3 +346,21 @@ iopool_pool_checkout(IopoolPool *pool, IopoolDeadline deadline)
 	iopool_stats_add(&pool->stats, IOPOOL_COUNTER_CHECKOUTS, 1);
 	return ring;
 }
+
+/* What becomes of the pool's rings now. */
+void
+iopool_pool_use(IopoolPool *pool, IopoolPoolUse *use)
+{
+	LWLockAcquire(pool->lock, LW_SHARED);
+	use->nin_use = 0;
+	for (int i = 0; i < pool->nrings; i++)
+	{
+		if (pool->rings[i].state == IOPOOL_RING_LEASED ||
+			pool->rings[i].state == IOPOOL_RING_DRAINING)
+			use->nin_use++;
+	}
+	use->nbroken = pool->nbroken;
+	use->nfree = pool->nrings - use->nin_use - use->nbroken;
+	use->nwaiting = pool->nwaiting;
+	LWLockRelease(pool->lock);
+}

@@ -19,6 +19,15 @@ typedef enum IopoolReturn
 	IOPOOL_RETURN_BROKEN,	 /* the kernel refuses it */
 } IopoolReturn;
 
+/* One picture of a pool: the rings add up to what is configured. */
+typedef struct IopoolPoolUse
+{
+	int nfree;
+	int nin_use; /* leased or draining */
+	int nbroken;
+	int nwaiting; /* backends in line */
+} IopoolPoolUse;
+
 /* pool.c */
 extern IopoolRing *iopool_pool_checkout(IopoolPool *pool,
 										IopoolDeadline deadline);
@@ -28,5 +37,6 @@ extern void iopool_pool_return(IopoolPool *pool, IopoolRing *ring,
 extern void iopool_pool_mark_draining(IopoolPool *pool, IopoolRing *ring,
 									  uint64 generation, bool is_draining);
 extern void iopool_pool_stop_waiting(void);
+extern void iopool_pool_use(IopoolPool *pool, IopoolPoolUse *use);
 
 #endif /* IOPOOL_POOL_H */

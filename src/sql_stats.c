@@ -21,6 +21,7 @@
 #include "guc.h"
 #include "limits.h"
 #include "method.h"
+#include "pool.h"
 #include "stream.h"
 
 #define POOLS_COLUMNS 26
@@ -63,28 +64,17 @@ iopool_stat_pools(PG_FUNCTION_ARGS)
 		IopoolStats *stats = &pool->stats;
 		Datum values[POOLS_COLUMNS];
 		bool nulls[POOLS_COLUMNS] = {false};
-		int nin_use = 0;
-		int nbroken;
-		int nwaiting;
+		IopoolPoolUse use;
 		int i = 0;
 
-		LWLockAcquire(pool->lock, LW_SHARED);
-		for (int r = 0; r < pool->nrings; r++)
-		{
-			if (pool->rings[r].state == IOPOOL_RING_LEASED ||
-				pool->rings[r].state == IOPOOL_RING_DRAINING)
-				nin_use++;
-		}
-		nbroken = pool->nbroken;
-		nwaiting = pool->nwaiting;
-		LWLockRelease(pool->lock);
+		iopool_pool_use(pool, &use);
 
 		values[i++] = CStringGetTextDatum(pool->name);
 		values[i++] = CStringGetTextDatum(iopool_method_name(pool->method));
 		values[i++] = Int32GetDatum(pool->nrings);
 		values[i++] = Int32GetDatum(pool->entries);
-		values[i++] = Int32GetDatum(nin_use);
-		values[i++] = Int32GetDatum(nwaiting);
+		values[i++] = Int32GetDatum(use.nin_use);
+		values[i++] = Int32GetDatum(use.nwaiting);
 		for (int c = 0; c <= IOPOOL_COUNTER_RECLAIMS; c++)
 		{
 			uint64 count = pg_atomic_read_u64(&stats->counters[c]);
@@ -104,7 +94,7 @@ iopool_stat_pools(PG_FUNCTION_ARGS)
 		i++;
 		values[i++] = TimestampTzGetDatum(
 			(TimestampTz) pg_atomic_read_u64(&stats->reset_at));
-		values[i++] = Int32GetDatum(nbroken);
+		values[i++] = Int32GetDatum(use.nbroken);
 		values[i++] = Int64GetDatum((int64) pg_atomic_read_u64(
 			&stats->counters[IOPOOL_COUNTER_STALE]));
 		Assert(i == POOLS_COLUMNS);
