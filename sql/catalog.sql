@@ -18,30 +18,40 @@ CREATE TEMP VIEW members AS
 		JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
 		JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'iopool';
 
--- flags: volatile, strict, parallel safe
+-- the request family
+SELECT p.oid::regprocedure::text COLLATE "C" AS function, pg_get_function_arguments(p.oid) AS arguments,
+	pg_get_function_result(p.oid) AS result
+FROM members AS p
+WHERE p.proname IN ('iopool_submit', 'iopool_poll', 'iopool_wait', 'iopool_wait_any', 'iopool_fetch', 'iopool_fetch_next', 'iopool_cancel')
+ORDER BY 1;
+SELECT * FROM iopool_poll(1) \gdesc
+SELECT * FROM iopool_fetch(1) \gdesc
+SELECT * FROM iopool_requests \gdesc
+
+-- flags: volatile, strict, parallel safe; restricted for requests
 SELECT DISTINCT proname, provolatile, proisstrict, proparallel, proretset FROM members
-WHERE proname IN ('iopool_read', 'iopool_read_batch', 'iopool_read_array', 'iopool_prefetch')
+WHERE proname ~ '^iopool_(read|prefetch|submit|poll|wait|fetch|cancel)'
 ORDER BY 1;
 SELECT oid::regprocedure AS not_volatile FROM members
-WHERE proname ~ '^iopool_(read|prefetch|info|stat_reset)' AND provolatile <> 'v';
+WHERE proname ~ '^iopool_(read|prefetch|submit|poll|wait|fetch|cancel|info|stat_reset)' AND provolatile <> 'v';
 
 -- everything has a comment
 SELECT oid::regprocedure AS without_comment FROM members WHERE obj_description(oid, 'pg_proc') IS NULL;
-SELECT c AS without_comment FROM unnest(ARRAY['iopool_pools', 'iopool_rings']::regclass[]) AS c
+SELECT c AS without_comment FROM unnest(ARRAY['iopool_pools', 'iopool_rings', 'iopool_requests']::regclass[]) AS c
 WHERE obj_description(c, 'pg_class') IS NULL;
 
 -- what touches files, and what changes shared state, is not for PUBLIC
 SELECT m.oid::regprocedure AS for_public FROM members m,
 	LATERAL aclexplode(coalesce(m.proacl, acldefault('f', m.proowner))) AS a
 WHERE a.grantee = 0 AND a.privilege_type = 'EXECUTE'
-	AND m.proname IN ('iopool_read', 'iopool_read_batch', 'iopool_read_array', 'iopool_prefetch', 'iopool_stat_reset');
+	AND m.proname ~ '^iopool_(read|prefetch|submit|poll|wait|fetch|cancel|list_requests|stat_reset)';
 SELECT m.oid::regprocedure::text COLLATE "C" AS for_pg_read_server_files FROM members m,
 	LATERAL aclexplode(m.proacl) AS a
 WHERE a.grantee = 'pg_read_server_files'::regrole AND a.privilege_type = 'EXECUTE'
-	AND m.proname IN ('iopool_read', 'iopool_read_batch', 'iopool_read_array', 'iopool_prefetch')
+	AND m.proname ~ '^iopool_(read|prefetch|submit|poll|wait|fetch|cancel)'
 ORDER BY 1;
 SELECT c, has_table_privilege('pg_monitor', c, 'SELECT') AS for_pg_monitor
-FROM unnest(ARRAY['iopool_pools', 'iopool_rings']::regclass[]) AS c;
+FROM unnest(ARRAY['iopool_pools', 'iopool_rings', 'iopool_requests']::regclass[]) AS c;
 
 -- info
 SELECT n AS missing FROM unnest(ARRAY['version', 'method', 'method_reason', 'methods_compiled', 'kernel',

@@ -332,7 +332,7 @@ api_take(IopoolApiStream *api, IopoolApiResult *results, int max,
 		if (n > 0)
 			break;
 		if (step == IOPOOL_STEP_IDLE)
-			elog(ERROR, "stream has nothing to wait for");
+			iopool_stream_raise_idle();
 	}
 	return n;
 }

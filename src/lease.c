@@ -101,7 +101,6 @@ lease_give_back(IopoolLease *lease)
 	iopool_stats_flush(&lease->pool->stats, &lease->delta);
 	iopool_pool_return(lease->pool, lease->ring, lease->generation, how);
 	lease->ring = NULL;
-	lease->is_background = false;
 	lease->fatal_errno = 0;
 	lease->has_failed = false;
 }
@@ -308,7 +307,7 @@ iopool_lease_ready(IopoolLease *lease, IopoolDeadline deadline)
 		lease->ring = ring;
 		lease->generation = ring->generation;
 		lease->handle.shared = ring->method_state;
-		lease->handle.is_background = lease->is_background;
+		lease->handle.is_background = false;
 
 		rc = lease->method->attach(&lease->handle);
 		if (rc != 0)

@@ -64,8 +64,7 @@ struct IopoolLease
 	uint64 generation;
 	IopoolHandle handle;
 
-	int nholders;		/* streams with work to do */
-	bool is_background; /* of the next ring: see IopoolHandle */
+	int nholders; /* streams with work to do */
 	int nfree_reads;
 	int in_flight; /* prepared or with the kernel */
 	int nfree_blocks;

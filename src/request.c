@@ -315,6 +315,16 @@ iopool_request_look(IopoolRequest *request)
 	}
 }
 
+static int64
+count_done(IopoolRequest *const *requests, int nrequests)
+{
+	int64 ndone = 0;
+
+	for (int i = 0; i < nrequests; i++)
+		ndone += requests[i]->ndone;
+	return ndone;
+}
+
 /*
  * One round of waiting for requests, of which some are not done: returns false
  * when the deadline has passed.  is_eager: for the first range that completes.
@@ -323,6 +333,7 @@ bool
 iopool_request_step(IopoolRequest *const *requests, int nrequests,
 					bool is_eager, IopoolDeadline deadline)
 {
+	int64 ndone = count_done(requests, nrequests);
 	IopoolStream **streams;
 	IopoolStep step;
 	int nstreams = 0;
@@ -341,6 +352,8 @@ iopool_request_step(IopoolRequest *const *requests, int nrequests,
 	pfree(streams);
 	for (int i = 0; i < nrequests; i++)
 		iopool_request_look(requests[i]);
+	if (step == IOPOOL_STEP_IDLE && count_done(requests, nrequests) == ndone)
+		iopool_stream_raise_idle();
 	return step != IOPOOL_STEP_LATE;
 }
 

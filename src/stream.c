@@ -230,36 +230,37 @@ may_pull(const IopoolStream *stream)
 /*
  * Pull the next group of ranges and plan it.  Pulling many at once is what
  * lets neighbours be found that are not neighbours in the source's order.
+ * Where the source raises, the group is kept for the next time.
  */
 static void
 pull_group(IopoolStream *stream)
 {
 	int entries = stream->options.pool->entries;
-	int ngroup = 0;
 	int nmerged;
 
 	stream->source_waits = false;
-	while (!stream->source_ended && ngroup < entries && may_pull(stream))
+	while (!stream->source_ended && stream->ngroup < entries &&
+		   may_pull(stream))
 	{
-		IopoolPending *pending;
+		IopoolPending *pending = new_pending(stream);
 		IopoolRange range;
 		IopoolSourceStatus status;
 
 		status = stream->options.source(stream->options.source_arg, &range);
-		if (status == IOPOOL_SOURCE_END)
-			stream->source_ended = true;
-		if (status == IOPOOL_SOURCE_LATER)
-			stream->source_waits = true;
 		if (status != IOPOOL_SOURCE_RANGE)
+		{
+			stream->source_ended = (status == IOPOOL_SOURCE_END);
+			stream->source_waits = (status == IOPOOL_SOURCE_LATER);
+			dlist_push_head(&stream->free_pending, &pending->node);
 			break;
-
-		pending = new_pending(stream);
+		}
 		if (accept_range(stream, &range, pending))
-			stream->group[ngroup++] = pending;
+			stream->group[stream->ngroup++] = pending;
 	}
 
-	nmerged = iopool_plan_merge(stream->group, ngroup,
+	nmerged = iopool_plan_merge(stream->group, stream->ngroup,
 								stream->options.merge_gap, &stream->todo);
+	stream->ngroup = 0;
 	if (nmerged > 0)
 		iopool_transfer_count(stream, IOPOOL_COUNTER_MERGES, nmerged);
 }
@@ -323,10 +324,11 @@ fill_window(IopoolStream *stream, IopoolDeadline deadline)
 			iopool_lease_hold(lease);
 			stream->is_holding = true;
 		}
+		if (!iopool_lease_ready(lease, deadline))
+			break;
 		/* nobody waits for results that are kept */
-		lease->is_background |= stream->options.keeps_results;
-		if (!iopool_lease_ready(lease, deadline) ||
-			!iopool_transfer_start(stream, piece))
+		lease->handle.is_background |= stream->options.keeps_results;
+		if (!iopool_transfer_start(stream, piece))
 			break;
 	}
 
@@ -576,6 +578,19 @@ iopool_stream_start(IopoolStream *stream)
 }
 
 /*
+ * Raise 53000: a stream goes on only when a file descriptor is free, and no
+ * read whose end would free one is in flight.
+ */
+void
+iopool_stream_raise_idle(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+			 errmsg("no file descriptor is left to read files with"),
+			 errhint("Raise \"max_files_per_process\" and the open-file limit of the server (ulimit -n), or read fewer files at a time.")));
+}
+
+/*
  * Acquire a file (see iopool_file_acquire()), waiting for reads of other
  * streams if all descriptors are taken.
  */
@@ -625,7 +640,7 @@ iopool_stream_next(IopoolStream *stream, IopoolResult *result)
 		/* LATER is for a source that waits for reads */
 		if (step == IOPOOL_STEP_IDLE && stream->npending == 0 &&
 			!stream->source_ended)
-			elog(ERROR, "stream has nothing to wait for");
+			iopool_stream_raise_idle();
 	}
 	return true;
 }

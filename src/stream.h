@@ -41,7 +41,8 @@ typedef struct IopoolStreamOptions
 	int merge_gap;		 /* bytes; -1: never merge */
 	Size header_size;	 /* bytes to leave free in front of the data in
 								 * buffers that the stream allocates */
-	IopoolSource source; /* may raise; the stream can only be ended then */
+	IopoolSource source; /* may raise, and is asked again for the same
+								 * range if the stream goes on */
 	void *source_arg;
 
 	/*
@@ -107,6 +108,7 @@ extern IopoolStep iopool_stream_step(IopoolStream *const *streams,
 									 IopoolDeadline deadline);
 extern void iopool_stream_pump(void);
 extern void iopool_stream_acquire(IopoolFileSet *set, IopoolFile *file);
+extern void iopool_stream_raise_idle(void) __attribute__((noreturn));
 extern void iopool_stream_cancel(IopoolStream *stream);
 extern bool iopool_stream_is_open(const IopoolStream *stream);
 extern int iopool_stream_in_flight(const IopoolStream *stream,

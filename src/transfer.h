@@ -42,7 +42,8 @@ struct IopoolStream
 
 	dlist_head free_pending;
 	dlist_head free_pieces;
-	IopoolPending **group; /* scratch of pull_group: [entries] */
+	IopoolPending **group; /* [entries], pulled and not planned yet */
+	int ngroup;
 	IopoolStreamTotals totals;
 };
 
