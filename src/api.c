@@ -261,7 +261,7 @@ static void
 api_submit(IopoolApiStream *api)
 {
 	check_stream(api);
-	iopool_stream_start(api->stream);
+	iopool_window_start(api->stream);
 }
 
 static int64
@@ -327,7 +327,7 @@ api_take(IopoolApiStream *api, IopoolApiResult *results, int max,
 		deadline = IOPOOL_NO_WAIT;
 	while (api_outstanding(api) > 0 && n < max && step != IOPOOL_STEP_LATE)
 	{
-		step = iopool_stream_step(&api->stream, 1, true, deadline);
+		step = iopool_window_step(&api->stream, 1, true, deadline);
 		n += collect(api, results + n, max - n);
 		if (n > 0)
 			break;

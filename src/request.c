@@ -210,7 +210,7 @@ begin(IopoolRequest *request, const IopoolArgs *args)
 	iopool_batch_start_all(batch);
 	request->nopen = batch->nparts;
 	for (int i = 0; i < batch->nparts; i++)
-		iopool_stream_start(batch->parts[i].stream);
+		iopool_window_start(batch->parts[i].stream);
 }
 
 /*
@@ -348,7 +348,7 @@ iopool_request_step(IopoolRequest *const *requests, int nrequests,
 			streams[nstreams++] = requests[i]->batch.parts[p].stream;
 	}
 
-	step = iopool_stream_step(streams, nstreams, is_eager, deadline);
+	step = iopool_window_step(streams, nstreams, is_eager, deadline);
 	pfree(streams);
 	for (int i = 0; i < nrequests; i++)
 		iopool_request_look(requests[i]);

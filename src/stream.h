@@ -87,7 +87,7 @@ typedef struct IopoolStreamTotals
 	int max_in_flight;
 } IopoolStreamTotals;
 
-/* What a round of iopool_stream_step() came to. */
+/* What a round of iopool_window_step() came to. */
 typedef enum IopoolStep
 {
 	IOPOOL_STEP_MOVED, /* look whether there are results */
@@ -101,12 +101,7 @@ typedef struct IopoolStream IopoolStream;
 extern IopoolStream *iopool_stream_begin(MemoryContext cxt,
 										 const IopoolStreamOptions *options);
 extern bool iopool_stream_next(IopoolStream *stream, IopoolResult *result);
-extern void iopool_stream_start(IopoolStream *stream);
 extern bool iopool_stream_take(IopoolStream *stream, IopoolResult *result);
-extern IopoolStep iopool_stream_step(IopoolStream *const *streams,
-									 int nstreams, bool is_eager,
-									 IopoolDeadline deadline);
-extern void iopool_stream_pump(void);
 extern void iopool_stream_acquire(IopoolFileSet *set, IopoolFile *file);
 extern void iopool_stream_raise_idle(void) __attribute__((noreturn));
 extern void iopool_stream_cancel(IopoolStream *stream);
@@ -117,12 +112,19 @@ extern void iopool_stream_end(IopoolStream *stream,
 							  IopoolStreamTotals *totals);
 extern void iopool_stream_register_callbacks(void);
 
+/* window.c */
+extern void iopool_window_start(IopoolStream *stream);
+extern IopoolStep iopool_window_step(IopoolStream *const *streams,
+									 int nstreams, bool is_eager,
+									 IopoolDeadline deadline);
+extern void iopool_window_pump(void);
+
 /* Every SQL function of ours begins with this. */
 static inline void
 iopool_stream_enter(void)
 {
 	iopool_shmem_require();
-	iopool_stream_pump();
+	iopool_window_pump();
 }
 
 #endif /* IOPOOL_STREAM_H */

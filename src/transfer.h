@@ -2,7 +2,7 @@
  *
  * transfer.h
  *	  A stream's reads: cutting them, and what becomes of them.  Private to
- *	  stream.c and transfer.c.
+ *	  stream.c, window.c and transfer.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -53,6 +53,13 @@ iopool_transfer_count(IopoolStream *stream, IopoolCounter counter, uint64 n)
 {
 	stream->lease->delta.counters[counter] += n;
 }
+
+/* Every stream of this backend that has not ended. */
+extern dlist_head iopool_open_streams;
+
+/* window.c */
+extern IopoolPending *iopool_window_next_ready(IopoolStream *stream);
+extern void iopool_window_let_go(IopoolStream *stream);
 
 /* transfer.c */
 extern int64 iopool_transfer_split_size(int64 max_in_flight_bytes,
