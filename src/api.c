@@ -58,7 +58,8 @@ struct IopoolApiStream
 static void
 check_stream(const IopoolApiStream *api)
 {
-	if (!iopool_api_is_registered(api) || !iopool_stream_is_open(api->stream))
+	if (!iopool_api_is_registered(api, IOPOOL_API_STREAM) ||
+		!iopool_stream_is_open(api->stream))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("stream has ended"),
@@ -205,7 +206,7 @@ api_begin(MemoryContext cxt, const IopoolApiOptions *given)
 		if (all.buffer_context != NULL)
 			api->guard =
 				iopool_api_guard(all.buffer_context, buffers_gone, api);
-		iopool_api_register(api);
+		iopool_api_register(api, IOPOOL_API_STREAM);
 	}
 	PG_CATCH();
 	{
@@ -313,7 +314,7 @@ api_take(IopoolApiStream *api, IopoolApiResult *results, int max,
 {
 	IopoolDeadline deadline = iopool_deadline_in(timeout_ms);
 	IopoolStep step = IOPOOL_STEP_MOVED;
-	int n;
+	int n = 0;
 
 	check_stream(api);
 	if (max < 1 || timeout_ms < -1)
@@ -322,16 +323,15 @@ api_take(IopoolApiStream *api, IopoolApiResult *results, int max,
 				 errmsg("cannot take %d results within %d ms", max,
 						timeout_ms)));
 
-	n = collect(api, results, max);
-	if (n > 0)
-		deadline = IOPOOL_NO_WAIT;
-	while (api_outstanding(api) > 0 && n < max && step != IOPOOL_STEP_LATE)
+	/*
+	 * A round starts more reads, and does not wait while there are results.
+	 * It may raise, so results are collected last: else they would be lost.
+	 */
+	while (n == 0 && api_outstanding(api) > 0 && step != IOPOOL_STEP_LATE)
 	{
 		step = iopool_window_step(&api->stream, 1, true, deadline);
-		n += collect(api, results + n, max - n);
-		if (n > 0)
-			break;
-		if (step == IOPOOL_STEP_IDLE)
+		n = collect(api, results, max);
+		if (n == 0 && step == IOPOOL_STEP_IDLE)
 			iopool_stream_raise_idle();
 	}
 	return n;
@@ -369,7 +369,7 @@ static void
 api_end(IopoolApiStream *api)
 {
 	/* one that has ended by itself is still to be freed */
-	if (!iopool_api_is_registered(api))
+	if (!iopool_api_is_registered(api, IOPOOL_API_STREAM))
 		check_stream(api);
 	iopool_stream_end(api->stream, NULL);
 	MemoryContextDelete(api->cxt);
@@ -401,7 +401,7 @@ api_raise_failure(const IopoolApiResult *result)
 
 	if (result->errnum == 0)
 		return;
-	if (iopool_api_is_registered(result->file))
+	if (iopool_api_is_registered(result->file, IOPOOL_API_FILE))
 		path = result->file->file.path;
 	iopool_errors_raise(&failure, path, result->offset, result->length);
 }

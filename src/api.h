@@ -11,6 +11,13 @@
 #include "file.h"
 #include "iopool_api.h"
 
+/* What a handle of a consumer is. */
+typedef enum IopoolApiKind
+{
+	IOPOOL_API_STREAM,
+	IOPOOL_API_FILE,
+} IopoolApiKind;
+
 struct IopoolApiFile
 {
 	IopoolFile file; /* open as long as this lives */
@@ -24,9 +31,9 @@ struct IopoolApiFile
 extern void iopool_api_install(void);
 
 /* api_handle.c */
-extern void iopool_api_register(const void *handle);
+extern void iopool_api_register(const void *handle, IopoolApiKind kind);
 extern void iopool_api_unregister(const void *handle);
-extern bool iopool_api_is_registered(const void *handle);
+extern bool iopool_api_is_registered(const void *handle, IopoolApiKind kind);
 extern void iopool_api_check_size(const char *what, Size size, Size known);
 extern MemoryContext iopool_api_guard(MemoryContext cxt,
 									  MemoryContextCallbackFunction func,

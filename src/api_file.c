@@ -82,7 +82,7 @@ open_for(IopoolApiFile *file, MemoryContext cxt)
 	if (file->file.failure.kind != IOPOOL_FAILURE_NONE)
 		iopool_errors_raise(&file->file.failure, file->file.path, 0, 0);
 
-	iopool_api_register(file);
+	iopool_api_register(file, IOPOOL_API_FILE);
 	file->guard = iopool_api_guard(cxt, file_dropped, file);
 }
 
@@ -115,7 +115,14 @@ open_file(MemoryContext cxt, const char *path, const char *directory,
 		  const char *relative, IopoolApiAccess access,
 		  IopoolApiIoMode io_mode)
 {
-	IopoolApiFile *file = make_file(path, io_mode);
+	IopoolApiFile *file;
+
+	if (access != IOPOOL_API_TRUSTED && access != IOPOOL_API_CURRENT_USER)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown access %d to file \"%s\"", (int) access,
+						path)));
+	file = make_file(path, io_mode);
 
 	PG_TRY();
 	{
@@ -159,7 +166,7 @@ iopool_api_open_in_directory(MemoryContext cxt, const char *directory,
 void
 iopool_api_check_file(const IopoolApiFile *file)
 {
-	if (!iopool_api_is_registered(file))
+	if (!iopool_api_is_registered(file, IOPOOL_API_FILE))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("file is not open"),

@@ -20,6 +20,7 @@
 typedef struct HandleEntry
 {
 	const void *handle;
+	IopoolApiKind kind;
 	char status;
 } HandleEntry;
 
@@ -40,13 +41,13 @@ static handle_table_hash *handles = NULL;
 
 /* May raise, for lack of memory. */
 void
-iopool_api_register(const void *handle)
+iopool_api_register(const void *handle, IopoolApiKind kind)
 {
 	bool found;
 
 	if (handles == NULL)
 		handles = handle_table_create(TopMemoryContext, 16, NULL);
-	(void) handle_table_insert(handles, handle, &found);
+	handle_table_insert(handles, handle, &found)->kind = kind;
 }
 
 /* Harmless to repeat. */
@@ -57,10 +58,14 @@ iopool_api_unregister(const void *handle)
 		(void) handle_table_delete(handles, handle);
 }
 
+/* Is it alive, and of this kind? */
 bool
-iopool_api_is_registered(const void *handle)
+iopool_api_is_registered(const void *handle, IopoolApiKind kind)
 {
-	return handles != NULL && handle_table_lookup(handles, handle) != NULL;
+	HandleEntry *entry =
+		handles != NULL ? handle_table_lookup(handles, handle) : NULL;
+
+	return entry != NULL && entry->kind == kind;
 }
 
 /*
