@@ -46,7 +46,6 @@ struct IopoolApiStream
 	MemoryContextCallback at_reset;
 	IopoolStream *stream;
 	bool is_aligned;
-	Size header_size;
 	dlist_head queue;  /* of ApiRead, for the source */
 	dlist_head pulled; /* the engine has them */
 	dlist_head unused;
@@ -194,7 +193,6 @@ api_begin(MemoryContext cxt, const IopoolApiOptions *given)
 		fill_options(&options, &all, api);
 		api->cxt = own_cxt;
 		api->is_aligned = all.is_aligned;
-		api->header_size = all.header_size;
 		dlist_init(&api->queue);
 		dlist_init(&api->pulled);
 		dlist_init(&api->unused);
@@ -362,6 +360,8 @@ api_cancel(IopoolApiStream *api)
 			pfree(done.buffer);
 	}
 	drop_all(api, &api->pulled);
+	/* reads of other streams were taken back along with those of this one */
+	iopool_window_pump();
 	return noutstanding;
 }
 

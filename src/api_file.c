@@ -21,6 +21,9 @@
 /* Largest alignment of memory: that of huge pages is enough for anybody. */
 #define MAX_ALIGNMENT ((Size) 1024 * 1024 * 1024)
 
+/* By file is how ranges that can be merged are found. */
+static int next_number = 0;
+
 /* Nobody has it open and nothing reads from it. */
 static void
 free_file(IopoolApiFile *file)
@@ -69,6 +72,7 @@ make_file(const char *path, IopoolApiIoMode io_mode)
 	file = MemoryContextAllocZero(cxt, sizeof(IopoolApiFile));
 	file->cxt = cxt;
 	iopool_file_init(&file->file, MemoryContextStrdup(cxt, path), mode);
+	file->file.number = next_number++;
 	return file;
 }
 

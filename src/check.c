@@ -25,7 +25,7 @@
 #include "compat.h"
 #include "errors.h"
 #include "guc.h"
-#include "stream.h"
+#include "request.h"
 
 #define CHECK_COLUMNS 4
 
@@ -274,7 +274,7 @@ iopool_check(PG_FUNCTION_ARGS)
 {
 	IopoolCheck check = {.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo};
 
-	iopool_stream_enter();
+	iopool_request_enter();
 	InitMaterializedSRF(fcinfo, 0);
 
 	check.configs = iopool_guc_pool_configs();

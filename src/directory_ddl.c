@@ -45,6 +45,7 @@
 #include "compat.h"
 #include "directory.h"
 #include "guc.h"
+#include "request.h"
 
 #define DIRECTORIES_COLUMNS 5
 
@@ -276,7 +277,7 @@ iopool_list_directories(PG_FUNCTION_ARGS)
 	bool sees_all = has_privs_of_role(userid, ROLE_PG_READ_SERVER_FILES);
 	ListCell *lc;
 
-	iopool_shmem_require();
+	iopool_request_enter();
 	InitMaterializedSRF(fcinfo, 0);
 
 	foreach(lc, iopool_directory_list())

@@ -476,6 +476,35 @@ is_transient(int errnum)
 }
 
 /*
+ * What submitting came to.  A transient failure is counted, and true returned;
+ * any other is the end of the ring.
+ */
+static bool
+take_submit_result(IopoolLease *lease, int rc)
+{
+	if (rc == 0 || rc == -EINTR)
+		return false;
+	if (is_transient(-rc))
+	{
+		lease->delta.counters[IOPOOL_COUNTER_RETRIES]++;
+		return true;
+	}
+	lease->fatal_errno = -rc;
+	return false;
+}
+
+/* Start what is prepared, and take nothing. */
+void
+iopool_lease_submit(IopoolLease *lease)
+{
+	if (lease->fatal_errno == 0)
+		(void) take_submit_result(lease,
+								  lease->method->submit(&lease->handle, 0, 0));
+	if (lease->fatal_errno != 0)
+		iopool_lease_cancel_prepared(lease);
+}
+
+/*
  * Start what is prepared, wait until wait_nr reads are complete, a signal
  * arrives or the deadline passes, and call done() for all that are.  A caller
  * that needs completions looks at interrupts and calls again.
@@ -507,20 +536,12 @@ iopool_lease_poll(IopoolLease *lease, unsigned wait_nr,
 
 	nreaped = reap_all(lease);
 
+	/* completions make room; without any, give the kernel a moment */
+	if (lease->fatal_errno == 0 && take_submit_result(lease, rc) &&
+		nreaped == 0 && waits)
+		pg_usleep(BUSY_PAUSE_US);
 	if (lease->fatal_errno == 0)
-	{
-		if (rc == 0 || rc == -EINTR)
-			return;
-		if (is_transient(-rc))
-		{
-			/* completions make room; without any, give the kernel a moment */
-			lease->delta.counters[IOPOOL_COUNTER_RETRIES]++;
-			if (nreaped == 0 && waits)
-				pg_usleep(BUSY_PAUSE_US);
-			return;
-		}
-		lease->fatal_errno = -rc;
-	}
+		return;
 
 	/*
 	 * The ring cannot be used any more.  What the kernel has taken still

@@ -86,6 +86,7 @@ extern void iopool_lease_drain(IopoolLease *lease, const int *in_flight);
 extern IopoolRead *iopool_lease_get_read(IopoolLease *lease);
 extern void iopool_lease_put_read(IopoolRead *read);
 extern void iopool_lease_prepare(IopoolRead *read);
+extern void iopool_lease_submit(IopoolLease *lease);
 extern void iopool_lease_poll(IopoolLease *lease, unsigned wait_nr,
 							  IopoolDeadline deadline);
 extern void iopool_lease_cancel_prepared(IopoolLease *lease);

@@ -139,6 +139,7 @@ typedef struct IopoolSyncQueue
 	int ndone;				/* completions that wait to be reaped */
 	int64 head_tried_at;	/* when the first of the queue was tried for the
 							 * first time without waiting, us; 0: never */
+	bool is_impatient;		/* trying has been in vain: read right away */
 	IopoolIo *queue;		/* [entries], a ring buffer */
 	IopoolCompletion *done; /* [entries] */
 } IopoolSyncQueue;

@@ -20,8 +20,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "deadline.h"
@@ -30,10 +32,14 @@
 /* Pause between two looks at a read that would have to wait. */
 #define TRY_PAUSE_US 200
 
+/* Pages of a read that are looked for in the page cache at most. */
+#define MAX_PROBED_PAGES 256
+
 /*
  * After so long, a read that still would have to wait is made all the same:
  * its pages may have been evicted before anybody came for them, and then
- * nothing but a read brings them back.
+ * nothing but a read brings them back.  All further reads of the lease are
+ * made without this patience.
  */
 #define TRY_PATIENCE_US (3 * 1000 * 1000)
 
@@ -63,6 +69,17 @@ iopool_sync_queue_add(IopoolSyncQueue *queue, const IopoolIo *io)
 	queue->nqueued++;
 }
 
+/* Bytes of a read. */
+static int64
+io_len(const IopoolIo *io)
+{
+	int64 len = 0;
+
+	for (int i = 0; i < io->niov; i++)
+		len += io->iov[i].iov_len;
+	return len;
+}
+
 /* Tell the kernel about the reads that it has not heard of. */
 void
 iopool_sync_queue_advise(IopoolSyncQueue *queue)
@@ -71,7 +88,6 @@ iopool_sync_queue_advise(IopoolSyncQueue *queue)
 	{
 		const IopoolIo *io =
 			&queue->queue[(queue->head + queue->nadvised) % queue->entries];
-		off_t len = 0;
 
 		/*
 		 * A lone read gains nothing, preadv follows at once.  Pages that are
@@ -79,12 +95,9 @@ iopool_sync_queue_advise(IopoolSyncQueue *queue)
 		 * that is to leave none (rw_flags).
 		 */
 		if (!io->is_direct && io->rw_flags == 0 && queue->nqueued > 1)
-		{
-			for (int i = 0; i < io->niov; i++)
-				len += io->iov[i].iov_len;
 			/* advice: a failure only means that it was not taken */
-			(void) posix_fadvise(io->fd, io->offset, len, POSIX_FADV_WILLNEED);
-		}
+			(void) posix_fadvise(io->fd, io->offset, io_len(io),
+								 POSIX_FADV_WILLNEED);
 		queue->nadvised++;
 	}
 }
@@ -129,29 +142,34 @@ finish_head(IopoolSyncQueue *queue, int result)
 
 /*
  * Would a buffered read have to wait for the disk?  For file systems that
- * cannot be asked with RWF_NOWAIT.  No for what cannot be mapped, as procfs.
+ * cannot be asked with RWF_NOWAIT.  No for what lives in memory, where a hole
+ * never gets a page, and for what cannot be mapped, as procfs.  mincore(2)
+ * says no as well for files that the process may not write.
  */
 static bool
 is_missing_pages(const IopoolIo *io)
 {
+	unsigned char is_resident[MAX_PROBED_PAGES];
 	long page = sysconf(_SC_PAGESIZE);
 	off_t start = io->offset - io->offset % page;
-	size_t len = io->offset - start;
+	size_t len = io->offset - start + io_len(io);
 	bool is_missing = false;
+	struct statfs fs;
 	void *map;
 
-	for (int i = 0; i < io->niov; i++)
-		len += io->iov[i].iov_len;
+	if (fstatfs(io->fd, &fs) != 0 || fs.f_type == TMPFS_MAGIC ||
+		fs.f_type == RAMFS_MAGIC)
+		return false;
 
+	/* the first pages will do: then the disk is at work on the rest */
+	len = Min(len, (size_t) page * MAX_PROBED_PAGES);
 	map = mmap(NULL, len, PROT_READ, MAP_SHARED, io->fd, start);
 	if (map == MAP_FAILED)
 		return false;
-	for (size_t pos = 0; pos < len && !is_missing; pos += page)
+	if (mincore(map, len, is_resident) == 0)
 	{
-		unsigned char is_resident = 1;
-
-		if (mincore((char *) map + pos, 1, &is_resident) == 0)
-			is_missing = (is_resident & 1) == 0;
+		for (size_t i = 0; i * page < len; i++)
+			is_missing |= (is_resident[i] & 1) == 0;
 	}
 	(void) munmap(map, len);
 	return is_missing;
@@ -159,16 +177,13 @@ is_missing_pages(const IopoolIo *io)
 
 /*
  * A read that must not wait for the disk: bytes or -errno, and -EAGAIN when
- * it would have to.  A direct read knows no other way than to wait.
+ * it would have to.
  */
 static int
 try_read(const IopoolIo *io)
 {
 	IopoolIo attempt = *io;
 	int result;
-
-	if (io->is_direct)
-		return iopool_sync_read(io);
 
 	attempt.rw_flags |= RWF_NOWAIT;
 	result = iopool_sync_read(&attempt);
@@ -186,16 +201,22 @@ try_head(IopoolSyncQueue *queue)
 {
 	const IopoolIo *io = &queue->queue[queue->head];
 	int result = try_read(io);
-	int64 now;
 
 	if (result == -EAGAIN)
 	{
-		now = iopool_deadline_now();
+		int64 now = iopool_deadline_now();
+
+		/* a lone read has not been advised */
 		if (queue->head_tried_at == 0)
+		{
 			queue->head_tried_at = now;
+			(void) posix_fadvise(io->fd, io->offset, io_len(io),
+								 POSIX_FADV_WILLNEED);
+		}
 		if (now - queue->head_tried_at < TRY_PATIENCE_US)
 			return false;
 		result = iopool_sync_read(io);
+		queue->is_impatient = true;
 	}
 	finish_head(queue, result);
 	return true;
@@ -203,7 +224,10 @@ try_head(IopoolSyncQueue *queue)
 
 /*
  * Make reads until so many completions wait, nothing is queued, or, with
- * timeout_us >= 0, the time is up.
+ * timeout_us >= 0, a read would have to wait: then some of that time is spent.
+ *
+ * Direct and uncached reads know no other way than to wait, because nothing
+ * reads ahead for them.
  */
 void
 iopool_sync_queue_run(IopoolSyncQueue *queue, unsigned ndone, int64 timeout_us)
@@ -213,20 +237,21 @@ iopool_sync_queue_run(IopoolSyncQueue *queue, unsigned ndone, int64 timeout_us)
 	while (queue->nqueued > 0 && queue->ndone < (int) ndone)
 	{
 		const IopoolIo *io = &queue->queue[queue->head];
+		bool must_wait =
+			io->is_direct || io->rw_flags != 0 || queue->is_impatient;
 
-		if (timeout_us < 0)
+		if (timeout_us < 0 || must_wait)
 			finish_head(queue, iopool_sync_read(io));
-		else if (try_head(queue))
+		else if (!try_head(queue))
 		{
-			/* without time to wait, one that waits is enough */
-			if (timeout_us == 0 && io->is_direct)
-				return;
-			if (timeout_us > 0 && iopool_deadline_now() >= end)
-				return;
+			/* short, because the caller has to look at interrupts */
+			if (timeout_us > 0)
+				(void) usleep(Min(timeout_us, TRY_PAUSE_US));
+			return;
 		}
-		/* a signal ends the pause, and the caller looks at interrupts */
-		else if (timeout_us == 0 || iopool_deadline_now() >= end ||
-				 usleep(TRY_PAUSE_US) != 0)
+
+		/* without time to wait, one that waits is enough */
+		if (timeout_us >= 0 && must_wait && iopool_deadline_now() >= end)
 			return;
 	}
 }

@@ -46,7 +46,17 @@ typedef struct RequestEntry
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
+/*
+ * What is kept of a range beside its data, in bytes, and for how many ranges
+ * that does not count.
+ */
+#define RANGE_MEMORY 128
+#define FREE_RANGES	 8192
+
 dlist_head iopool_requests = DLIST_STATIC_INIT(iopool_requests);
+
+/* Those of them that are not done. */
+static dlist_head running = DLIST_STATIC_INIT(running);
 
 /* The same by number; made with the first request. */
 static request_table_hash *table = NULL;
@@ -54,7 +64,8 @@ static request_table_hash *table = NULL;
 /* Never used twice by a backend, whatever becomes of the request. */
 static int64 next_number = 1;
 
-/* Bytes that all requests hold. */
+/* Unfetched ranges of all requests, and the bytes that they bring. */
+static int64 held_ranges = 0;
 static int64 held_bytes = 0;
 
 /*
@@ -71,7 +82,10 @@ destroy(IopoolRequest *request, bool has_failed)
 	}
 	request_table_delete(table, request->number);
 	dlist_delete(&request->node);
+	if (request->nopen > 0)
+		dlist_delete(&request->running_node);
 	held_bytes -= request->held;
+	held_ranges -= request->batch.args.nranges - request->nout;
 	MemoryContextDelete(request->cxt);
 }
 
@@ -103,10 +117,12 @@ at_xact_end(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_PARALLEL_PRE_COMMIT:
 		case XACT_EVENT_PRE_PREPARE:
 			end_all();
 			break;
 		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PARALLEL_ABORT:
 			dlist_foreach_modify(iter, &iopool_requests)
 				destroy(dlist_container(IopoolRequest, node, iter.cur), true);
 			break;
@@ -169,6 +185,8 @@ static int64
 check_limit(const int64 *sizes, int nranges)
 {
 	int64 limit = (int64) iopool_max_request_memory_kb * 1024;
+	int64 nmore = held_ranges + nranges - FREE_RANGES;
+	int64 held = held_bytes + Max(nmore, 0) * RANGE_MEMORY;
 	int64 total = 0;
 
 	for (int i = 0; i < nranges; i++)
@@ -176,13 +194,13 @@ check_limit(const int64 *sizes, int nranges)
 		if (pg_add_s64_overflow(total, sizes[i], &total))
 			total = PG_INT64_MAX;
 	}
-	if (total > limit - Min(held_bytes, limit))
+	if (held > limit || total > limit - held)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("request of %lld bytes exceeds \"iopool.max_request_memory\"",
 						(long long) total),
 				 errdetail("The limit is %lld bytes, of which unfetched requests hold %lld.",
-						   (long long) limit, (long long) held_bytes),
+						   (long long) limit, (long long) held),
 				 errhint("Fetch or cancel requests, submit less at a time, or raise \"iopool.max_request_memory\".")));
 	return total;
 }
@@ -255,7 +273,10 @@ iopool_request_submit(const IopoolArgs *args)
 	PG_END_TRY();
 
 	dlist_push_tail(&iopool_requests, &request->node);
+	if (request->nopen > 0)
+		dlist_push_tail(&running, &request->running_node);
 	held_bytes += request->held;
+	held_ranges += args->nranges;
 	MemoryContextSwitchTo(old_cxt);
 	return request;
 }
@@ -284,15 +305,13 @@ iopool_request_get(int64 number)
 	return request;
 }
 
-/* Take what the streams have brought, without waiting. */
-void
-iopool_request_look(IopoolRequest *request)
+/* Take what the streams of a request have brought. */
+static void
+look(IopoolRequest *request)
 {
 	IopoolBatch *batch = &request->batch;
 	IopoolResult result;
 
-	if (request->nopen == 0)
-		return;
 	for (int i = 0; i < batch->nparts; i++)
 	{
 		while (iopool_stream_take(batch->parts[i].stream, &result))
@@ -311,8 +330,30 @@ iopool_request_look(IopoolRequest *request)
 		for (int i = 0; i < batch->nparts; i++)
 			iopool_stream_end(batch->parts[i].stream, NULL);
 		iopool_file_set_close(batch->files);
+		dlist_delete(&request->running_node);
 		request->nopen = 0;
 	}
+}
+
+static void
+look_at_all(void)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &running)
+		look(dlist_container(IopoolRequest, running_node, iter.cur));
+}
+
+/*
+ * Every SQL function of ours begins with this: iopool has to be preloaded, and
+ * all requests go on, without waiting.
+ */
+void
+iopool_request_enter(void)
+{
+	iopool_shmem_require();
+	iopool_window_pump();
+	look_at_all();
 }
 
 static int64
@@ -336,12 +377,12 @@ iopool_request_step(IopoolRequest *const *requests, int nrequests,
 	int64 ndone = count_done(requests, nrequests);
 	IopoolStream **streams;
 	IopoolStep step;
+	Size nopen = 0;
 	int nstreams = 0;
 
 	for (int i = 0; i < nrequests; i++)
-		nstreams += requests[i]->nopen;
-	streams = palloc(sizeof(IopoolStream *) * nstreams);
-	nstreams = 0;
+		nopen += requests[i]->nopen;
+	streams = palloc(sizeof(IopoolStream *) * nopen);
 	for (int i = 0; i < nrequests; i++)
 	{
 		for (int p = 0; p < requests[i]->nopen; p++)
@@ -350,8 +391,7 @@ iopool_request_step(IopoolRequest *const *requests, int nrequests,
 
 	step = iopool_window_step(streams, nstreams, is_eager, deadline);
 	pfree(streams);
-	for (int i = 0; i < nrequests; i++)
-		iopool_request_look(requests[i]);
+	look_at_all();
 	if (step == IOPOOL_STEP_IDLE && count_done(requests, nrequests) == ndone)
 		iopool_stream_raise_idle();
 	return step != IOPOOL_STEP_LATE;
@@ -363,7 +403,6 @@ iopool_request_wait(IopoolRequest *request, IopoolDeadline deadline)
 {
 	bool has_time = true;
 
-	iopool_request_look(request);
 	while (!iopool_request_is_done(request) && has_time)
 		has_time = iopool_request_step(&request, 1, false, deadline);
 	return iopool_request_is_done(request);
@@ -394,6 +433,7 @@ iopool_request_hand_out(IopoolRequest *request, int rangeno)
 	request->nout++;
 	request->held -= size;
 	held_bytes -= size;
+	held_ranges--;
 }
 
 /* End a request, with whatever it still has to do left undone. */

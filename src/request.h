@@ -14,7 +14,8 @@
 
 typedef struct IopoolRequest
 {
-	dlist_node node; /* in iopool_requests */
+	dlist_node node;		 /* in iopool_requests */
+	dlist_node running_node; /* while it is not done */
 	int64 number;
 	SubTransactionId subid; /* that it ends with */
 	TimestampTz submitted_at;
@@ -37,10 +38,10 @@ extern PGDLLIMPORT dlist_head iopool_requests;
 
 /* request.c */
 extern void iopool_request_register_callbacks(void);
+extern void iopool_request_enter(void);
 extern IopoolRequest *iopool_request_submit(const IopoolArgs *args);
 extern IopoolRequest *iopool_request_find(int64 number);
 extern IopoolRequest *iopool_request_get(int64 number);
-extern void iopool_request_look(IopoolRequest *request);
 extern bool iopool_request_step(IopoolRequest *const *requests, int nrequests,
 								bool is_eager, IopoolDeadline deadline);
 extern bool iopool_request_wait(IopoolRequest *request,

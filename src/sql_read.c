@@ -35,6 +35,7 @@
 #include "batch.h"
 #include "compat.h"
 #include "guc.h"
+#include "request.h"
 #include "row.h"
 #include "single.h"
 
@@ -90,7 +91,7 @@ iopool_read(PG_FUNCTION_ARGS)
 	IopoolResult result;
 	Size size;
 
-	iopool_stream_enter();
+	iopool_request_enter();
 	iopool_args_check_range(offset, length);
 
 	if (length <= IOPOOL_SINGLE_MAX)
@@ -199,7 +200,7 @@ iopool_read_batch(PG_FUNCTION_ARGS)
 {
 	IopoolBatch batch;
 
-	iopool_stream_enter();
+	iopool_request_enter();
 	iopool_args_path_lengths(&batch.args, PG_GETARG_DATUM(0),
 							 PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
 	return return_rows(fcinfo, &batch, PG_GETARG_DATUM(3), PG_GETARG_BOOL(4));
@@ -210,7 +211,7 @@ iopool_read_batch_length(PG_FUNCTION_ARGS)
 {
 	IopoolBatch batch;
 
-	iopool_stream_enter();
+	iopool_request_enter();
 	iopool_args_path_length(&batch.args, PG_GETARG_DATUM(0),
 							PG_GETARG_DATUM(1), PG_GETARG_INT64(2));
 	return return_rows(fcinfo, &batch, PG_GETARG_DATUM(3), PG_GETARG_BOOL(4));
@@ -221,7 +222,7 @@ iopool_read_batch_paths(PG_FUNCTION_ARGS)
 {
 	IopoolBatch batch;
 
-	iopool_stream_enter();
+	iopool_request_enter();
 	iopool_args_paths_lengths(&batch.args, PG_GETARG_DATUM(0),
 							  PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
 	return return_rows(fcinfo, &batch, PG_GETARG_DATUM(3), PG_GETARG_BOOL(4));
@@ -355,7 +356,7 @@ iopool_read_array(PG_FUNCTION_ARGS)
 {
 	IopoolBatch batch;
 
-	iopool_stream_enter();
+	iopool_request_enter();
 	iopool_args_path_lengths(&batch.args, PG_GETARG_DATUM(0),
 							 PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
 	return return_array(&batch, PG_GETARG_DATUM(3));
@@ -366,7 +367,7 @@ iopool_read_array_length(PG_FUNCTION_ARGS)
 {
 	IopoolBatch batch;
 
-	iopool_stream_enter();
+	iopool_request_enter();
 	iopool_args_path_length(&batch.args, PG_GETARG_DATUM(0),
 							PG_GETARG_DATUM(1), PG_GETARG_INT64(2));
 	return return_array(&batch, PG_GETARG_DATUM(3));
@@ -377,7 +378,7 @@ iopool_read_array_paths(PG_FUNCTION_ARGS)
 {
 	IopoolBatch batch;
 
-	iopool_stream_enter();
+	iopool_request_enter();
 	iopool_args_paths_lengths(&batch.args, PG_GETARG_DATUM(0),
 							  PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
 	return return_array(&batch, PG_GETARG_DATUM(3));
@@ -392,7 +393,7 @@ iopool_prefetch(PG_FUNCTION_ARGS)
 	IopoolFile *file;
 	int64 nhinted = 0;
 
-	iopool_stream_enter();
+	iopool_request_enter();
 	iopool_args_path_lengths(&batch.args, PG_GETARG_DATUM(0),
 							 PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
 	iopool_batch_begin(&batch, IOPOOL_IO_BUFFERED);

@@ -53,7 +53,7 @@ iopool_submit(PG_FUNCTION_ARGS)
 {
 	IopoolArgs args;
 
-	iopool_stream_enter();
+	iopool_request_enter();
 	iopool_args_path_lengths(&args, PG_GETARG_DATUM(0), PG_GETARG_DATUM(1),
 							 PG_GETARG_DATUM(2));
 	PG_RETURN_INT64(iopool_request_submit(&args)->number);
@@ -64,7 +64,7 @@ iopool_submit_paths(PG_FUNCTION_ARGS)
 {
 	IopoolArgs args;
 
-	iopool_stream_enter();
+	iopool_request_enter();
 	iopool_args_paths_lengths(&args, PG_GETARG_DATUM(0), PG_GETARG_DATUM(1),
 							  PG_GETARG_DATUM(2));
 	PG_RETURN_INT64(iopool_request_submit(&args)->number);
@@ -78,9 +78,8 @@ iopool_poll(PG_FUNCTION_ARGS)
 	Datum values[POLL_COLUMNS];
 	bool nulls[POLL_COLUMNS] = {false};
 
-	iopool_stream_enter();
+	iopool_request_enter();
 	request = iopool_request_get(PG_GETARG_INT64(0));
-	iopool_request_look(request);
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -109,7 +108,7 @@ iopool_wait(PG_FUNCTION_ARGS)
 {
 	IopoolDeadline deadline = deadline_in(PG_GETARG_INT32(1));
 
-	iopool_stream_enter();
+	iopool_request_enter();
 	PG_RETURN_BOOL(
 		iopool_request_wait(iopool_request_get(PG_GETARG_INT64(0)), deadline));
 }
@@ -120,7 +119,6 @@ first_done(IopoolRequest **requests, int nrequests)
 {
 	for (int i = 0; i < nrequests; i++)
 	{
-		iopool_request_look(requests[i]);
 		if (iopool_request_is_done(requests[i]))
 			return requests[i];
 	}
@@ -137,7 +135,7 @@ iopool_wait_any(PG_FUNCTION_ARGS)
 	int nrequests;
 	bool has_time = true;
 
-	iopool_stream_enter();
+	iopool_request_enter();
 	numbers = iopool_args_bigints(PG_GETARG_DATUM(0), "requests", &nrequests);
 	requests = palloc(sizeof(IopoolRequest *) * nrequests);
 	for (int i = 0; i < nrequests; i++)
@@ -170,7 +168,7 @@ iopool_fetch(PG_FUNCTION_ARGS)
 	IopoolRequest *request;
 	int nranges;
 
-	iopool_stream_enter();
+	iopool_request_enter();
 	request = iopool_request_get(PG_GETARG_INT64(0));
 	nranges = request->batch.args.nranges;
 	InitMaterializedSRF(fcinfo, 0);
@@ -204,7 +202,7 @@ iopool_fetch_next(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument \"max_rows\" must be at least 1"),
 				 errdetail("It is %d.", max_rows)));
-	iopool_stream_enter();
+	iopool_request_enter();
 	request = iopool_request_get(PG_GETARG_INT64(0));
 	InitMaterializedSRF(fcinfo, 0);
 
@@ -214,7 +212,6 @@ iopool_fetch_next(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 	}
 
-	iopool_request_look(request);
 	while (request->ndone == request->nout)
 		(void) iopool_request_step(&request, 1, true, IOPOOL_FOREVER);
 	upto = request->nout + Min(max_rows, request->ndone - request->nout);
@@ -234,12 +231,14 @@ iopool_cancel(PG_FUNCTION_ARGS)
 {
 	IopoolRequest *request;
 
-	iopool_stream_enter();
+	/* first of all: what keeps requests from going on may be this one */
+	iopool_shmem_require();
 	request = iopool_request_find(PG_GETARG_INT64(0));
-	if (request == NULL)
-		PG_RETURN_BOOL(false);
-	iopool_request_end(request);
-	PG_RETURN_BOOL(true);
+	if (request != NULL)
+		iopool_request_end(request);
+
+	iopool_request_enter();
+	PG_RETURN_BOOL(request != NULL);
 }
 
 /* Names of the pools that a request reads from. */
@@ -260,7 +259,7 @@ iopool_list_requests(PG_FUNCTION_ARGS)
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	dlist_iter iter;
 
-	iopool_stream_enter();
+	iopool_request_enter();
 	InitMaterializedSRF(fcinfo, 0);
 
 	dlist_foreach(iter, &iopool_requests)
@@ -270,7 +269,6 @@ iopool_list_requests(PG_FUNCTION_ARGS)
 		Datum values[REQUESTS_COLUMNS];
 		bool nulls[REQUESTS_COLUMNS] = {false};
 
-		iopool_request_look(request);
 		values[0] = Int64GetDatum(request->number);
 		values[1] = CStringGetTextDatum(pool_names(&request->batch));
 		values[2] = Int32GetDatum(request->batch.args.nranges);

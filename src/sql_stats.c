@@ -22,7 +22,7 @@
 #include "limits.h"
 #include "method.h"
 #include "pool.h"
-#include "stream.h"
+#include "request.h"
 
 #define POOLS_COLUMNS 26
 #define RINGS_COLUMNS 8
@@ -55,7 +55,7 @@ iopool_stat_pools(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 
-	iopool_stream_enter();
+	iopool_shmem_require();
 	InitMaterializedSRF(fcinfo, 0);
 
 	for (int p = 0; p < iopool_shared->npools; p++)
@@ -102,6 +102,9 @@ iopool_stat_pools(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values,
 							 nulls);
 	}
+
+	/* only now: it changes what is to be shown */
+	iopool_request_enter();
 	return (Datum) 0;
 }
 
@@ -112,7 +115,7 @@ iopool_stat_rings(PG_FUNCTION_ARGS)
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	bool sees_all;
 
-	iopool_stream_enter();
+	iopool_shmem_require();
 	InitMaterializedSRF(fcinfo, 0);
 	sees_all = has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS);
 
@@ -154,6 +157,9 @@ iopool_stat_rings(PG_FUNCTION_ARGS)
 		}
 		pfree(rings);
 	}
+
+	/* only now: it changes what is to be shown */
+	iopool_request_enter();
 	return (Datum) 0;
 }
 
@@ -161,7 +167,7 @@ iopool_stat_rings(PG_FUNCTION_ARGS)
 Datum
 iopool_stat_reset(PG_FUNCTION_ARGS)
 {
-	iopool_stream_enter();
+	iopool_request_enter();
 
 	for (int p = 0; p < iopool_shared->npools; p++)
 		iopool_stats_reset(&iopool_shared->pools[p].stats);
@@ -207,7 +213,7 @@ iopool_info(PG_FUNCTION_ARGS)
 	struct utsname kernel;
 	int nrings = 0;
 
-	iopool_stream_enter();
+	iopool_request_enter();
 	InitMaterializedSRF(fcinfo, 0);
 
 	pool = &iopool_shared->pools[0];

@@ -260,6 +260,8 @@ void
 iopool_stream_cancel(IopoolStream *stream)
 {
 	iopool_lease_drain(stream->lease, &stream->in_flight);
+	/* what was pulled when the source raised */
+	iopool_window_plan(stream);
 	while (!dlist_is_empty(&stream->todo))
 		iopool_transfer_give_up(stream,
 								dlist_head_element(IopoolPiece, node,

@@ -119,12 +119,4 @@ extern IopoolStep iopool_window_step(IopoolStream *const *streams,
 									 IopoolDeadline deadline);
 extern void iopool_window_pump(void);
 
-/* Every SQL function of ours begins with this. */
-static inline void
-iopool_stream_enter(void)
-{
-	iopool_shmem_require();
-	iopool_window_pump();
-}
-
 #endif /* IOPOOL_STREAM_H */

@@ -317,26 +317,6 @@ read_done(IopoolRead *read, int result)
 	unref_extent(stream, extent);
 }
 
-/* Allocate where the bytes [start, end) go, as far as they have no place. */
-static void
-allocate_buffers(IopoolStream *stream, const IopoolPiece *piece, int64 start,
-				 int64 end)
-{
-	Size header_size = stream->options.header_size;
-	IopoolPending *pending = iopool_plan_first(piece->extent, piece->only);
-
-	for (; pending != NULL; pending = iopool_plan_next(piece->only, pending))
-	{
-		if (pending->dest != NULL || pending->start >= end ||
-			pending->end <= start)
-			continue;
-		pending->allocated =
-			MemoryContextAlloc(stream->cxt,
-							   header_size + (pending->end - pending->start));
-		pending->dest = pending->allocated + header_size;
-	}
-}
-
 /*
  * How far a direct read of [piece->start, upto) goes at once, with a place in
  * the bounce buffer for it; -1 when there is no room now.
@@ -437,9 +417,52 @@ iopool_transfer_split_size(int64 max_in_flight_bytes, int entries)
 	return split - split % IOPOOL_BLOCK_SIZE;
 }
 
+/* Where the next read off the front of the piece ends at most. */
+static int64
+cut_end(IopoolStream *stream, IopoolPiece *piece)
+{
+	iopool_plan_skip_gap(piece);
+	return iopool_plan_trim(piece,
+							piece->start +
+								Min(piece->end - piece->start, stream->split));
+}
+
+/*
+ * Allocate where the bytes of the piece's next read go, as far as they have
+ * no place.  False, unless may_raise: out of memory.
+ */
+bool
+iopool_transfer_allocate(IopoolStream *stream, IopoolPiece *piece,
+						 bool may_raise)
+{
+	Size header_size = stream->options.header_size;
+	IopoolPending *pending = iopool_plan_first(piece->extent, piece->only);
+	int64 end = cut_end(stream, piece);
+
+	for (; pending != NULL; pending = iopool_plan_next(piece->only, pending))
+	{
+		char *memory;
+
+		if (pending->dest != NULL || pending->start >= end ||
+			pending->end <= piece->start)
+			continue;
+		memory =
+			MemoryContextAllocExtended(stream->cxt,
+									   header_size +
+										   (pending->end - pending->start),
+									   may_raise ? 0 : MCXT_ALLOC_NO_OOM);
+		if (memory == NULL)
+			return false;
+		pending->allocated = memory;
+		pending->dest = memory + header_size;
+	}
+	return true;
+}
+
 /*
  * Cut the next read off the front of the piece, and prepare it.  Returns
- * false when the ring has no room for it now.  The lease must be ready.
+ * false when the ring has no room for it now.  The lease must be ready, and
+ * the memory allocated.  Does not raise.
  */
 bool
 iopool_transfer_start(IopoolStream *stream, IopoolPiece *piece)
@@ -452,13 +475,7 @@ iopool_transfer_start(IopoolStream *stream, IopoolPiece *piece)
 	if (stream->lease->nfree_reads == 0)
 		return false;
 
-	iopool_plan_skip_gap(piece);
-	end = piece->start + Min(piece->end - piece->start, stream->split);
-	end = iopool_plan_trim(piece, end);
-
-	/* this may raise, so it comes before a read is taken */
-	allocate_buffers(stream, piece, piece->start, end);
-
+	end = cut_end(stream, piece);
 	read = iopool_lease_get_read(stream->lease);
 	read->owner = stream;
 	read->done = read_done;

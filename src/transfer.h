@@ -28,8 +28,7 @@ struct IopoolStream
 	bool is_open;	 /* in open_streams */
 	bool is_aborted; /* only drains */
 	bool source_ended;
-	bool source_waits; /* it had nothing when it was asked last */
-	int64 split;	   /* longest buffered read, bytes */
+	int64 split; /* longest buffered read, bytes */
 
 	dlist_head todo;	/* of IopoolPiece, next first */
 	dlist_head pending; /* of IopoolPending, in the source's order */
@@ -60,10 +59,13 @@ extern dlist_head iopool_open_streams;
 /* window.c */
 extern IopoolPending *iopool_window_next_ready(IopoolStream *stream);
 extern void iopool_window_let_go(IopoolStream *stream);
+extern void iopool_window_plan(IopoolStream *stream);
 
 /* transfer.c */
 extern int64 iopool_transfer_split_size(int64 max_in_flight_bytes,
 										int entries);
+extern bool iopool_transfer_allocate(IopoolStream *stream, IopoolPiece *piece,
+									 bool may_raise);
 extern bool iopool_transfer_start(IopoolStream *stream, IopoolPiece *piece);
 extern bool iopool_transfer_skip(IopoolStream *stream, IopoolPiece *piece);
 extern void iopool_transfer_give_up(IopoolStream *stream, IopoolPiece *piece,

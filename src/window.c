@@ -19,6 +19,12 @@
 /* Ranges that may be on their way, in multiples of the ring's entries. */
 #define MAX_PENDING_FACTOR 4
 
+/*
+ * Ranges pulled at a time, also where none of them has anything to read: a
+ * million of them past the end of a file must not hold up an interrupt.
+ */
+#define MAX_PULL 8192
+
 /* Share of the reads in flight to wait for: fewer, larger rounds. */
 #define WAIT_SHARE 4
 
@@ -28,16 +34,33 @@
  */
 #define SLICE_US 1000
 
-static IopoolPending *
-new_pending(IopoolStream *stream)
+/*
+ * Make sure that there is a struct for the next range, because nothing may
+ * raise once the source has given it away.  False, unless may_raise: out of
+ * memory.
+ */
+static bool
+reserve_pending(IopoolStream *stream, bool may_raise)
 {
 	IopoolPending *pending;
 
-	if (dlist_is_empty(&stream->free_pending))
-		pending = MemoryContextAlloc(stream->cxt, sizeof(IopoolPending));
-	else
-		pending = dlist_container(IopoolPending, node,
-								  dlist_pop_head_node(&stream->free_pending));
+	if (!dlist_is_empty(&stream->free_pending))
+		return true;
+	pending = MemoryContextAllocExtended(stream->cxt, sizeof(IopoolPending),
+										 may_raise ? 0 : MCXT_ALLOC_NO_OOM);
+	if (pending == NULL)
+		return false;
+	dlist_push_head(&stream->free_pending, &pending->node);
+	return true;
+}
+
+static IopoolPending *
+take_pending(IopoolStream *stream)
+{
+	IopoolPending *pending =
+		dlist_container(IopoolPending, node,
+						dlist_pop_head_node(&stream->free_pending));
+
 	memset(pending, 0, sizeof(IopoolPending));
 	return pending;
 }
@@ -92,51 +115,63 @@ may_pull(const IopoolStream *stream)
 		 stream->reserved < stream->options.max_in_flight_bytes * 2);
 }
 
+/* Plan what has been pulled. */
+void
+iopool_window_plan(IopoolStream *stream)
+{
+	int nmerged = iopool_plan_merge(stream->group, stream->ngroup,
+									stream->options.merge_gap, &stream->todo);
+
+	stream->ngroup = 0;
+	if (nmerged > 0)
+		iopool_transfer_count(stream, IOPOOL_COUNTER_MERGES, nmerged);
+}
+
 /*
  * Pull the next group of ranges and plan it.  Pulling many at once is what
  * lets neighbours be found that are not neighbours in the source's order.
  * Where the source raises, the group is kept for the next time.
  */
 static void
-pull_group(IopoolStream *stream)
+pull_group(IopoolStream *stream, bool may_raise)
 {
 	int entries = stream->options.pool->entries;
-	int nmerged;
 
-	stream->source_waits = false;
-	while (!stream->source_ended && stream->ngroup < entries &&
-		   may_pull(stream))
+	for (int i = 0; i < MAX_PULL && !stream->source_ended &&
+		 stream->ngroup < entries && may_pull(stream);
+		 i++)
 	{
-		IopoolPending *pending = new_pending(stream);
 		IopoolRange range;
+		IopoolPending *pending;
 		IopoolSourceStatus status;
 
-		status = stream->options.source(stream->options.source_arg, &range);
-		if (status != IOPOOL_SOURCE_RANGE)
-		{
-			stream->source_ended = (status == IOPOOL_SOURCE_END);
-			stream->source_waits = (status == IOPOOL_SOURCE_LATER);
-			dlist_push_head(&stream->free_pending, &pending->node);
+		if (!reserve_pending(stream, may_raise))
 			break;
-		}
+		status = stream->options.source(stream->options.source_arg, &range);
+		if (status == IOPOOL_SOURCE_END)
+			stream->source_ended = true;
+		if (status != IOPOOL_SOURCE_RANGE)
+			break;
+
+		pending = take_pending(stream);
 		if (accept_range(stream, &range, pending))
 			stream->group[stream->ngroup++] = pending;
 	}
-
-	nmerged = iopool_plan_merge(stream->group, stream->ngroup,
-								stream->options.merge_gap, &stream->todo);
-	stream->ngroup = 0;
-	if (nmerged > 0)
-		iopool_transfer_count(stream, IOPOOL_COUNTER_MERGES, nmerged);
+	iopool_window_plan(stream);
 }
 
-/* Drop the hold on the lease when there is nothing more to read. */
+/*
+ * Drop the hold on the lease when there is nothing more to read; in the
+ * background, where it may be long before somebody looks again, also when
+ * nothing is in flight.
+ */
 void
 iopool_window_let_go(IopoolStream *stream)
 {
-	if (stream->is_holding && stream->in_flight == 0 &&
-		dlist_is_empty(&stream->todo) &&
-		(stream->source_ended || stream->options.is_background))
+	if (!stream->is_holding || stream->in_flight > 0)
+		return;
+	if (stream->options.is_background ||
+		(stream->source_ended && dlist_is_empty(&stream->todo)))
 	{
 		stream->is_holding = false;
 		iopool_lease_drop(stream->lease, false);
@@ -153,37 +188,47 @@ let_all_go(void)
 		iopool_window_let_go(dlist_container(IopoolStream, node, iter.cur));
 }
 
+/* The next piece that fits the window, or NULL. */
+static IopoolPiece *
+next_piece(IopoolStream *stream, bool may_raise)
+{
+	IopoolPiece *piece;
+
+	do
+	{
+		if (dlist_is_empty(&stream->todo))
+			pull_group(stream, may_raise);
+		if (dlist_is_empty(&stream->todo))
+			return NULL;
+		piece = dlist_head_element(IopoolPiece, node, &stream->todo);
+	} while (iopool_transfer_skip(stream, piece));
+
+	if (stream->in_flight > 0 &&
+		stream->in_flight_bytes +
+				Min(piece->end - piece->start, stream->split) >
+			stream->options.max_in_flight_bytes)
+		return NULL;
+	return piece;
+}
+
 /*
  * Prepare reads until ring, window or ranges are exhausted.  Checks out a
  * ring when there is something to read, waiting until the deadline, and gives
- * it back when there is not.
+ * it back when there is not.  Unless may_raise, out of memory only means that
+ * it does not go on.
  */
 static void
-fill_window(IopoolStream *stream, IopoolDeadline deadline)
+fill_window(IopoolStream *stream, IopoolDeadline deadline, bool may_raise)
 {
 	IopoolLease *lease = stream->lease;
-	int64 max_bytes = stream->options.max_in_flight_bytes;
+	IopoolPiece *piece;
 
 	iopool_lease_tick(lease);
-	for (;;)
+	while ((piece = next_piece(stream, may_raise)) != NULL)
 	{
-		IopoolPiece *piece;
-
-		if (dlist_is_empty(&stream->todo))
-			pull_group(stream);
-		if (dlist_is_empty(&stream->todo))
+		/* before a ring is taken, which would be held for nothing */
+		if (!iopool_transfer_allocate(stream, piece, may_raise))
 			break;
-
-		piece = dlist_head_element(IopoolPiece, node, &stream->todo);
-		if (iopool_transfer_skip(stream, piece))
-			continue;
-
-		if (stream->in_flight > 0 &&
-			stream->in_flight_bytes +
-					Min(piece->end - piece->start, stream->split) >
-				max_bytes)
-			break;
-
 		if (!stream->is_holding)
 		{
 			iopool_lease_hold(lease);
@@ -206,34 +251,62 @@ fill_background(void)
 {
 	dlist_iter iter;
 
+	if (dlist_is_empty(&iopool_open_streams))
+		return;
+
+	/* the one that was first to fill the ring is the last now */
+	dlist_push_tail(&iopool_open_streams,
+					dlist_pop_head_node(&iopool_open_streams));
 	dlist_foreach(iter, &iopool_open_streams)
 	{
 		IopoolStream *stream = dlist_container(IopoolStream, node, iter.cur);
 
 		if (stream->options.is_background)
-			fill_window(stream, IOPOOL_NO_WAIT);
+			fill_window(stream, IOPOOL_NO_WAIT, false);
 	}
-
-	/* the one that was first to fill the ring is the last next time */
-	if (!dlist_is_empty(&iopool_open_streams))
-		dlist_push_tail(&iopool_open_streams,
-						dlist_pop_head_node(&iopool_open_streams));
 }
 
-/* Start what is prepared, and take what is there, without waiting. */
+/* Add a lease to those that are there, unless it is one of them. */
 static void
-poll_all(void)
+add_lease(IopoolLease **leases, int *nleases, IopoolLease *lease)
+{
+	for (int i = *nleases - 1; i >= 0; i--)
+	{
+		if (leases[i] == lease)
+			return;
+	}
+	leases[(*nleases)++] = lease;
+}
+
+/* Every lease of this backend with reads in flight. */
+static int
+busy_leases(IopoolLease **leases)
 {
 	dlist_iter iter;
+	int nleases = 0;
 
 	dlist_foreach(iter, &iopool_open_streams)
 	{
 		IopoolStream *stream = dlist_container(IopoolStream, node, iter.cur);
-		IopoolLease *lease = stream->lease;
 
-		if (lease->in_flight > 0)
-			iopool_lease_poll(lease, lease->in_flight, IOPOOL_NO_WAIT);
+		if (stream->lease->in_flight > 0)
+			add_lease(leases, &nleases, stream->lease);
 	}
+	return nleases;
+}
+
+/*
+ * Start what has been prepared on any lease.  What completes at once is not
+ * taken: that would leave the ring idle until somebody comes again.
+ */
+static void
+submit_all(void)
+{
+	IopoolLease *leases[IOPOOL_MAX_POOLS + 1];
+	int nleases = busy_leases(leases);
+
+	for (int i = 0; i < nleases; i++)
+		iopool_lease_submit(leases[i]);
 }
 
 /*
@@ -243,11 +316,16 @@ poll_all(void)
 void
 iopool_window_pump(void)
 {
+	IopoolLease *leases[IOPOOL_MAX_POOLS + 1];
+	int nleases;
+
 	if (dlist_is_empty(&iopool_open_streams))
 		return;
-	poll_all();
+	nleases = busy_leases(leases);
+	for (int i = 0; i < nleases; i++)
+		iopool_lease_poll(leases[i], leases[i]->in_flight, IOPOOL_NO_WAIT);
 	fill_background();
-	poll_all();
+	submit_all();
 	let_all_go();
 }
 
@@ -286,45 +364,57 @@ check_interrupts(IopoolStream *const *streams, int nstreams)
 	CHECK_FOR_INTERRUPTS();
 }
 
-/*
- * Leases with reads in flight that these streams wait for; of any stream if
- * they have none, because a file may be waited for that others keep open.
- */
+/* Leases with reads in flight that these streams wait for. */
 static int
-leases_to_poll(IopoolStream *const *streams, int nstreams,
-			   IopoolLease **leases)
+leases_of(IopoolStream *const *streams, int nstreams, IopoolLease **leases)
 {
-	dlist_iter iter;
 	int nleases = 0;
 
 	for (int i = 0; i < nstreams; i++)
 	{
-		IopoolLease *lease = streams[i]->lease;
-		int n = 0;
+		IopoolStream *stream = streams[i];
 
 		/* also when all that is in flight is another stream's */
-		if (lease->in_flight == 0 ||
-			(streams[i]->in_flight == 0 && !streams[i]->is_holding))
-			continue;
-		while (n < nleases && leases[n] != lease)
-			n++;
-		if (n == nleases)
-			leases[nleases++] = lease;
+		if (stream->lease->in_flight > 0 &&
+			(stream->in_flight > 0 || !dlist_is_empty(&stream->todo)))
+			add_lease(leases, &nleases, stream->lease);
 	}
-	if (nleases > 0)
-		return nleases;
+	return nleases;
+}
 
-	dlist_foreach(iter, &iopool_open_streams)
+static bool
+has_result(IopoolStream *const *streams, int nstreams)
+{
+	for (int i = 0; i < nstreams; i++)
 	{
-		IopoolStream *stream = dlist_container(IopoolStream, node, iter.cur);
-
-		if (stream->lease->in_flight > 0)
-		{
-			leases[0] = stream->lease;
-			return 1;
-		}
+		if (iopool_window_next_ready(streams[i]) != NULL)
+			return true;
 	}
-	return 0;
+	return false;
+}
+
+/*
+ * Start what can be started of these streams.  A ring is waited for only when
+ * nothing else can be, until the deadline.
+ */
+static void
+fill_streams(IopoolStream *const *streams, int nstreams,
+			 IopoolDeadline deadline)
+{
+	IopoolLease *leases[IOPOOL_MAX_POOLS + 1];
+
+	for (int i = 0; i < nstreams; i++)
+		fill_window(streams[i], IOPOOL_NO_WAIT, true);
+	fill_background();
+	if (deadline == IOPOOL_NO_WAIT)
+		return;
+	for (int i = 0; i < nstreams; i++)
+	{
+		if (has_result(streams, nstreams) ||
+			leases_of(streams, nstreams, leases) > 0)
+			return;
+		fill_window(streams[i], deadline, true);
+	}
 }
 
 /* Wait for one or several leases until the deadline. */
@@ -356,22 +446,21 @@ iopool_window_step(IopoolStream *const *streams, int nstreams, bool is_eager,
 {
 	IopoolLease *leases[IOPOOL_MAX_POOLS + 1];
 	IopoolDeadline wait_until = deadline;
-	int nleases;
 	unsigned wait_nr = 1;
+	int nleases;
 
 	check_interrupts(streams, nstreams);
-	for (int i = 0; i < nstreams; i++)
-		fill_window(streams[i], deadline);
-	fill_background();
+	fill_streams(streams, nstreams, deadline);
 
 	/* ranges past the end of a file, say, need no waiting */
-	for (int i = 0; i < nstreams; i++)
-	{
-		if (iopool_window_next_ready(streams[i]) != NULL)
-			wait_until = IOPOOL_NO_WAIT;
-	}
+	if (has_result(streams, nstreams))
+		wait_until = IOPOOL_NO_WAIT;
 
-	nleases = leases_to_poll(streams, nstreams, leases);
+	/* a file may be waited for that reads of other streams keep open */
+	nleases = leases_of(streams, nstreams, leases);
+	if (nleases == 0)
+		nleases = busy_leases(leases);
+
 	if (nleases > 0)
 	{
 		if (nstreams == 1 && !is_eager)
@@ -380,14 +469,8 @@ iopool_window_step(IopoolStream *const *streams, int nstreams, bool is_eager,
 
 		/* what has come makes room: keep the queue full meanwhile */
 		check_interrupts(streams, nstreams);
-		for (int i = 0; i < nstreams; i++)
-			fill_window(streams[i], IOPOOL_NO_WAIT);
-		fill_background();
-		for (int i = 0; i < nleases; i++)
-		{
-			if (leases[i]->in_flight > 0)
-				iopool_lease_poll(leases[i], 0, IOPOOL_NO_WAIT);
-		}
+		fill_streams(streams, nstreams, IOPOOL_NO_WAIT);
+		submit_all();
 		let_all_go();
 	}
 
@@ -405,7 +488,6 @@ void
 iopool_window_start(IopoolStream *stream)
 {
 	check_interrupts(&stream, 1);
-	fill_window(stream, IOPOOL_FOREVER);
-	if (stream->lease->in_flight > 0)
-		iopool_lease_poll(stream->lease, 0, IOPOOL_NO_WAIT);
+	fill_window(stream, IOPOOL_FOREVER, true);
+	submit_all();
 }
