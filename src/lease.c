@@ -275,11 +275,14 @@ check_out(IopoolLease *lease, IopoolDeadline deadline)
 
 	if (iopool_checkout_timeout_ms >= 0)
 		limit = Min(limit, iopool_deadline_in(iopool_checkout_timeout_ms));
+	/* the pool itself knows what to raise when there is no time at all */
 	if (give_others_back(lease, limit))
-		return iopool_pool_checkout(lease->pool, deadline);
-	if (limit < deadline)
+		ring =
+			iopool_pool_checkout(lease->pool,
+								 limit == IOPOOL_NO_WAIT ? deadline : limit);
+	if (ring == NULL && limit < deadline)
 		iopool_pool_raise_timeout(lease->pool);
-	return NULL;
+	return ring;
 }
 
 /*

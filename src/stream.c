@@ -37,6 +37,17 @@
 dlist_head iopool_open_streams = DLIST_STATIC_INIT(iopool_open_streams);
 
 /*
+ * What other streams had prepared was taken back when this one was drained,
+ * and starts again with the next call; until then they do not keep the ring.
+ */
+static void
+let_others_go(IopoolStream *stream)
+{
+	if (stream->lease->ring != NULL && stream->lease->in_flight == 0)
+		iopool_window_let_all_go();
+}
+
+/*
  * The stream is over, one way or the other: wait for what is in flight, and
  * let go of the ring.  Does not raise, and is harmless to repeat.
  */
@@ -53,6 +64,7 @@ close_stream(IopoolStream *stream, bool has_failed)
 	stream->is_holding = false;
 	stream->is_open = false;
 	dlist_delete(&stream->node);
+	let_others_go(stream);
 }
 
 static void
@@ -268,4 +280,5 @@ iopool_stream_cancel(IopoolStream *stream)
 												   &stream->todo),
 								ECANCELED);
 	iopool_window_let_go(stream);
+	let_others_go(stream);
 }

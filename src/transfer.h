@@ -59,6 +59,7 @@ extern dlist_head iopool_open_streams;
 /* window.c */
 extern IopoolPending *iopool_window_next_ready(IopoolStream *stream);
 extern void iopool_window_let_go(IopoolStream *stream);
+extern void iopool_window_let_all_go(void);
 extern void iopool_window_plan(IopoolStream *stream);
 
 /* transfer.c */

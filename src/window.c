@@ -179,8 +179,8 @@ iopool_window_let_go(IopoolStream *stream)
 }
 
 /* The same for every stream whose reads may have come in. */
-static void
-let_all_go(void)
+void
+iopool_window_let_all_go(void)
 {
 	dlist_iter iter;
 
@@ -321,12 +321,14 @@ iopool_window_pump(void)
 
 	if (dlist_is_empty(&iopool_open_streams))
 		return;
+	/* a cancel starts nothing new */
+	CHECK_FOR_INTERRUPTS();
 	nleases = busy_leases(leases);
 	for (int i = 0; i < nleases; i++)
 		iopool_lease_poll(leases[i], leases[i]->in_flight, IOPOOL_NO_WAIT);
 	fill_background();
 	submit_all();
-	let_all_go();
+	iopool_window_let_all_go();
 }
 
 /* The next range to hand out, or NULL. */
@@ -471,7 +473,7 @@ iopool_window_step(IopoolStream *const *streams, int nstreams, bool is_eager,
 		check_interrupts(streams, nstreams);
 		fill_streams(streams, nstreams, IOPOOL_NO_WAIT);
 		submit_all();
-		let_all_go();
+		iopool_window_let_all_go();
 	}
 
 	if (iopool_deadline_has_passed(deadline))
@@ -490,4 +492,5 @@ iopool_window_start(IopoolStream *stream)
 	check_interrupts(&stream, 1);
 	fill_window(stream, IOPOOL_FOREVER, true);
 	submit_all();
+	iopool_window_let_all_go();
 }

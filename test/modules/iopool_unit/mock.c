@@ -718,6 +718,8 @@ mock_submit(IopoolHandle *handle, unsigned wait_nr, int64 timeout_us)
 	int rc;
 
 	nsubmits++;
+	if (timeout_us == 0)
+		wait_nr = Min(wait_nr, (unsigned) ring->ndone);
 	if (!ring->is_attached)
 		mock_violation("a ring is submitted that is not leased");
 	if (ring->fatal_errno != 0)

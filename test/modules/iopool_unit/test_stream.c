@@ -35,6 +35,7 @@ typedef enum Ending
 	END_DELETE, /* ... the parent of it is deleted */
 	END_RAISE,	/* the source raises */
 	END_CANCEL, /* the query is cancelled */
+	END_FORGET, /* iopool_stream_cancel(), and it goes on */
 	END_EXIT,	/* the process exits */
 	NUM_ENDINGS
 } Ending;
@@ -47,6 +48,7 @@ typedef struct TestRange
 	char *dest; /* the caller's, with canaries around; or NULL */
 	int64 dest_size;
 	bool is_out;
+	bool is_forgotten;
 } TestRange;
 
 /* A buffer of a result that the caller has not freed yet. */
@@ -72,6 +74,7 @@ typedef struct TestStream
 	int ends_at; /* ranges given or got until the ending */
 	Ending ending;
 	bool is_over;
+	bool is_forgetting; /* results may be cancelled ones */
 	Kept kept[MAX_KEPT];
 	int nkept;
 } TestStream;
@@ -256,7 +259,7 @@ begin_stream(TestStream *test)
 
 	memset(test, 0, offsetof(TestStream, ranges));
 	test->nranges = test->next_range = test->nout = test->nkept = 0;
-	test->is_over = false;
+	test->is_over = test->is_forgetting = false;
 	test->parent = AllocSetContextCreate(CurrentMemoryContext, "unit parent",
 										 ALLOCSET_DEFAULT_SIZES);
 	test->cxt = AllocSetContextCreate(test->parent, "unit stream",
@@ -278,9 +281,35 @@ begin_stream(TestStream *test)
 		windows[mock_between(0, lengthof(windows) - 1)];
 	test->options.merge_gap = gaps[mock_between(0, lengthof(gaps) - 1)];
 	test->options.header_size = mock_between(0, 2) * 4;
+	test->options.is_background = mock_chance(40);
+	test->options.keeps_results = mock_chance(20);
 	test->options.source = test_source;
 	test->options.source_arg = test;
 	test->stream = iopool_stream_begin(test->cxt, &test->options);
+}
+
+/*
+ * The next result, by steps: some of them do not wait, and in between
+ * everything in the background goes on.
+ */
+static bool
+step_to_next(TestStream *test, IopoolResult *result)
+{
+	IopoolStream *stream = test->stream;
+
+	while (!iopool_stream_take(stream, result))
+	{
+		if (stream->npending == 0 && stream->source_ended)
+			return false;
+		if (mock_chance(20))
+			iopool_window_pump();
+		if (mock_chance(20))
+			iopool_window_start(stream);
+		(void) iopool_window_step(&stream, 1, mock_chance(50),
+								  mock_chance(30) ? IOPOOL_NO_WAIT
+												  : IOPOOL_FOREVER);
+	}
+	return true;
 }
 
 /* Invariants 6, 11, 17, as they stand between two results. */
@@ -293,7 +322,8 @@ check_bounds(TestStream *test)
 
 	CHECK(mock_outstanding() <= world->pool->entries);
 	CHECK(stream->in_flight_bytes <= window || stream->in_flight <= 1);
-	CHECK(stream->reserved < 2 * window + Max(test->longest, 1));
+	if (!test->options.keeps_results)
+		CHECK(stream->reserved < 2 * window + Max(test->longest, 1));
 	for (int i = 0; i < world->nstreams; i++)
 	{
 		if (!world->streams[i].is_over)
@@ -304,6 +334,8 @@ check_bounds(TestStream *test)
 	/* a ring is held by those that have something to read, and no longer */
 	if (world->nstreams == 1 && stream->in_flight == 0 &&
 		stream->source_ended && dlist_is_empty(&stream->todo))
+		CHECK(!stream->is_holding);
+	if (test->options.is_background && stream->lease->in_flight == 0)
 		CHECK(!stream->is_holding);
 	if (nreads > 0)
 		CHECK(stream->lease->ring != NULL);
@@ -360,6 +392,13 @@ check_result(TestStream *test, const IopoolResult *result)
 	CHECK_EQUAL(result->length, range->length);
 	CHECK(strcmp(result->path, file->path) == 0);
 
+	if (test->is_forgetting && result->failure.errnum == ECANCELED)
+	{
+		CHECK_EQUAL(result->failure.kind, IOPOOL_FAILURE_READ);
+		CHECK(result->buffer == NULL);
+		range->is_forgotten = true;
+		return;
+	}
 	if (is_short_of_memory || expects_failure(file, range))
 	{
 		CHECK_EQUAL(result->failure.kind, IOPOOL_FAILURE_READ);
@@ -417,7 +456,7 @@ check_dests(TestStream *test)
 			CHECK_EQUAL((unsigned char) range->dest[range->dest_size - 1 + j],
 						0x77);
 		}
-		if (!range->is_out ||
+		if (!range->is_out || range->is_forgotten ||
 			expects_failure(world->files[range->fileno], range) ||
 			world->may_lack_memory)
 			continue;
@@ -443,6 +482,24 @@ end_stream(TestStream *test)
 	iopool_stream_end(test->stream, NULL);
 	iopool_file_set_close(test->files);
 	MemoryContextDelete(test->parent);
+}
+
+/* All that is on its way is taken at once, read or not; then it goes on. */
+static void
+forget_all(TestStream *test)
+{
+	IopoolResult result;
+
+	iopool_stream_cancel(test->stream);
+	CHECK_EQUAL(test->stream->in_flight, 0);
+	CHECK_EQUAL(test->stream->ngroup, 0);
+	CHECK(dlist_is_empty(&test->stream->todo));
+	test->is_forgetting = true;
+	while (iopool_stream_take(test->stream, &result))
+		check_result(test, &result);
+	test->is_forgetting = false;
+	CHECK_EQUAL(test->stream->npending, 0);
+	test->ending = END_EXHAUSTED;
 }
 
 /* The stream comes to its ending; false: the whole round does. */
@@ -471,6 +528,9 @@ bring_to_end(TestStream *test)
 			QueryCancelPending = true;
 			mock_forbid_prepare(mock_chance(50) &&
 								mock_script.short_reads == 0);
+			return true;
+		case END_FORGET:
+			forget_all(test);
 			return true;
 		case END_EXIT:
 			unit_lease_exit();
@@ -514,7 +574,8 @@ run_streams(void)
 				continue;
 			}
 		}
-		if (iopool_stream_next(test->stream, &result))
+		if (mock_chance(50) ? iopool_stream_next(test->stream, &result)
+							: step_to_next(test, &result))
 		{
 			check_bounds(test);
 			check_result(test, &result);
@@ -971,6 +1032,110 @@ stream_memory(int rounds)
 	}
 }
 
+/* Source of stream_interrupted(): raises now and then. */
+static int nraised;
+
+static IopoolSourceStatus
+raising_source(void *arg, IopoolRange *range)
+{
+	TestStream *test = arg;
+
+	if (mock_chance(30) && nraised < 1000)
+	{
+		nraised++;
+		ereport(ERROR,
+				(errcode(ERRCODE_RAISE_EXCEPTION), errmsg("source")));
+	}
+	return test_source(test, range);
+}
+
+/*
+ * A stream that lives on after an error of its source has lost nothing; one
+ * that is cancelled then reads nothing of what was pulled.
+ */
+static void
+stream_interrupted(int rounds)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+
+	for (int forgets = 0; forgets < 2; forgets++)
+	{
+		TestStream *test = plain_stream(8, MAX_RANGES, 100, 300);
+		volatile bool is_over = false;
+
+		nraised = 0;
+		test->stream->options.source = raising_source;
+		test->stream->options.merge_gap = 1000;
+		while (!is_over)
+		{
+			PG_TRY();
+			{
+				is_over = !next_result(test);
+			}
+			PG_CATCH();
+			{
+				MemoryContextSwitchTo(cxt);
+				FlushErrorState();
+				if (forgets && mock_chance(30))
+					forget_all(test);
+			}
+			PG_END_TRY();
+		}
+		CHECK(nraised > 10);
+		CHECK_EQUAL(test->nout, MAX_RANGES);
+		end_stream(test);
+		mock_pool_check(world->pool, 0);
+		mock_files_remove();
+		mock_reset();
+	}
+}
+
+/*
+ * Aligned streams read straight into the caller's memory, in whole blocks,
+ * and never beyond its end; the file's end may be anywhere.
+ */
+static void
+stream_aligned(int rounds)
+{
+	static const int alignments[] = {512, 4096};
+
+	for (int round = 0; round < Min(rounds, 200); round++)
+	{
+		TestStream *test = plain_stream(4, 20, 0, 0);
+		MockFile *file = world->files[0];
+		int alignment = alignments[mock_between(0, 1)];
+
+		file->alignment = alignment;
+		file->size = file->stat_size = mock_between(1, 400000);
+		test->stream->options.is_aligned = true;
+		mock_script.short_reads = 20;
+		mock_script.laziness = 50;
+		for (int i = 0; i < test->nranges; i++)
+		{
+			TestRange *range = &test->ranges[i];
+			char *memory;
+
+			range->offset = mock_between(0, 100) * alignment;
+			range->length = mock_between(0, 60) * alignment;
+			range->dest_size = range->length;
+			memory = MemoryContextAlloc(test->cxt,
+										range->length + 2 * CANARY +
+											IOPOOL_BLOCK_SIZE);
+			range->dest =
+				(char *) TYPEALIGN(IOPOOL_BLOCK_SIZE, memory + CANARY);
+			memset(range->dest - CANARY, 0x77, range->length + 2 * CANARY);
+			test->longest = Max(test->longest, range->length);
+		}
+		while (next_result(test))
+			;
+		CHECK_EQUAL(test->nout, 20);
+		end_stream(test);
+		mock_pool_check(world->pool, 0);
+		mock_files_remove();
+		mock_reset();
+	}
+}
+
 /*
  * Invariant 8: offsets beyond 32 bits, and, in a file whose size is not known,
  * the largest there are.
@@ -1062,6 +1227,8 @@ const UnitCase unit_stream_cases[] = {
 	{"stream_forgotten", stream_forgotten},
 	{"stream_of_outer", stream_of_outer},
 	{"stream_memory", stream_memory},
+	{"stream_interrupted", stream_interrupted},
+	{"stream_aligned", stream_aligned},
 	{"stream_64bit", stream_64bit},
 	{"stream_64bit_direct", stream_64bit_direct},
 	{"stream_direct_odd", stream_direct_odd},
