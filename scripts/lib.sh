@@ -273,6 +273,19 @@ lib_build()
         die "the copy of PostgreSQL below $T/root does not find its own files"
 }
 
+# Builds the extension that reads through the C interface, with the installed
+# header, and installs it into the private installation.
+lib_install_consumer()
+{
+    IOPOOL_INCLUDE=$("$BINDIR/pg_config" --includedir-server)
+    if ! lib_make -C test/modules/iopool_consumer IOPOOL_INCLUDE="$IOPOOL_INCLUDE" install DESTDIR="$T/root" \
+        >"$T/consumer.log" 2>&1; then
+        cat "$T/consumer.log" >&2
+        die "iopool_consumer does not compile"
+    fi
+    grep -E 'warning:' "$T/consumer.log" >&2 || true
+}
+
 # --------------------------------------------------------------------------
 # Throw-away clusters
 

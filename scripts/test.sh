@@ -265,6 +265,9 @@ if [[ " $ONLY " =~ " tap " || " $ONLY " =~ " isolation " || " $ONLY " =~ " machi
     done
     lib_make -C test/modules/iopool_unit >"$T/unit.log" 2>&1 || { cat "$T/unit.log" >&2; die "the unit tests do not compile"; }
     helpers+=("IOPOOL_TEST_UNIT=$SRC/test/modules/iopool_unit/iopool_unit.so")
+    lib_install_consumer
+    helpers+=("IOPOOL_TEST_CONSUMER=installed" "IOPOOL_TEST_PG_CONFIG=$PG_CONFIG"
+        "IOPOOL_TEST_INCLUDE=$IOPOOL_INCLUDE" "IOPOOL_TEST_DESTDIR=$T/root")
     for file in "$SRC"/test/t/*.pl; do
         name=$(basename "$file" .pl)
         [[ -e $file && -n $(echo "$name" | selected) ]] || continue

@@ -49,6 +49,7 @@ struct IopoolApiStream
 	dlist_head queue;  /* of ApiRead, for the source */
 	dlist_head pulled; /* the engine has them */
 	dlist_head unused;
+	struct handle_table_hash *buffers; /* handed over, not released */
 	uint64 nadded;
 	uint64 ntaken;
 };
@@ -192,6 +193,7 @@ api_begin(MemoryContext cxt, const IopoolApiOptions *given)
 	{
 		fill_options(&options, &all, api);
 		api->cxt = own_cxt;
+		api->buffers = iopool_api_set_create(own_cxt);
 		api->is_aligned = all.is_aligned;
 		dlist_init(&api->queue);
 		dlist_init(&api->pulled);
@@ -286,12 +288,20 @@ collect(IopoolApiStream *api, IopoolApiResult *results, int max)
 	IopoolResult done;
 	int n = 0;
 
-	while (n < max && iopool_stream_take(api->stream, &done))
+	for (;;)
 	{
-		ApiRead *entry = (ApiRead *) (intptr_t) done.cookie;
-		IopoolApiResult *result = &results[n++];
-		bool has_failed = done.failure.kind != IOPOOL_FAILURE_NONE;
+		ApiRead *entry;
+		IopoolApiResult *result;
+		bool has_failed;
 
+		/* before it is taken, because this may raise */
+		iopool_api_set_reserve(api->buffers);
+		if (n == max || !iopool_stream_take(api->stream, &done))
+			return n;
+
+		entry = (ApiRead *) (intptr_t) done.cookie;
+		result = &results[n++];
+		has_failed = done.failure.kind != IOPOOL_FAILURE_NONE;
 		result->cookie = entry->read.cookie;
 		result->file = entry->read.file;
 		result->offset = entry->read.offset;
@@ -301,9 +311,10 @@ collect(IopoolApiStream *api, IopoolApiResult *results, int max)
 		result->failure = done.failure.kind;
 		result->buffer =
 			entry->read.buffer != NULL ? entry->read.buffer : done.buffer;
+		if (done.buffer != NULL)
+			iopool_api_set_add(api->buffers, done.buffer);
 		drop_read(api, entry);
 	}
-	return n;
 }
 
 static int
@@ -339,7 +350,7 @@ static void
 api_release(IopoolApiStream *api, char *buffer)
 {
 	check_stream(api);
-	if (buffer == NULL || GetMemoryChunkContext(buffer) != api->cxt)
+	if (!iopool_api_set_remove(api->buffers, buffer))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("buffer is not one of the stream's")));

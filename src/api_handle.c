@@ -69,6 +69,39 @@ iopool_api_is_registered(const void *handle, IopoolApiKind kind)
 }
 
 /*
+ * Sets of pointers, by which a stream knows its buffers again: asking palloc
+ * whose a pointer is would follow it.
+ */
+struct handle_table_hash *
+iopool_api_set_create(MemoryContext cxt)
+{
+	return handle_table_create(cxt, 16, NULL);
+}
+
+/* Make room for one more, so that adding it does not raise. */
+void
+iopool_api_set_reserve(struct handle_table_hash *set)
+{
+	if (set->members + 1 >= set->grow_threshold)
+		handle_table_grow(set, set->size * 2);
+}
+
+void
+iopool_api_set_add(struct handle_table_hash *set, const void *pointer)
+{
+	bool found;
+
+	(void) handle_table_insert(set, pointer, &found);
+}
+
+/* False: it was not there. */
+bool
+iopool_api_set_remove(struct handle_table_hash *set, const void *pointer)
+{
+	return handle_table_delete(set, pointer);
+}
+
+/*
  * A struct of a consumer, with its size in the first field: one that was
  * compiled earlier may be smaller than what we know, but not larger.
  */

@@ -19,7 +19,8 @@
  * doc/c-api.md has a complete example.
  *
  * Errors.  Misuse raises an ERROR with SQLSTATE 22023 (an argument that can
- * never be right) or 55000 (an object that has ended).  What happens to a
+ * never be right, a size that is not set) or 55000 (an object that has ended,
+ * a struct that is larger than the library knows it).  What happens to a
  * read is reported in its result and raises nothing; raise_failure() makes an
  * ERROR of it.  Functions that read or wait serve interrupts, and raise as
  * the SQL functions do when no ring is to be had (53400, 53000).
@@ -276,8 +277,8 @@ typedef struct IopoolApi
 
 	/*
 	 * Add a read; starts nothing by itself.  Can be called at any time, also
-	 * between two calls of take().  Raises 22023 for a negative or too large
-	 * offset or length, a buffer that is smaller than length, and in a stream
+	 * between two calls of take().  Raises 22023 for a negative offset, a
+	 * length out of range, a buffer that is smaller than length, and in a stream
 	 * with is_aligned what is not aligned; the stream is as before then.
 	 */
 	void (*add)(IopoolApiStream *stream, const IopoolApiRead *read);
@@ -302,7 +303,10 @@ typedef struct IopoolApi
 	/* Reads that were added and whose results have not been taken. */
 	int64 (*outstanding)(IopoolApiStream *stream);
 
-	/* Free a buffer that the stream allocated, from one of its results. */
+	/*
+	 * Free a buffer that the stream allocated, from one of its results.
+	 * Raises 22023 for any other pointer.
+	 */
 	void (*release)(IopoolApiStream *stream, char *buffer);
 
 	/*
