@@ -207,8 +207,8 @@ foreach my $method (test_methods())
 			my $label = "$method, $mode, $what";
 			my $is_cancelled = grep { $_ == $case } @cancelled;
 
-			# Nothing reads directly with sync but a call that waits.
-			next if $method eq 'sync' && $mode eq 'direct' && !$is_cancelled;
+			# Where nothing reads ahead, only a call that waits reads.
+			next if !async_in($method, $mode) && $mode ne 'buffered' && !$is_cancelled;
 
 			# What differs from buffered there is below all this.
 			next if $mode eq 'uncached' && $what !~ /^(error between|the query|cancel,)/;

@@ -1,0 +1,398 @@
+-- Requests that fail: SQLSTATE and wording, and what is left of the request.
+
+-- Like failure(), with the detail.
+CREATE FUNCTION failure_detail(statement text, OUT state text, OUT message text, OUT detail text, OUT hint text)
+LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE statement;
+	message := 'no failure';
+EXCEPTION WHEN OTHERS THEN
+	state := SQLSTATE;
+	message := SQLERRM;
+	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+	detail := nullif(detail, '');
+	hint := nullif(hint, '');
+END
+$$;
+CREATE FUNCTION apart(n int) RETURNS bigint[]
+LANGUAGE sql IMMUTABLE AS $$
+	SELECT array_agg((i * 7919::bigint) % 131072 * 8 ORDER BY i) FROM generate_series(1, n) AS i
+$$;
+
+-- bad arguments of submit, in the words of the other functions
+SELECT * FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[-1], ARRAY[8])$$);
+SELECT * FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[0, 8], ARRAY[8, -1])$$);
+SELECT * FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[0], ARRAY[-9223372036854775808])$$);
+SELECT * FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[0], ARRAY[1072693249])$$);
+SELECT * FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[0, 8], ARRAY[8])$$);
+SELECT * FROM failure($$SELECT iopool_submit('iopool_words', '{}'::bigint[], ARRAY[8])$$);
+SELECT * FROM failure($$SELECT iopool_submit(ARRAY['iopool_words'], ARRAY[0, 8], ARRAY[8, 8])$$);
+SELECT * FROM failure($$SELECT iopool_submit(ARRAY['a', 'b'], ARRAY[0], ARRAY[8])$$);
+SELECT * FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[[0, 8], [16, 24]], ARRAY[8, 8, 8, 8])$$);
+SELECT * FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[0, 8], ARRAY[[8, 8]])$$);
+SELECT * FROM failure($$SELECT iopool_submit(ARRAY[['a', 'b']], ARRAY[0, 8], ARRAY[8, 8])$$);
+SELECT * FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[0, NULL], ARRAY[8, 8])$$);
+SELECT * FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[0, 8], ARRAY[NULL, 8])$$);
+SELECT * FROM failure($$SELECT iopool_submit(ARRAY['a', NULL], ARRAY[0, 8], ARRAY[8, 8])$$);
+SET iopool.pool = 'nope';
+SELECT * FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[0, 100], ARRAY[8, 8])$$);
+RESET iopool.pool;
+
+-- bad arguments of the others
+BEGIN;
+SELECT iopool_submit('iopool_words', ARRAY[0], ARRAY[8]) AS r \gset
+SELECT * FROM failure(format('SELECT iopool_wait(%s, -2)', :r));
+SELECT * FROM failure(format('SELECT iopool_wait(%s, -2147483648)', :r));
+SELECT * FROM failure(format('SELECT iopool_wait_any(ARRAY[%s], -2)', :r));
+SELECT * FROM failure(format('SELECT iopool_wait_any(ARRAY[%s, NULL])', :r));
+SELECT * FROM failure(format('SELECT iopool_wait_any(ARRAY[[%s], [%s]])', :r, :r));
+SELECT * FROM failure(format('SELECT * FROM iopool_fetch_next(%s, 0)', :r));
+SELECT * FROM failure(format('SELECT * FROM iopool_fetch_next(%s, -1)', :r));
+SELECT * FROM failure(format('SELECT * FROM iopool_fetch_next(%s, 1, ''ignore'')', :r));
+SELECT * FROM failure(format('SELECT * FROM iopool_fetch(%s, ''ignore'')', :r));
+SELECT * FROM failure(format('SELECT * FROM iopool_fetch(%s, ''Report'')', :r));
+-- none of them has cost the request anything
+SELECT ordinal, data FROM iopool_fetch(:r);
+COMMIT;
+-- also where there is nothing to wait for
+SELECT state FROM failure($$SELECT iopool_wait_any('{}'::bigint[], -2)$$);
+
+-- no such request: never given, fetched, cancelled, exhausted; cancel just says so
+SELECT * FROM failure('SELECT iopool_poll(1000000)');
+SELECT * FROM failure('SELECT iopool_wait(1000000)');
+SELECT * FROM failure('SELECT iopool_wait(1000000, 0)');
+SELECT * FROM failure('SELECT iopool_wait_any(ARRAY[1000000])');
+SELECT * FROM failure('SELECT * FROM iopool_fetch(1000000)');
+SELECT * FROM failure('SELECT * FROM iopool_fetch_next(1000000)');
+SELECT * FROM failure('SELECT iopool_poll(0)');
+SELECT * FROM failure('SELECT iopool_poll(-1)');
+SELECT * FROM failure('SELECT iopool_poll(9223372036854775807)');
+SELECT * FROM failure('SELECT iopool_poll(-9223372036854775808)');
+-- 2^32 + 1: a number is not cut
+SELECT state FROM failure('SELECT iopool_poll(4294967297)');
+SELECT iopool_cancel(1000000), iopool_cancel(0), iopool_cancel(-1), iopool_cancel(9223372036854775807);
+BEGIN;
+SELECT iopool_submit('iopool_words', ARRAY[0], ARRAY[8]) AS r \gset
+SELECT count(*) FROM iopool_fetch(:r);
+SELECT state FROM failure(format('SELECT iopool_poll(%s)', :r));
+SELECT state FROM failure(format('SELECT * FROM iopool_fetch(%s)', :r));
+SELECT iopool_cancel(:r);
+SELECT iopool_submit('iopool_words', ARRAY[0], ARRAY[8]) AS r \gset
+SELECT iopool_cancel(:r), iopool_cancel(:r);
+SELECT state FROM failure(format('SELECT iopool_wait(%s)', :r));
+SELECT iopool_submit('iopool_words', ARRAY[0], ARRAY[8]) AS r \gset
+SELECT count(*) FROM iopool_fetch_next(:r);
+SELECT count(*) FROM iopool_fetch_next(:r);
+SELECT state FROM failure(format('SELECT * FROM iopool_fetch_next(%s)', :r));
+-- one unknown among known ones, first or last, done or not
+SELECT iopool_submit('iopool_words', ARRAY[0], ARRAY[8]) AS r \gset
+SELECT state FROM failure(format('SELECT iopool_wait_any(ARRAY[%s, 1000000])', :r));
+SELECT state FROM failure(format('SELECT iopool_wait_any(ARRAY[1000000, %s])', :r));
+SELECT iopool_cancel(:r);
+COMMIT;
+
+-- files that cannot be read fail their ranges, when these are fetched
+BEGIN;
+SELECT iopool_submit(ARRAY['iopool_words', 'iopool_missing', 'iopool_words', 'base', '/dev/null', 'iopool_words/below', ''],
+	ARRAY[0, 8, 16, 24, 32, 40, 48], ARRAY[8, 8, 8, 8, 8, 8, 8]) AS r \gset
+SELECT iopool_wait(:r);
+SELECT * FROM iopool_poll(:r);
+SELECT completed, failed, bytes FROM iopool_requests;
+SELECT iopool_wait_any(ARRAY[:r]) = :r AS r;
+-- the failure with the lowest ordinal is raised, again and again, with nothing lost
+SELECT * FROM failure(format('SELECT * FROM iopool_fetch(%s)', :r));
+SELECT * FROM failure(format('SELECT * FROM iopool_fetch(%s, ''raise'')', :r));
+SELECT * FROM iopool_poll(:r);
+SELECT * FROM iopool_fetch(:r, 'report');
+COMMIT;
+-- a FIFO without a writer must not block, nor does what may not be read
+COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; mkfifo iopool_fifo; umask 0777; echo > iopool_unreadable';
+BEGIN;
+SELECT iopool_submit(ARRAY['iopool_fifo', 'iopool_unreadable', 'iopool_words'], ARRAY[0, 0, 8], ARRAY[8, 8, 8]) AS r \gset
+SELECT ordinal, data, error FROM iopool_fetch(:r, 'report');
+SELECT iopool_submit('iopool_fifo', ARRAY[0], ARRAY[8]) AS r \gset
+SELECT * FROM failure(format('SELECT * FROM iopool_fetch(%s)', :r));
+SELECT iopool_cancel(:r);
+COMMIT;
+COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; rm -f iopool_fifo iopool_unreadable';
+-- a range of no bytes of what is not there
+BEGIN;
+SELECT iopool_submit('iopool_missing', ARRAY[0], ARRAY[0]) AS r \gset
+SELECT * FROM failure(format('SELECT * FROM iopool_fetch(%s)', :r));
+SELECT * FROM iopool_fetch(:r, 'report');
+COMMIT;
+
+-- as they complete: a failure among the rows to hand out hands out none
+BEGIN;
+SELECT iopool_submit(array_fill('iopool_missing'::text, ARRAY[3]), ARRAY[0, 8, 16], ARRAY[8, 8, 8]) AS r \gset
+SELECT * FROM failure(format('SELECT * FROM iopool_fetch_next(%s)', :r));
+SELECT * FROM failure(format('SELECT * FROM iopool_fetch_next(%s, 10)', :r));
+SELECT count(*), count(error), count(data) FROM iopool_fetch_next(:r, 2, 'report');
+SELECT state FROM failure(format('SELECT * FROM iopool_fetch_next(%s, 10)', :r));
+SELECT state FROM failure(format('SELECT * FROM iopool_fetch(%s)', :r));
+SELECT count(*), count(error) FROM iopool_fetch_next(:r, 2, 'report');
+SELECT count(*) FROM iopool_fetch_next(:r, 2, 'report');
+SELECT state FROM failure(format('SELECT * FROM iopool_fetch_next(%s)', :r));
+-- good and bad ones, one at a time, each seen once
+SELECT iopool_submit((SELECT array_agg(CASE WHEN n % 7 = 0 THEN 'iopool_missing' ELSE 'iopool_words' END ORDER BY n)
+					  FROM generate_series(1, 700) AS n),
+	apart(700), array_fill(8::bigint, ARRAY[700])) AS r \gset
+CREATE FUNCTION one_by_one(request bigint, OUT good int, OUT raised int, OUT reported int, OUT different int)
+LANGUAGE plpgsql AS $$
+DECLARE
+	ordinals int[] := '{}';
+	f record;
+BEGIN
+	good := 0;
+	raised := 0;
+	reported := 0;
+	LOOP
+		BEGIN
+			SELECT * INTO f FROM iopool_fetch_next(request);
+			EXIT WHEN f.ordinal IS NULL;
+			good := good + (f.data = int8send(f.file_offset) AND f.ordinal % 7 <> 0)::int;
+		EXCEPTION WHEN undefined_file THEN
+			raised := raised + 1;
+			SELECT * INTO f FROM iopool_fetch_next(request, 1, 'report');
+			reported := reported + (f.error IS NOT NULL AND f.data IS NULL AND f.ordinal % 7 = 0)::int;
+		END;
+		ordinals := ordinals || f.ordinal;
+	END LOOP;
+	SELECT count(DISTINCT o) INTO different FROM unnest(ordinals) AS o;
+END
+$$;
+SELECT * FROM one_by_one(:r);
+SELECT count(*) FROM iopool_requests;
+-- thousands with a missing file among them
+SELECT iopool_submit((SELECT array_agg(CASE WHEN n % 7 = 0 THEN 'iopool_missing' ELSE 'iopool_words' END ORDER BY n)
+					  FROM generate_series(1, 7000) AS n),
+	apart(7000), array_fill(8::bigint, ARRAY[7000])) AS r \gset
+SELECT iopool_wait(:r);
+SELECT * FROM iopool_poll(:r);
+SELECT * FROM failure(format('SELECT * FROM iopool_fetch(%s)', :r));
+SELECT count(*), count(data), count(error), count(DISTINCT error),
+	   bool_and((data IS NULL) = (ordinal % 7 = 0)), bool_and((error IS NULL) <> (data IS NULL)),
+	   bool_and(data = int8send(file_offset))
+FROM iopool_fetch(:r, 'report');
+COMMIT;
+-- a failure that is not caught ends the transaction, and all of its requests
+BEGIN;
+SELECT iopool_submit('iopool_words', apart(1000), array_fill(8::bigint, ARRAY[1000])) AS s \gset
+SELECT iopool_submit('iopool_missing', ARRAY[0], ARRAY[8]) AS r \gset
+SELECT * FROM iopool_fetch(:r);
+ROLLBACK;
+SELECT count(*) FROM iopool_requests;
+SELECT count(*) FROM iopool_rings WHERE state <> 'free';
+SELECT state FROM failure(format('SELECT iopool_poll(%s)', :s));
+
+-- the limit: what unfetched requests will bring, cut at the end of file
+SET iopool.max_request_memory = '64kB';
+BEGIN;
+SELECT * FROM failure_detail($$SELECT iopool_submit('iopool_words', ARRAY[0, 100000], ARRAY[65536, 1])$$);
+SELECT count(*) FROM iopool_requests;
+SELECT iopool_submit('iopool_words', ARRAY[0, 100000], ARRAY[65535, 1]) AS r \gset
+SELECT * FROM failure_detail($$SELECT iopool_submit('iopool_words', ARRAY[5], ARRAY[1])$$);
+-- also in a function that would go on
+SELECT * FROM failure_detail($$SELECT iopool_submit('iopool_words', ARRAY[5], ARRAY[1]) FROM generate_series(1, 3)$$);
+-- done or not, until it is fetched
+SELECT iopool_wait(:r);
+SELECT state FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[5], ARRAY[1])$$);
+-- past and at the end of file there is nothing, as in no bytes and in no file
+SELECT iopool_submit(ARRAY['iopool_words', 'iopool_words', 'iopool_missing'], ARRAY[1048579, 9000000, 0],
+	ARRAY[1000000, 1072693248, 1000000]) AS s \gset
+SELECT count(*), count(error) FROM iopool_fetch(:s, 'report');
+-- rows that have been handed out make room, as many as they are
+SELECT length(data) AS first_bytes FROM iopool_fetch_next(:r, 1) \gset
+SELECT iopool_submit('iopool_words', ARRAY[0], ARRAY[:first_bytes]) AS s \gset
+SELECT state FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[5], ARRAY[1])$$);
+SELECT count(*) FROM iopool_fetch(:r);
+SELECT iopool_submit('iopool_words', ARRAY[100], ARRAY[65536 - :first_bytes]) AS r \gset
+SELECT state FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[5], ARRAY[1])$$);
+-- so do a cancel, a rollback to a savepoint, and the end of the transaction
+SELECT iopool_cancel(:r), iopool_cancel(:s);
+SELECT iopool_submit('iopool_words', ARRAY[0], ARRAY[1]) AS r \gset
+SAVEPOINT s;
+SELECT iopool_submit('iopool_words', ARRAY[0], ARRAY[65535]) AS s \gset
+SELECT state FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[5], ARRAY[1])$$);
+ROLLBACK TO s;
+SELECT iopool_submit('iopool_words', ARRAY[0], ARRAY[65535]) AS s \gset
+ROLLBACK;
+BEGIN;
+SELECT iopool_submit('iopool_words', ARRAY[0], ARRAY[65536]) AS s \gset
+ROLLBACK;
+-- a range longer than the file is as long as the file
+BEGIN;
+SELECT iopool_submit('iopool_one', ARRAY[0], ARRAY[1072693248]) AS s \gset
+SELECT * FROM iopool_fetch(:s);
+-- overlapping ranges bring their bytes each
+SELECT state FROM failure($$SELECT iopool_submit('iopool_words', array_fill(0, ARRAY[3]), array_fill(30000, ARRAY[3]))$$);
+SELECT * FROM failure_detail($$SELECT iopool_submit('iopool_big', array_fill(0, ARRAY[3000]), array_fill(1072693248, ARRAY[3000]))$$);
+COMMIT;
+-- what is refused has left nothing, however often
+DO $$
+DECLARE
+	refused int := 0;
+BEGIN
+	FOR n IN 1 .. 200 LOOP
+		BEGIN
+			PERFORM iopool_submit('iopool_words', ARRAY[0], ARRAY[65537]);
+		EXCEPTION WHEN configuration_limit_exceeded THEN
+			refused := refused + 1;
+		END;
+	END LOOP;
+	RAISE NOTICE 'refused %', refused;
+END
+$$;
+SELECT count(*) FROM iopool_requests;
+-- fetched a bit at a time, one request after the other never needs more
+DO $$
+DECLARE
+	r bigint;
+	total bigint := 0;
+BEGIN
+	FOR n IN 1 .. 100 LOOP
+		r := iopool_submit('iopool_words', ARRAY[n, 300000], ARRAY[32768, 32768]);
+		total := total + (SELECT sum(length(data)) FROM iopool_fetch(r));
+	END LOOP;
+	RAISE NOTICE '% bytes', total;
+END
+$$;
+-- nothing at all: only what has no bytes
+SET iopool.max_request_memory = 0;
+BEGIN;
+SELECT * FROM failure_detail($$SELECT iopool_submit('iopool_words', ARRAY[5], ARRAY[1])$$);
+SELECT iopool_submit('iopool_words', ARRAY[5, 2000000], ARRAY[0, 100]) AS s \gset
+SELECT count(*) FROM iopool_fetch(:s);
+COMMIT;
+-- lowered below what is held: that stays, and nothing is added
+SET iopool.max_request_memory = '64kB';
+BEGIN;
+SELECT iopool_submit('iopool_words', ARRAY[0], ARRAY[65536]) AS s \gset
+SET LOCAL iopool.max_request_memory = '1kB';
+SELECT * FROM failure_detail($$SELECT iopool_submit('iopool_words', ARRAY[5], ARRAY[1])$$);
+SELECT ordinal, length(data) FROM iopool_fetch(:s);
+COMMIT;
+SET iopool.max_request_memory = -1;
+RESET iopool.max_request_memory;
+SELECT current_setting('iopool.max_request_memory');
+
+-- again and again in one session, caught, and no ring is missing
+DO $$
+DECLARE
+	caught int := 0;
+	r bigint;
+BEGIN
+	FOR attempt IN 1 .. 50 LOOP
+		BEGIN
+			r := iopool_submit('iopool_words', apart(200), array_fill(8::bigint, ARRAY[200]));
+			PERFORM 1 / (f.ordinal - 100) FROM iopool_fetch(r) AS f;
+		EXCEPTION WHEN division_by_zero THEN
+			caught := caught + 1;
+		END;
+		BEGIN
+			r := iopool_submit(ARRAY['iopool_words', 'iopool_missing'], ARRAY[0, 0], ARRAY[8, 8]);
+			PERFORM iopool_fetch(r);
+		EXCEPTION WHEN undefined_file THEN
+			caught := caught + 1;
+		END;
+		BEGIN
+			r := iopool_submit('iopool_words', apart(200), array_fill(8::bigint, ARRAY[200]));
+			PERFORM 1 / 0;
+		EXCEPTION WHEN division_by_zero THEN
+			caught := caught + 1;
+		END;
+	END LOOP;
+	RAISE NOTICE 'caught %', caught;
+END
+$$;
+SELECT count(*) FROM iopool_requests;
+SELECT state, count(*) FROM iopool_rings GROUP BY state;
+SELECT sum(in_use) AS in_use, sum(waiting) AS waiting FROM iopool_pools;
+SELECT ordinal, data FROM iopool_read_batch('iopool_words', ARRAY[0, 800], 8);
+
+-- rights
+CREATE ROLE regress_iopool_plain;
+CREATE ROLE regress_iopool_reader IN ROLE pg_read_server_files;
+CREATE ROLE regress_iopool_executor;
+CREATE ROLE regress_iopool_monitor IN ROLE pg_monitor;
+GRANT EXECUTE ON FUNCTION iopool_submit(text, bigint[], bigint[]), iopool_submit(text[], bigint[], bigint[]),
+	iopool_poll(bigint), iopool_wait(bigint, integer), iopool_wait_any(bigint[], integer), iopool_fetch(bigint, text),
+	iopool_fetch_next(bigint, integer, text), iopool_cancel(bigint) TO regress_iopool_executor;
+-- no EXECUTE
+SET ROLE regress_iopool_plain;
+SELECT * FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[0], ARRAY[8])$$);
+SELECT state FROM failure($$SELECT iopool_submit(ARRAY['iopool_words'], ARRAY[0], ARRAY[8])$$);
+SELECT state FROM failure('SELECT iopool_poll(1)');
+SELECT state FROM failure('SELECT iopool_wait(1)');
+SELECT state FROM failure('SELECT iopool_wait_any(ARRAY[1])');
+SELECT state FROM failure('SELECT iopool_fetch(1)');
+SELECT state FROM failure('SELECT iopool_fetch_next(1)');
+SELECT state FROM failure('SELECT iopool_cancel(1)');
+SELECT * FROM failure('SELECT * FROM iopool_requests');
+RESET ROLE;
+-- EXECUTE alone is no right to any path, whether it exists or not; that is told
+-- at once, and not when it is fetched
+SET ROLE regress_iopool_executor;
+SELECT * FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[0], ARRAY[8])$$);
+SELECT * FROM failure($$SELECT iopool_submit('iopool_missing', ARRAY[0], ARRAY[8])$$);
+SELECT state FROM failure($$SELECT iopool_submit(ARRAY['iopool_words', '/dev/null'], ARRAY[0, 0], ARRAY[8, 8])$$);
+RESET ROLE;
+-- members read, and see their requests
+SET ROLE regress_iopool_reader;
+BEGIN;
+SELECT iopool_submit('iopool_words', ARRAY[0, 800], ARRAY[8, 8]) AS r \gset
+SELECT iopool_wait(:r);
+SELECT request = :r AS r, completed FROM iopool_requests;
+SELECT count(*) FROM iopool_fetch_next(:r);
+SELECT count(*) FROM iopool_fetch(:r);
+COMMIT;
+RESET ROLE;
+-- so does pg_monitor, which reads no files
+SET ROLE regress_iopool_monitor;
+SELECT count(*) FROM iopool_requests;
+SELECT state FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[0], ARRAY[8])$$);
+RESET ROLE;
+-- the right is looked at by submit
+BEGIN;
+SELECT iopool_submit('iopool_words', ARRAY[0, 800], ARRAY[8, 8]) AS r \gset
+SET LOCAL ROLE regress_iopool_executor;
+SELECT data FROM iopool_fetch(:r);
+COMMIT;
+RESET ROLE;
+
+-- directories, with pools of their own: a request reads from all of them
+\set dir `mkdir -p "$PG_ABS_BUILDDIR/results/iopool_request" && cd "$PG_ABS_BUILDDIR/results/iopool_request" && pwd -P`
+SELECT write_file(:'dir' || '/words', words(0, 65536));
+CREATE SERVER regress_first FOREIGN DATA WRAPPER iopool_directory OPTIONS (path :'dir', pool 'regress_one');
+CREATE SERVER regress_second FOREIGN DATA WRAPPER iopool_directory OPTIONS (path :'dir', pool 'regress_two');
+GRANT USAGE ON FOREIGN SERVER regress_first TO regress_iopool_executor;
+BEGIN;
+SELECT iopool_submit((SELECT array_agg((ARRAY['iopool_words', 'regress_first:words', 'regress_second:words'])[n % 3 + 1] ORDER BY n)
+					  FROM generate_series(0, 2999) AS n),
+	(SELECT array_agg((n * 7919) % 8192 * 8 ORDER BY n) FROM generate_series(0, 2999) AS n),
+	array_fill(8::bigint, ARRAY[3000])) AS r \gset
+SELECT pool, ranges FROM iopool_requests;
+SELECT count(*) FROM iopool_rings WHERE pid = pg_backend_pid() AND pool NOT IN ('default', 'regress_one', 'regress_two');
+SELECT count(*) FILTER (WHERE data = int8send(file_offset)) AS right_ones, count(*) FILTER (WHERE place = ordinal) AS in_place
+FROM iopool_fetch(:r) WITH ORDINALITY AS b(ordinal, file_offset, length, data, error, place);
+SELECT iopool_submit(ARRAY['regress_second:words', 'regress_second:words'], ARRAY[0, 8], ARRAY[8, 8]) AS r \gset
+SELECT pool FROM iopool_requests;
+SELECT count(*) FROM iopool_fetch(:r);
+SELECT iopool_submit(ARRAY['regress_first:none', 'regress_first:words'], ARRAY[0, 8], ARRAY[8, 8]) AS r \gset
+SELECT ordinal, data, error FROM iopool_fetch(:r, 'report');
+COMMIT;
+SET ROLE regress_iopool_executor;
+BEGIN;
+SELECT data FROM iopool_fetch(iopool_submit('regress_first:words', ARRAY[0, 800], ARRAY[8, 8]));
+SELECT * FROM failure($$SELECT iopool_submit('regress_second:words', ARRAY[0], ARRAY[8])$$);
+SELECT * FROM failure($$SELECT iopool_submit('regress_third:words', ARRAY[0], ARRAY[8])$$);
+-- what leads out of a directory is a failure of its range
+SELECT iopool_submit('regress_first:../words', ARRAY[0], ARRAY[8]) AS r \gset
+SELECT * FROM failure(format('SELECT * FROM iopool_fetch(%s)', :r));
+SELECT iopool_cancel(:r);
+COMMIT;
+RESET ROLE;
+DROP SERVER regress_first, regress_second;
+DROP OWNED BY regress_iopool_plain, regress_iopool_reader, regress_iopool_executor, regress_iopool_monitor;
+DROP ROLE regress_iopool_plain, regress_iopool_reader, regress_iopool_executor, regress_iopool_monitor;
+DROP FUNCTION apart(int), failure_detail(text), one_by_one(bigint);

@@ -1,0 +1,142 @@
+# Memory of requests: bounded by what iopool.max_request_memory allows, and gone
+# when they are fetched, cancelled or lost with their transaction.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use IopoolTest;
+
+my $file = PostgreSQL::Test::Utils::tempdir() . '/words';
+write_words($file, 8 * 1024 * 1024);
+
+# Private memory of a process in kB: anonymous pages only, because shared memory
+# that is touched for the first time would count as well.
+sub anon_kb
+{
+	my ($pid) = @_;
+	my ($kb) = slurp_file("/proc/$pid/status") =~ /^RssAnon:\s*(\d+) kB/m;
+	return $kb;
+}
+
+# Runs a query of one value; returns the value, and by how much the backend
+# grew at most while it ran, in kB.
+sub run_and_watch
+{
+	my ($session, $pid, $query) = @_;
+	my $before = anon_kb($pid);
+	my $peak = $before;
+
+	$session->{stdin} .= "$query;\n\\echo done\n";
+	$session->{run}->pump_nb;
+	poll_until(sub {
+		my $now = anon_kb($pid);
+		$peak = $now if $now > $peak;
+		$session->{run}->pump_nb;
+		$session->{stdout} =~ /done/;
+	});
+	my ($value) = $session->{stdout} =~ /^(\d+)$/m;
+	$session->{stdout} = '';
+	return ($value, $peak - $before);
+}
+
+# Each of them leaves nothing behind, so the same again takes no more memory.
+my %cycles = (
+	'fetched' => 'PERFORM iopool_fetch(submit(20, 100000));',
+	'fetched by and by' => 'PERFORM next_bytes(submit(20, 100000), 3);',
+	'cancelled' => 'PERFORM iopool_cancel(submit(20, 100000));',
+	'done and cancelled' => 'r := submit(20, 100000); PERFORM iopool_wait(r); PERFORM iopool_cancel(r);',
+	'partly fetched and cancelled' => 'r := submit(20, 100000); PERFORM iopool_fetch_next(r, 3); PERFORM iopool_cancel(r);',
+	'lost in a subtransaction' => 'BEGIN r := submit(20, 100000); PERFORM 1 / 0; EXCEPTION WHEN division_by_zero THEN NULL; END;',
+	'failed' => "BEGIN PERFORM iopool_fetch(iopool_submit(ARRAY['FILE', 'none'], ARRAY[0, 0], ARRAY[1000000, 8])); "
+	  . 'EXCEPTION WHEN undefined_file THEN NULL; END;',
+	'reported' => "PERFORM iopool_fetch(iopool_submit(ARRAY['FILE', 'none'], ARRAY[0, 0], ARRAY[1000000, 8]), 'report');",
+	'refused' => 'BEGIN PERFORM submit(400, 1000000); EXCEPTION WHEN configuration_limit_exceeded THEN NULL; END;',
+	'fetched, not ended' => 'r := submit(2, 100000); PERFORM iopool_wait(r); PERFORM iopool_fetch_next(r, 2); PERFORM iopool_cancel(r);');
+
+foreach my $method (test_methods())
+{
+	my $node = iopool_node("request_memory_$method", $method,
+		'iopool.rings' => 2, 'work_mem' => '4MB');
+	$node->safe_psql('postgres', qq{
+		CREATE FUNCTION submit(n int, length int) RETURNS bigint LANGUAGE sql VOLATILE AS \$\$
+			SELECT iopool_submit('$file', (SELECT array_agg((i % 7) * 1048576 ORDER BY i) FROM generate_series(1, n) AS i),
+				array_fill(length::bigint, ARRAY[n]))\$\$;
+		CREATE FUNCTION next_bytes(request bigint, max_rows int) RETURNS bigint LANGUAGE plpgsql AS \$\$
+		DECLARE
+			part record;
+			total bigint := 0;
+		BEGIN
+			LOOP
+				SELECT count(*) AS n, sum(length(data)) AS bytes INTO part FROM iopool_fetch_next(request, max_rows);
+				EXIT WHEN part.n = 0;
+				total := total + part.bytes;
+			END LOOP;
+			RETURN total;
+		END \$\$;});
+
+	foreach my $mode (io_modes())
+	{
+		my $label = "$method, $mode";
+		my $session = $node->background_psql('postgres');
+		my $pid = $session->query_safe('SELECT pg_backend_pid()');
+		chomp $pid;
+		$session->query_safe("SET iopool.io_mode = $mode");
+		# What a backend allocates once and keeps.
+		$session->query_safe('SELECT next_bytes(submit(20, 1000000), 2)');
+
+		# 200 MB in rows of 1 MB, taken a few at a time, need no more than they
+		# are; 400 MB in requests of which each is submitted when the one before
+		# is processed need no more than two.
+		my ($value, $growth) = run_and_watch($session, $pid, 'SELECT next_bytes(submit(200, 1048576), 5)');
+		is($value, 200 * 1048576, "$label: 200 MB are read");
+		cmp_ok($growth, '<', 264 * 1024, "$label: 200 MB of results take less than 264 MB");
+		($value, $growth) = run_and_watch($session, $pid, q{
+			WITH RECURSIVE windows AS (
+				SELECT 1 AS n, submit(10, 1048576) AS ready, 0::bigint AS total
+				UNION ALL
+				SELECT n + 1, CASE WHEN n < 40 THEN submit(10, 1048576) END,
+					total + (SELECT sum(length(data)) FROM iopool_fetch(ready))
+				FROM windows WHERE ready IS NOT NULL)
+			SELECT max(total) FROM windows});
+		is($value, 400 * 1048576, "$label: 400 MB in windows are read");
+		cmp_ok($growth, '<', 64 * 1024, "$label: 400 MB in windows of 10 MB take less than 64 MB");
+
+		# Many ranges of a byte; fewer where each costs a visit to the disk.
+		my $nranges = $mode eq 'direct' ? 20_000 : 200_000;
+		($value, $growth) = run_and_watch($session, $pid,
+			"SELECT next_bytes(iopool_submit('$file', "
+			  . "(SELECT array_agg((n * 7919::bigint) % 8388608) FROM generate_series(1, $nranges) AS n), array_fill(1::bigint, ARRAY[$nranges])), 1000)");
+		is($value, $nranges, "$label: $nranges ranges");
+		cmp_ok($growth, '<', 128 * 1024,
+			"$label: $nranges ranges take less than 128 MB");
+
+		foreach my $cycle (sort keys %cycles)
+		{
+			my $loop = 'DO $$ DECLARE r bigint; BEGIN FOR i IN 1 .. 50 LOOP '
+			  . "$cycles{$cycle} END LOOP; END \$\$";
+			$loop =~ s/FILE/$file/g;
+			$session->query_safe($loop);
+			my $before = anon_kb($pid);
+			$session->query_safe($loop);
+			cmp_ok(anon_kb($pid) - $before, '<', 4 * 1024,
+				"$label: 50 requests more, $cycle, take no more memory");
+		}
+
+		# The end of a transaction gives all of it back.
+		my $before = anon_kb($pid);
+		$session->query_safe('BEGIN');
+		$session->query_safe('SELECT iopool_wait(submit(200, 1048576))');
+		cmp_ok(anon_kb($pid) - $before, '>', 150 * 1024, "$label: unfetched rows wait in memory");
+		$session->query_safe('ROLLBACK');
+		cmp_ok(anon_kb($pid) - $before, '<', 16 * 1024, "$label: a rollback gives it back");
+		$session->quit;
+		rings_home($node, $label);
+	}
+	$node->stop;
+}
+
+done_testing();
