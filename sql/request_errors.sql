@@ -272,7 +272,7 @@ SET LOCAL iopool.max_request_memory = '1kB';
 SELECT * FROM failure_detail($$SELECT iopool_submit('iopool_words', ARRAY[5], ARRAY[1])$$);
 SELECT ordinal, length(data) FROM iopool_fetch(:s);
 COMMIT;
-SET iopool.max_request_memory = -1;
+SELECT state FROM failure($$SET iopool.max_request_memory = -1$$);
 RESET iopool.max_request_memory;
 SELECT current_setting('iopool.max_request_memory');
 
