@@ -131,6 +131,10 @@ foreach my $method (test_methods())
 		$session->query_safe('BEGIN');
 		$session->query_safe('SELECT iopool_wait(submit(200, 1048576))');
 		cmp_ok(anon_kb($pid) - $before, '>', 150 * 1024, "$label: unfetched rows wait in memory");
+		$session->query_safe('SELECT count(*) FROM iopool_fetch_next((SELECT request FROM iopool_requests), 150)');
+		# as the server counts it: the system gets freed memory back in no order
+		cmp_ok($session->query_safe('SELECT sum(total_bytes)::bigint / 1024 FROM pg_backend_memory_contexts'),
+			'<', 100 * 1024, "$label: those that are handed out do not");
 		$session->query_safe('ROLLBACK');
 		cmp_ok(anon_kb($pid) - $before, '<', 16 * 1024, "$label: a rollback gives it back");
 		$session->quit;
