@@ -39,7 +39,7 @@ use IopoolTest;
 
 our @EXPORT =
   qw(consumer_node create_consumer build_extension create_built outcome value
-  canary with_canary);
+  with_canary);
 
 my $test_dir = dirname(abs_path(__FILE__));
 
@@ -78,14 +78,14 @@ sub create_built
 
 	if (defined $ENV{IOPOOL_TEST_DESTDIR})
 	{
-		$node->safe_psql('postgres', "CREATE EXTENSION $name");
+		ask($node, "CREATE EXTENSION $name");
 		return;
 	}
 	my ($file) = glob "$dir/$name--*.sql";
 	my $script = slurp_file($file);
 	$script =~ s/^\\echo.*$//m;
 	$script =~ s/MODULE_PATHNAME/$dir\/$name/g;
-	$node->safe_psql('postgres', $script);
+	ask($node, $script);
 	return;
 }
 
@@ -101,7 +101,7 @@ sub create_consumer
 		create_built($node, $dir, 'iopool_consumer');
 		return;
 	}
-	$node->safe_psql('postgres', 'CREATE EXTENSION iopool_consumer');
+	ask($node, 'CREATE EXTENSION iopool_consumer');
 	return;
 }
 
@@ -121,11 +121,18 @@ sub outcome
 	my ($node, $script, @params) = @_;
 	my $err = '';
 
-	$node->psql('postgres', "\\set VERBOSITY verbose\n$script",
-		stderr => \$err,
-		on_error_stop => 0,
-		timeout => $PostgreSQL::Test::Utils::timeout_default,
-		extra_params => \@params);
+	if (!@params)
+	{
+		eval { ask($node, $script) } // ($err = $@);
+	}
+	else
+	{
+		$node->psql('postgres', "\\set VERBOSITY verbose\n$script",
+			stderr => \$err,
+			on_error_stop => 0,
+			timeout => $PostgreSQL::Test::Utils::timeout_default,
+			extra_params => \@params);
+	}
 	return $err =~ /(?:ERROR|FATAL):  (.*)/ ? $1 : 'none';
 }
 
@@ -144,39 +151,6 @@ sub value
 		SELECT pg_temp.f()});
 }
 
-# A script that fills memory, waits for a lock (see with_canary()), and looks
-# whether any of it has changed: as it would if reads landed in what was freed.
-sub canary
-{
-	return q{
-DO $$
-DECLARE
-	blocks bytea[];
-	small text[];
-BEGIN
-	FOR i IN 1 .. 40 LOOP
-		blocks[i] := decode(repeat('5a', 100000), 'hex');
-	END LOOP;
-	FOR i IN 1 .. 3000 LOOP
-		small[i] := repeat('Z', i);
-	END LOOP;
-	PERFORM pg_advisory_xact_lock(4711);
-	FOR i IN 1 .. 40 LOOP
-		IF blocks[i] <> decode(repeat('5a', 100000), 'hex') THEN
-			RAISE EXCEPTION 'canary: large block % changed', i;
-		END IF;
-	END LOOP;
-	FOR i IN 1 .. 3000 LOOP
-		IF small[i] <> repeat('Z', i) THEN
-			RAISE EXCEPTION 'canary: small block % changed', i;
-		END IF;
-	END LOOP;
-	RAISE NOTICE 'canary: unharmed';
-END
-$$;
-};
-}
-
 # Runs a script whose reads of a gated file are held, up to its canary.  "late"
 # matches what must not be said before the gate is open; undef where the method
 # may not have started a read.  Returns the script's output and messages.
@@ -186,13 +160,7 @@ sub with_canary
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my $late = $params{late};
 
-	my $locker = start_sql($node,
-		"SELECT pg_advisory_lock(4711);\nSELECT pg_sleep(3600);");
-	my $locker_pid = backend_pid($node, $locker);
-	$node->poll_query_until('postgres',
-		"SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND granted"
-	);
-
+	lock_canary($node);
 	$fs->gate($name);
 	my $session = start_sql($node, $script . canary() . ($params{after} // ''));
 	my $pid = backend_pid($node, $session);
@@ -202,26 +170,14 @@ sub with_canary
 	# Nothing may let go of the reads before they are in.
 	if (defined $late)
 	{
-		my $early = 0;
-		foreach (1 .. 5)
-		{
-			my ($out, $err) = $session->output;
-			$early = 1 if $err =~ $late;
-			$early = 1
-			  if $node->safe_psql('postgres',
-				"SELECT wait_event_type IS NOT DISTINCT FROM 'Lock' FROM pg_stat_activity WHERE pid = $pid"
-			  ) eq 't';
-		}
-		ok(!$early, "$label: nothing goes on while reads are in flight");
+		ok(holds_back($node, $session, $pid, $late), "$label: nothing goes on while reads are in flight");
 		cmp_ok($fs->blocked($name), '>', 0, "$label: they still are");
 	}
 
 	$fs->ungate($name);
-	$node->poll_query_until('postgres',
-		"SELECT coalesce((SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $pid), true)"
+	ask_until($node, "SELECT coalesce((SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $pid), true)"
 	);
-	$node->safe_psql('postgres', "SELECT pg_terminate_backend($locker_pid)");
-	$locker->finish;
+	unlock_canary($node);
 	my ($out, $err) = $session->finish;
 	like($err, qr/canary: unharmed/, "$label: no read landed in freed memory");
 	return ($out, $err);

@@ -16,13 +16,15 @@ IopoolTest - what the TAP tests of iopool share
       $fs->wait_blocked('a', 1);              # the read is in the kernel now
       $fs->ungate('a');
       my ($out, $err) = $session->finish;
+      is(ask($node, "SELECT ..."), 1, 'the session reads on');
       rings_home($node, 'after the batch');
   }
 
 =head1 RULES
 
 Nothing here or in a test sleeps to let something happen: a test waits for a
-state that it can see (iopool_rings, pg_stat_activity, NAME.blocked).
+state that it can see (iopool_rings, pg_stat_activity, NAME.blocked).  Only that
+nothing happens has to be watched for a while, with stays().
 
 Environment: IOPOOL_TEST_METHODS names the methods that must work on this
 machine; without it, all of them must.  IOPOOL_TEST_GATEFS and
@@ -47,8 +49,8 @@ use Time::HiRes qw(usleep);
 
 our @EXPORT = qw(
   test_methods io_modes async_in iopool_node start_under stop_plain
-  write_words words sql_words start_sql poll_until rings_home ring_counts
-  reader_is_right fd_count backend_pid helper_program log_since
+  write_words words sql_words start_sql poll_until stays holds_back ask ask_until canary lock_canary
+  unlock_canary rings_home ring_counts reader_is_right fd_count backend_pid helper_program log_since
   pg_test_program kernel_at_least without_server_rings doctor
 );
 
@@ -246,14 +248,122 @@ sub sql_words
 sub poll_until
 {
 	my ($condition) = @_;
-	my $max_attempts = 50 * $PostgreSQL::Test::Utils::timeout_default;
+	my $max_attempts = 200 * $PostgreSQL::Test::Utils::timeout_default;
 
 	foreach (1 .. $max_attempts)
 	{
 		return 1 if $condition->();
-		usleep(20_000);
+		usleep(5_000);
 	}
 	return 0;
+}
+
+# Whether a condition holds now, and goes on to hold for a quarter of a second:
+# far longer than what could end it would take.
+sub stays
+{
+	my ($condition) = @_;
+
+	foreach (1 .. 50)
+	{
+		return 0 unless $condition->();
+		usleep(5_000);
+	}
+	return 1;
+}
+
+# Whether a session whose reads are held stays as it is: does not go on to the
+# lock of its canary, and says nothing that matches the pattern.
+sub holds_back
+{
+	my ($node, $session, $pid, $saying) = @_;
+	my $goes_on = "SELECT wait_event_type IS NOT DISTINCT FROM 'Lock'"
+	  . " FROM pg_stat_activity WHERE pid = $pid";
+
+	return stays(
+		sub {
+			my (undef, $err) = $session->output;
+			return $err !~ $saying && ask($node, $goes_on) ne 't';
+		});
+}
+
+# Runs a script in database postgres, in a psql that stays connected, and
+# returns its output.  As safe_psql(), which starts a psql each time, it dies of
+# an error; settings that the script makes are reset after it.
+sub ask
+{
+	my ($node, $sql) = @_;
+	die "ask() takes a node and a script" if @_ != 2;
+	return IopoolTest::Connection::of($node)->run($sql);
+}
+
+# Asks until the answer is as expected (default: true), for as long as
+# poll_query_until() would.  Returns whether it came.
+sub ask_until
+{
+	my ($node, $sql, $expected) = @_;
+	my $answer;
+
+	$expected //= 't';
+	return 1
+	  if poll_until(
+		sub {
+			# A server that restarts is asked again.
+			$answer = eval { ask($node, $sql) } // $@;
+			return $answer eq $expected;
+		});
+	diag("expected: $expected\nlast answer: $answer\nto: $sql");
+	return 0;
+}
+
+# A script that fills memory, as an error or an end leaves it free, waits until
+# unlock_canary(), and looks whether a byte has changed: as it would if a read
+# that was in flight landed there.  Says "canary: unharmed".
+sub canary
+{
+	return q{
+DO $$
+DECLARE
+	blocks bytea[];
+	small text[];
+BEGIN
+	FOR i IN 1 .. 40 LOOP
+		blocks[i] := decode(repeat('5a', 100000), 'hex');
+	END LOOP;
+	FOR i IN 1 .. 3000 LOOP
+		small[i] := repeat('Z', i);
+	END LOOP;
+	PERFORM pg_advisory_xact_lock(4711);
+	FOR i IN 1 .. 40 LOOP
+		IF blocks[i] <> decode(repeat('5a', 100000), 'hex') THEN
+			RAISE EXCEPTION 'canary: large block % changed', i;
+		END IF;
+	END LOOP;
+	FOR i IN 1 .. 3000 LOOP
+		IF small[i] <> repeat('Z', i) THEN
+			RAISE EXCEPTION 'canary: small block % changed', i;
+		END IF;
+	END LOOP;
+	RAISE NOTICE 'canary: unharmed';
+END
+$$;
+};
+}
+
+# The lock that a canary waits for; only one at a time.
+sub lock_canary
+{
+	my ($node) = @_;
+	ask($node, 'SELECT pg_advisory_lock(4711)');
+	return;
+}
+
+sub unlock_canary
+{
+	my ($node) = @_;
+	my $had_it = ask($node, 'SELECT pg_advisory_unlock(4711)');
+	die "the canary's lock was not held" if $had_it ne 't';
+	return;
 }
 
 # Runs a script in a psql of its own, returning at once.
@@ -271,7 +381,7 @@ sub backend_pid
 	  . " WHERE application_name = '$session->{name}'";
 	my $pid = '';
 
-	poll_until(sub { ($pid = $node->safe_psql('postgres', $query)) ne '' })
+	poll_until(sub { ($pid = ask($node, $query)) ne '' })
 	  or die "session $session->{name} never connected";
 	return $pid;
 }
@@ -280,8 +390,8 @@ sub backend_pid
 sub ring_counts
 {
 	my ($node) = @_;
-	my $rows = $node->safe_psql('postgres',
-		'SELECT state, count(*) FROM iopool_rings GROUP BY 1');
+	my $rows =
+	  ask($node, 'SELECT state, count(*) FROM iopool_rings GROUP BY 1');
 	return { map { split /\|/ } split /\n/, $rows };
 }
 
@@ -291,8 +401,8 @@ sub rings_home
 	my ($node, $label) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 
-	ok( $node->poll_query_until(
-			'postgres', q{
+	ok( ask_until(
+			$node, q{
 			SELECT (SELECT count(*) FROM iopool_rings WHERE state = 'free'
 					AND pid IS NULL AND in_flight = 0)
 				 = (SELECT sum(rings) FROM iopool_pools)
@@ -310,8 +420,8 @@ sub reader_is_right
 	my ($node, $path, $label) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 
-	is( $node->safe_psql(
-			'postgres', qq{
+	is( ask(
+			$node, qq{
 			SELECT count(*) FILTER (WHERE b.data = r.expected), count(*)
 			FROM generate_series(1, (SELECT sum(rings) * 2
 									 FROM iopool_pools)) AS n,
@@ -319,8 +429,8 @@ sub reader_is_right
 					ARRAY[n * 8, n * 16 + 20000, n * 24 + 40001], 100) AS b,
 				 LATERAL (SELECT pg_read_binary_file('$path',
 					b.file_offset, b.length) AS expected) AS r}),
-		$node->safe_psql(
-			'postgres', q{SELECT sum(rings) * 6 || '|' || sum(rings) * 6
+		ask(
+			$node, q{SELECT sum(rings) * 6 || '|' || sum(rings) * 6
 						  FROM iopool_pools}),
 		"$label: the next reader gets the right bytes");
 	return;
@@ -451,6 +561,110 @@ END
 {
 	my $exit_code = $?;
 	$_->kill9 foreach (@running);
+	$? = $exit_code;
+}
+
+package IopoolTest::Connection;
+
+use strict;
+use warnings;
+
+use IO::Select;
+use Time::HiRes qw(time);
+
+# One psql a node, which reads scripts from a pipe.  It ends with the first
+# error, as the psql of safe_psql() does; the next script gets a new one.
+my %connections;
+
+sub of
+{
+	my ($node) = @_;
+	return $connections{ $node->connstr('postgres') } //=
+	  bless { connstr => $node->connstr('postgres') }, __PACKAGE__;
+}
+
+sub connect
+{
+	my ($self) = @_;
+
+	pipe(my $script, $self->{in}) or die "could not make a pipe: $!";
+	pipe($self->{out}, my $output) or die "could not make a pipe: $!";
+	open my $messages, '+>', undef or die "could not make a file: $!";
+	$self->{in}->autoflush(1);
+	$self->{err} = $messages;
+	$self->{pid} = fork() // die "could not fork: $!";
+	if ($self->{pid} == 0)
+	{
+		delete $ENV{PGAPPNAME};
+		open STDIN, '<&', $script;
+		open STDOUT, '>&', $output;
+		open STDERR, '>&', $messages;
+		exec('psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-v',
+			'VERBOSITY=verbose', '-d', $self->{connstr}, '-f', '-')
+		  or POSIX::_exit(127);
+	}
+	return;
+}
+
+# Returns what psql said.
+sub disconnect
+{
+	my ($self) = @_;
+	return '' unless defined $self->{pid};
+	close $self->{in};
+	close $self->{out};
+	kill 'TERM', $self->{pid};
+	waitpid($self->{pid}, 0);
+	$self->{pid} = undef;
+	seek $self->{err}, 0, 0;
+	local $/;
+	return readline($self->{err}) // '';
+}
+
+# The output of a script, or undef when psql ended before its end.
+sub try
+{
+	my ($self, $sql) = @_;
+	my $end = 'end of the script of IopoolTest';
+	my $deadline = time() + $PostgreSQL::Test::Utils::timeout_default;
+	my $output = '';
+	local $SIG{PIPE} = 'IGNORE';
+
+	print { $self->{in} } "$sql\n;\nRESET ALL;\n\\echo $end\n";
+	while ($output !~ s/(^|\n)\Q$end\E\n\z//)
+	{
+		my ($ready) = IO::Select->new($self->{out})->can_read($deadline - time());
+		if (!$ready)
+		{
+			$self->disconnect;
+			die "the script did not end in time: $sql";
+		}
+		sysread($self->{out}, $output, 65536, length $output) or return;
+	}
+	return $output;
+}
+
+sub run
+{
+	my ($self, $sql) = @_;
+	my $is_new = !defined $self->{pid};
+
+	$self->connect if $is_new;
+	my $output = $self->try($sql);
+	return $output if defined $output;
+
+	# Nobody looks at a connection between two scripts, so a restart of the
+	# server shows with the next one, which the server never saw.
+	my $said = $self->disconnect;
+	return $self->run($sql)
+	  if !$is_new && $said =~ /server closed the connection|terminating connection|connection to server was lost/;
+	die "$said\nscript: $sql";
+}
+
+END
+{
+	my $exit_code = $?;
+	$_->disconnect foreach (values %connections);
 	$? = $exit_code;
 }
 

@@ -30,57 +30,31 @@ my $batch = qq{iopool_read_batch(
 # An error that came while reads are in flight would free the memory they land
 # in.  So each failing session fills memory right after its error, waits for
 # the test to open the gate, and then looks whether a byte changed.
-my $canary = q{
-DO $$
-DECLARE
-	blocks bytea[];
-	small text[];
-BEGIN
-	FOR i IN 1 .. 40 LOOP
-		blocks[i] := decode(repeat('5a', 100000), 'hex');
-	END LOOP;
-	FOR i IN 1 .. 3000 LOOP
-		small[i] := repeat('Z', i);
-	END LOOP;
-	PERFORM pg_advisory_xact_lock(4711);
-	FOR i IN 1 .. 40 LOOP
-		IF blocks[i] <> decode(repeat('5a', 100000), 'hex') THEN
-			RAISE EXCEPTION 'canary: large block % changed', i;
-		END IF;
-	END LOOP;
-	FOR i IN 1 .. 3000 LOOP
-		IF small[i] <> repeat('Z', i) THEN
-			RAISE EXCEPTION 'canary: small block % changed', i;
-		END IF;
-	END LOOP;
-	RAISE NOTICE 'canary: unharmed';
-END
-$$;};
+my $canary = canary();
 
 my %failures = (
 	cancel => {
 		sql => "SELECT count(*) FROM $batch;",
 		act => sub { my ($node, $pid) = @_;
-			$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)") },
+			ask($node, "SELECT pg_cancel_backend($pid)") },
 		error => qr/ERROR:  57014/ },
 	'statement_timeout' => {
-		sql => "SET statement_timeout = '500ms';\nSELECT count(*) FROM $batch;\nRESET statement_timeout;",
+		sql => "SET statement_timeout = '2s';\nSELECT count(*) FROM $batch;\nRESET statement_timeout;",
 		# until the time is up, by the clock that the timeout goes by
 		act => sub { my ($node, $pid) = @_;
-			$node->poll_query_until('postgres',
-				"SELECT clock_timestamp() > query_start + interval '600 ms' FROM pg_stat_activity WHERE pid = $pid") },
+			ask_until($node, "SELECT clock_timestamp() > query_start + interval '2.1 s' FROM pg_stat_activity WHERE pid = $pid") },
 		error => qr/ERROR:  57014/ },
 	'cancel in a subtransaction' => {
 		sql => "BEGIN;\nSAVEPOINT s;\nSELECT count(*) FROM $batch;\nROLLBACK TO s;\n"
 		  . "SELECT iopool_read('$plain', 8, 8);\nCOMMIT;",
 		act => sub { my ($node, $pid) = @_;
-			$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)") },
+			ask($node, "SELECT pg_cancel_backend($pid)") },
 		error => qr/ERROR:  57014/ },
 	'cancel caught in PL/pgSQL' => {
 		sql => "DO \$\$ BEGIN\n PERFORM count(*) FROM $batch;\n"
 		  . "EXCEPTION WHEN query_canceled THEN RAISE NOTICE 'caught %', SQLSTATE; END \$\$;",
 		act => sub { my ($node, $pid) = @_;
-			$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)") },
+			ask($node, "SELECT pg_cancel_backend($pid)") },
 		error => qr/NOTICE:.*caught 57014/ },
 	'error of the consumer' => {
 		sql => "SELECT 1 / ((s.b).ordinal - 1) FROM (SELECT $batch AS b OFFSET 0) AS s;",
@@ -102,12 +76,12 @@ my %failures = (
 		sql => "SELECT cardinality(iopool_read_array('$held', "
 		  . "(SELECT array_agg(n * 192 ORDER BY n) FROM generate_series(0, 19999) AS n), 8));",
 		act => sub { my ($node, $pid) = @_;
-			$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)") },
+			ask($node, "SELECT pg_cancel_backend($pid)") },
 		error => qr/ERROR:  57014/ },
 	'cancel of one long range' => {
 		sql => "SET iopool.max_in_flight_bytes = '64kB';\nSELECT length(iopool_read('$held', 0, 4000000));",
 		act => sub { my ($node, $pid) = @_;
-			$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)") },
+			ask($node, "SELECT pg_cancel_backend($pid)") },
 		error => qr/ERROR:  57014/ });
 
 foreach my $method (test_methods())
@@ -125,12 +99,7 @@ foreach my $method (test_methods())
 			my $failure = $failures{$what};
 			my $label = "$method, $mode, $what";
 
-			# The lock under which the canary waits.
-			my $locker = start_sql($node,
-				"SELECT pg_advisory_lock(4711);\nSELECT pg_sleep(3600);");
-			my $locker_pid = backend_pid($node, $locker);
-			$node->poll_query_until('postgres',
-				"SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND granted");
+			lock_canary($node);
 
 			$fs->gate('held');
 			my $session = start_sql($node,
@@ -142,27 +111,15 @@ foreach my $method (test_methods())
 			$failure->{act}->($node, $pid);
 
 			# Nothing may let go of the reads before they are in.
-			my $early = 0;
-			foreach (1 .. 10)
-			{
-				my ($out, $err) = $session->output;
-				$early = 1 if $err =~ /ERROR|caught|canary/;
-				$early = 1
-				  if $node->safe_psql('postgres',
-					"SELECT wait_event_type IS NOT DISTINCT FROM 'Lock' FROM pg_stat_activity WHERE pid = $pid") eq 't';
-			}
-			ok(!$early, "$label: no error while reads are in flight");
+			ok(holds_back($node, $session, $pid, qr/ERROR|caught|canary/), "$label: no error while reads are in flight");
 			cmp_ok($fs->blocked('held'), '>', 0,
 				"$label: the reads are still held");
 			cmp_ok($fs->blocked('held'), '<=', 2 * 16 + 1,
 				"$label: no more than the ring has entries, and as many hints");
 
 			$fs->ungate('held');
-			$node->poll_query_until('postgres',
-				"SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $pid");
-			$node->safe_psql('postgres',
-				"SELECT pg_terminate_backend($locker_pid)");
-			$locker->finish;
+			ask_until($node, "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $pid");
+			unlock_canary($node);
 
 			my ($out, $err) = $session->finish;
 			like($err, $failure->{error}, "$label: the error comes");
@@ -184,8 +141,7 @@ foreach my $method (test_methods())
 
 			if ($what eq 'terminated')
 			{
-				$node->safe_psql('postgres',
-					"SELECT pg_terminate_backend($pid)");
+				ask($node, "SELECT pg_terminate_backend($pid)");
 			}
 			else
 			{
@@ -196,23 +152,20 @@ foreach my $method (test_methods())
 			# is inside a read call of the kernel cannot know yet.
 			my $states = async_in($method, $mode)
 			  ? "= 'draining'" : "IN ('leased', 'draining')";
-			ok( $node->poll_query_until('postgres',
-					"SELECT count(*) = 1 FROM iopool_rings WHERE state $states AND pid = $pid AND in_flight > 0"),
+			ok( ask_until($node, "SELECT count(*) = 1 FROM iopool_rings WHERE state $states AND pid = $pid AND in_flight > 0"),
 				"$label: the ring is kept for the reads in flight");
 			my $counts = ring_counts($node);
 			is($counts->{free}, 3, "$label: the other rings are free");
 
 			# Others go on meanwhile.
-			is( $node->safe_psql('postgres',
-					"SELECT count(*) FILTER (WHERE data = int8send(file_offset)) FROM "
+			is( ask($node, "SELECT count(*) FILTER (WHERE data = int8send(file_offset)) FROM "
 					  . "iopool_read_batch('$plain', ARRAY[0, 8000, 300000], 8)"),
 				3,
 				"$label: another session reads meanwhile");
 
 			$fs->ungate('held');
 			$session->finish if $what eq 'terminated';
-			ok( $node->poll_query_until('postgres',
-					"SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid"),
+			ok( ask_until($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid"),
 				"$label: the backend is gone");
 			rings_home($node, $label);
 			reader_is_right($node, $held, $label);
@@ -226,7 +179,7 @@ foreach my $method (test_methods())
 		my $session = start_sql($node, "SELECT count(*) FROM $batch;");
 		my $pid = backend_pid($node, $session);
 		$fs->wait_blocked('held', 1);
-		$node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
+		ask($node, "SELECT pg_terminate_backend($pid)");
 		$fs->ungate('held');
 		$session->finish;
 	}
@@ -234,7 +187,7 @@ foreach my $method (test_methods())
 	reader_is_right($node, $held, "$method, after 20 terminations");
 
 	# Who may see whose ring: pg_stat_activity's rule.
-	$node->safe_psql('postgres', q{
+	ask($node, q{
 		CREATE ROLE looker LOGIN;
 		GRANT SELECT ON iopool_rings TO looker;
 		GRANT EXECUTE ON FUNCTION iopool_stat_rings() TO looker;
@@ -248,9 +201,9 @@ foreach my $method (test_methods())
 		'leased|f|f', "$method: pg_monitor sees whose ring it is");
 	is($node->safe_psql('postgres', $owner, extra_params => [ '-U', 'looker' ]),
 		'leased|t|t', "$method: another role sees the ring, not its owner");
-	is($node->safe_psql('postgres', "SELECT pid FROM iopool_rings WHERE state = 'leased'"),
+	is(ask($node, "SELECT pid FROM iopool_rings WHERE state = 'leased'"),
 		$pid, "$method: the pid is the backend's");
-	is($node->safe_psql('postgres', "SELECT in_use FROM iopool_pools WHERE name = 'default'"),
+	is(ask($node, "SELECT in_use FROM iopool_pools WHERE name = 'default'"),
 		1, "$method: the pool counts it");
 	$fs->ungate('held');
 	my ($out) = $session->finish;

@@ -28,8 +28,7 @@ my $ranges = q{(VALUES (0, 8), (8, 8), (16, 100), (100, 50), (4095, 2), (4096, 4
 sub count_wrong
 {
 	my ($node, $settings) = @_;
-	return $node->safe_psql(
-		'postgres', qq{
+	return ask($node, qq{
 		SET statement_timeout = '60s';
 		$settings
 		SELECT count(*) FILTER (WHERE b.error IS NOT NULL OR b.data IS DISTINCT FROM
@@ -60,10 +59,10 @@ foreach my $method (test_methods())
 			my $small = $limit < 100
 			  ? "SELECT count(*) FILTER (WHERE b.data = pg_read_binary_file('$truth', b.file_offset, b.length)) FROM iopool_read_batch('$file', ARRAY[0, 3, 5000], ARRAY[20, 1000, 4000]) AS b"
 			  : undef;
-			$node->safe_psql('postgres', 'SELECT iopool_stat_reset()');
+			ask($node, 'SELECT iopool_stat_reset()');
 			if (defined $small)
 			{
-				is($node->safe_psql('postgres', "$set\n$small"), 3,
+				is(ask($node, "$set\n$small"), 3,
 					"$label: reads of at most $limit bytes");
 			}
 			else
@@ -74,8 +73,7 @@ foreach my $method (test_methods())
 					'0|18',
 					"$label: reads of at most $limit bytes, merged, narrow window");
 			}
-			is( $node->safe_psql('postgres',
-					"SELECT sum(short_reads) > 0, sum(errors) FROM iopool_pools"),
+			is( ask($node, "SELECT sum(short_reads) > 0, sum(errors) FROM iopool_pools"),
 				't|0', "$label: short reads are counted, and are no errors");
 			$fs->clear('file', 'short');
 		}
@@ -101,8 +99,7 @@ foreach my $method (test_methods())
 		foreach my $gap (-1, 0, 4096, 1000000)
 		{
 			my $gap_label = "$label, merge_gap $gap";
-			is( $node->safe_psql(
-					'postgres', qq{
+			is( ask($node, qq{
 					$set SET iopool.merge_gap = $gap;
 					SELECT string_agg(CASE WHEN b.error IS NULL AND b.data =
 							pg_read_binary_file('$truth', b.file_offset, b.length) THEN 'right'
@@ -114,8 +111,7 @@ foreach my $method (test_methods())
 				'right right right failed failed failed right right right failed failed',
 				"$gap_label: only the ranges with bad bytes fail");
 		}
-		is( $node->safe_psql(
-				'postgres', qq{
+		is( ask($node, qq{
 				$set
 				SELECT count(*), count(error), count(*) FILTER (WHERE data = int8send(file_offset)),
 					count(*) FILTER (WHERE error IS NOT NULL AND file_offset BETWEEN 40960 AND 45055)
@@ -132,16 +128,16 @@ foreach my $method (test_methods())
 			"\\set VERBOSITY verbose\n$set\nSELECT iopool_read('$file', 41000, 77)");
 		like($err, qr/ERROR:  58030:.*41000.*77.*Input\/output error/,
 			"$label: iopool_read names offset and length");
-		cmp_ok($node->safe_psql('postgres', 'SELECT sum(errors) FROM iopool_pools'),
+		cmp_ok(ask($node, 'SELECT sum(errors) FROM iopool_pools'),
 			'>', 0, "$label: errors are counted");
 		$fs->clear('file', 'eio');
 
 		# Reads that fail with EINTR and EAGAIN, more often than any small
 		# number of attempts.
 		$fs->sidecar('file', 'retry', 200);
-		$node->safe_psql('postgres', 'SELECT iopool_stat_reset()');
+		ask($node, 'SELECT iopool_stat_reset()');
 		is(count_wrong($node, $set), '0|18', "$label: transient errors of reads");
-		cmp_ok($node->safe_psql('postgres', 'SELECT sum(retries) FROM iopool_pools'),
+		cmp_ok(ask($node, 'SELECT sum(retries) FROM iopool_pools'),
 			'>', 0, "$label: retries are counted");
 		$fs->clear('file', 'retry');
 		is(count_wrong($node, $set), '0|18', "$label: after it");
@@ -196,8 +192,7 @@ SKIP:
 				my $locker = start_sql($node,
 					"SELECT pg_advisory_lock($lock);\nSELECT pg_sleep(3600);");
 				my $locker_pid = backend_pid($node, $locker);
-				$node->poll_query_until('postgres',
-					"SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND granted");
+				ask_until($node, "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND granted");
 				my $session = start_sql(
 					$node, qq{
 					SET iopool.io_mode = $mode;
@@ -206,8 +201,7 @@ SKIP:
 					SELECT pg_advisory_xact_lock($lock);
 					$query;});
 				my $pid = backend_pid($node, $session);
-				$node->poll_query_until('postgres',
-					"SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $pid");
+				ask_until($node, "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $pid");
 
 				my $strace = fork() // die "could not fork: $!";
 				if ($strace == 0)
@@ -221,8 +215,7 @@ SKIP:
 					slurp_file("/proc/$pid/status") =~ /^TracerPid:\s*[1-9]/m;
 				});
 				ok($attached, "$label: strace is attached");
-				$node->safe_psql('postgres',
-					"SELECT pg_terminate_backend($locker_pid)");
+				ask($node, "SELECT pg_terminate_backend($locker_pid)");
 				$locker->finish;
 
 				my ($out, $err) = $session->finish;

@@ -37,7 +37,7 @@ POSIX::mkfifo("$tiles/fifo", 0600) or die;
 	$node->psql('postgres', "\\set VERBOSITY verbose\nSELECT consumer_begin_default()", stderr => \$err);
 	like($err, qr/ERROR:  55000: iopool is not loaded/, 'not preloaded');
 	like($err, qr/HINT:.*shared_preload_libraries/, 'not preloaded: the hint');
-	is($node->safe_psql('postgres', "SELECT consumer_make_graph('$base/small', 10)"), 40960, 'the consumer works without it');
+	is(ask($node, "SELECT consumer_make_graph('$base/small', 10)"), 40960, 'the consumer works without it');
 	$node->stop;
 }
 
@@ -234,8 +234,8 @@ foreach my $method (test_methods())
 	# One ring a pool: a backend that would want a second one waits in vain.
 	my $node = consumer_node("api_$method", $method, 'iopool.rings' => 1, 'iopool.ring_entries' => 16,
 		'iopool.pools' => 'other(rings=1)', 'iopool.checkout_timeout' => '5s');
-	$node->safe_psql('postgres', $functions);
-	$node->safe_psql('postgres', "CREATE ROLE app LOGIN; CREATE ROLE reader LOGIN IN ROLE pg_read_server_files;"
+	ask($node, $functions);
+	ask($node, "CREATE ROLE app LOGIN; CREATE ROLE reader LOGIN IN ROLE pg_read_server_files;"
 		  . "CREATE SERVER tiles FOREIGN DATA WRAPPER iopool_directory OPTIONS (path '$tiles', pool 'other', io_mode 'direct');"
 		  . "CREATE SERVER closed FOREIGN DATA WRAPPER iopool_directory OPTIONS (path '$tiles');"
 		  . 'GRANT USAGE ON FOREIGN SERVER tiles TO app');
@@ -300,7 +300,7 @@ sub files
 
 	my $info = sub {
 		my ($open) = @_;
-		return $node->safe_psql('postgres', "SET iopool.io_mode = uncached; SELECT file_size, io_mode, alignment > 1, pool FROM consumer_file_info($open)");
+		return ask($node, "SET iopool.io_mode = uncached; SELECT file_size, io_mode, alignment > 1, pool FROM consumer_file_info($open)");
 	};
 	is($info->("consumer_open('$words')"), '1000003|uncached|f|', "$method: the mode of the session");
 	is($info->("consumer_open('$words', 'trusted', 'buffered')"), '1000003|buffered|f|', "$method: a mode of its own");
@@ -310,7 +310,7 @@ sub files
 	is($info->("consumer_open_in('tiles', 'words', 'trusted', 'buffered')"), '1000003|buffered|f|other', "$method: but for the mode");
 
 	# Again and again, by errors and without: no descriptor stays open.
-	is( $node->safe_psql('postgres', qq{
+	is( ask($node, qq{
 			DO \$\$ DECLARE f int; BEGIN
 				FOR i IN 1 .. 300 LOOP
 					PERFORM consumer_outcome('SELECT consumer_open(''$tiles/fifo'')');
@@ -335,7 +335,7 @@ sub reads
 	my ($node, $label, $mode) = @_;
 	my $read = sub {
 		my ($what, @args) = @_;
-		is($node->safe_psql('postgres', "SELECT read_all('$words', '$mode', " . join(', ', @args) . ')'), '319', "$label: $what");
+		is(ask($node, "SELECT read_all('$words', '$mode', " . join(', ', @args) . ')'), '319', "$label: $what");
 	};
 
 	$read->('as they complete', 'false', 0, 0, 0, "'release'");
@@ -405,8 +405,7 @@ sub reads
 sub alignment_of
 {
 	my ($node, $mode) = @_;
-	return $node->safe_psql('postgres',
-		"SELECT greatest(alignment, 512) FROM consumer_file_info(consumer_open('$words', 'trusted', '$mode'))");
+	return ask($node, "SELECT greatest(alignment, 512) FROM consumer_file_info(consumer_open('$words', 'trusted', '$mode'))");
 }
 
 sub misuses
@@ -420,7 +419,7 @@ sub misuses
 	{
 		my ($what, $statement, $expected) = @{ $case->[0] };
 		$statement =~ s/'/''/g;
-		my $outcome = $node->safe_psql('postgres', "SELECT misuse('$words', '$mode', $case->[1], '$statement')");
+		my $outcome = ask($node, "SELECT misuse('$words', '$mode', $case->[1], '$statement')");
 		like($outcome, $expected, "$label: $what");
 		unlike($outcome, qr/BUT/, "$label: $what: nothing else comes of it");
 	}
@@ -430,7 +429,7 @@ sub misuses
 	# What an alignment is needed for is in the message.
 	if ($mode eq 'direct')
 	{
-		my $alignment = $node->safe_psql('postgres', "SELECT alignment FROM consumer_file_info(consumer_open('$words', 'trusted', 'direct'))");
+		my $alignment = ask($node, "SELECT alignment FROM consumer_file_info(consumer_open('$words', 'trusted', 'direct'))");
 		my $direct = outcome($node, qq{DO \$\$ DECLARE f int := consumer_open('$words', 'trusted', 'direct'); BEGIN
 			PERFORM consumer_check_aligned(f, 4097, 4096, consumer_buffer('transaction', 4096, 4096)); END \$\$});
 		like($direct, qr/4097.*\b$alignment\b|\b$alignment\b.*4097/, "$label: the message tells value and need");
@@ -520,7 +519,7 @@ sub streams
 
 	# Two set-returning functions in one list: a row of the one, a row of the
 	# other; and a function of SQL in between.
-	is( $node->safe_psql('postgres', qq{
+	is( ask($node, qq{
 			SELECT count(*), count(a), count(b), bool_and(a = pg_read_binary_file('$words', n * 24, 100)),
 				bool_and(b = pg_read_binary_file('$words', n * 1111, 100)), bool_and(c = pg_read_binary_file('$words', n * 8, 8))
 			FROM (SELECT consumer_blocks('$words', @{[ $offsets->(24, 499) ]}, 100) AS a,
@@ -528,7 +527,7 @@ sub streams
 					generate_series(0, 499) AS n,
 					iopool_read('$words', generate_series(0, 499) * 8, 8) AS c) AS x}),
 		'500|500|300|t|t|t', "$method: two consumers in one query");
-	is( $node->safe_psql('postgres', qq{
+	is( ask($node, qq{
 			SELECT count(*), bool_and(a = b) FROM (
 				SELECT consumer_blocks('$words', @{[ $offsets->(24, 999) ]}, 100) AS a,
 					consumer_blocks('$words', @{[ $offsets->(24, 999) ]}, 100, 16, 'direct', 'other') AS b LIMIT 100) AS x}),
@@ -589,14 +588,14 @@ sub streams
 		'500 0', "$method: only what is there");
 
 	# The pool.
-	is( $node->safe_psql('postgres', q{
+	is( ask($node, q{
 			SELECT bool_and((s.nrings, s.entries, s.method) = (p.rings, p.entries, p.method) AND s.nfree = 1 AND s.nin_use = 0
 				AND s.nbroken = 0 AND s.nwaiting = 0 AND NOT s.has_lease AND s.in_flight = 0 AND s.checkouts = p.checkouts
 				AND s.nreads = p.reads AND s.nbytes = p.bytes AND s.max_in_flight = p.max_in_flight AND s.waits = p.checkout_waits
 				AND s.timeouts = p.checkout_timeouts), count(*)
 			FROM iopool_pools AS p, consumer_pool_stats(p.name) AS s}),
 		't|2', "$method: statistics of the pools");
-	is( $node->safe_psql('postgres', q{SET iopool.pool = other; SELECT s.nreads = p.reads FROM iopool_pools AS p, consumer_pool_stats() AS s WHERE p.name = 'other'}),
+	is( ask($node, q{SET iopool.pool = other; SELECT s.nreads = p.reads FROM iopool_pools AS p, consumer_pool_stats() AS s WHERE p.name = 'other'}),
 		't', "$method: the pool of the session");
 	return;
 }
@@ -608,7 +607,7 @@ sub sizes
 
 	foreach my $size ('full', 'older')
 	{
-		is( $node->safe_psql('postgres', qq{
+		is( ask($node, qq{
 				SELECT consumer_fill_sized('file', consumer_open('$words'), '$size'), consumer_fill_sized('stream', s, '$size'),
 					consumer_fill_sized('pool', 0, '$size'), consumer_end(s) FROM (SELECT consumer_begin() AS s OFFSET 0) AS x}),
 			't|t|t|', "$method: structs of size $size are filled and no more");
@@ -661,12 +660,12 @@ sub example
 		foreach my $mode (io_modes())
 		{
 			my $set = "SET iopool.io_mode = $mode;";
-			is($node->safe_psql('postgres', "$set SELECT tree_sum('$base/tree')"), $sum, "$method, $mode: the example adds up");
-			is($node->safe_psql('postgres', "$set SELECT tree_sum('$base/tree', 4096 * 1999)"), 1999 * 1999, "$method, $mode: a leaf");
+			is(ask($node, "$set SELECT tree_sum('$base/tree')"), $sum, "$method, $mode: the example adds up");
+			is(ask($node, "$set SELECT tree_sum('$base/tree', 4096 * 1999)"), 1999 * 1999, "$method, $mode: a leaf");
 			like(outcome($node, "$set SELECT tree_sum('$base/circle')"), qr/^XX001: the node at offset 4096 leads back/, "$method, $mode: a circle");
 			like(outcome($node, "$set SELECT tree_sum('$base/tree', 4096 * 2000)"), qr/^XX001: no tree node at offset 8192000/, "$method, $mode: past the end");
 		}
-		cmp_ok($node->safe_psql('postgres', q{SELECT max_in_flight FROM iopool_pools}), '>', 1, "$method: the example keeps a queue");
+		cmp_ok(ask($node, q{SELECT max_in_flight FROM iopool_pools}), '>', 1, "$method: the example keeps a queue");
 		like(outcome($node, "SELECT tree_sum('$base/missing')"), qr/^58P01/, "$method: a file that is not there");
 		rings_home($node, "$method, example");
 		$node->stop;

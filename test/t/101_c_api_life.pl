@@ -197,7 +197,7 @@ foreach my $method (test_methods())
 {
 	my $node = consumer_node("life_$method", $method, 'iopool.rings' => 2, 'iopool.ring_entries' => 16,
 		'client_connection_check_interval' => '50ms');
-	$node->safe_psql('postgres', $functions);
+	ask($node, $functions);
 
 	foreach my $mode (io_modes())
 	{
@@ -219,7 +219,7 @@ foreach my $method (test_methods())
 				late => $is_cancelled || async_in($method, $mode) ? $late : undef,
 				act => sub {
 					my ($pid) = @_;
-					$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)") if $is_cancelled;
+					ask($node, "SELECT pg_cancel_backend($pid)") if $is_cancelled;
 				},
 				after => "SELECT count(*) FILTER (WHERE data = int8send(file_offset)) FROM "
 				  . "iopool_read_batch('$plain', ARRAY[0, 8000, 300000], 8);");
@@ -314,18 +314,17 @@ sub ended
 			my $pid = backend_pid($node, $session);
 			$fs->wait_blocked('held', 1);
 			$what eq 'terminated'
-			  ? $node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)")
+			  ? ask($node, "SELECT pg_terminate_backend($pid)")
 			  : $session->kill9;
 
-			ok( $node->poll_query_until('postgres',
-					"SELECT count(*) = 1 FROM iopool_rings WHERE state IN ('leased', 'draining') AND pid = $pid AND in_flight > 0"),
+			ok( ask_until($node, "SELECT count(*) = 1 FROM iopool_rings WHERE state IN ('leased', 'draining') AND pid = $pid AND in_flight > 0"),
 				"$case: the ring is kept for the reads in flight");
-			is( $node->safe_psql('postgres', "SELECT count(*) FILTER (WHERE data = int8send(file_offset)) FROM "
+			is( ask($node, "SELECT count(*) FILTER (WHERE data = int8send(file_offset)) FROM "
 					  . "iopool_read_batch('$plain', ARRAY[0, 8000, 300000], 8)"),
 				3, "$case: another session reads meanwhile");
 			$fs->ungate('held');
 			$session->finish if $what eq 'terminated';
-			ok( $node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid"),
+			ok( ask_until($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid"),
 				"$case: the backend is gone");
 			rings_home($node, $case);
 			reader_is_right($node, $held, $case);

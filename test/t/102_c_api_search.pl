@@ -27,15 +27,15 @@ foreach my $method (test_methods())
 		'client_connection_check_interval' => '50ms');
 
 	# Points of the cube, and some outside of it.
-	$node->safe_psql('postgres', qq{
+	ask($node, qq{
 		CREATE TABLE queries AS SELECT q AS id, (SELECT array_agg((hashint8extended(q, d) & 65535) / 65535.0 * $nnodes ^ (1 / 3.0) * 1.1 ORDER BY d)::float4[]
 			FROM generate_series(1, 3) AS d) AS query FROM generate_series(1, $nqueries) AS q});
 	if (!defined $truth)
 	{
-		is($node->safe_psql('postgres', "SELECT consumer_make_graph('$graph', $nnodes, 42)"), $nnodes * 4096, 'the graph');
-		is($node->safe_psql('postgres', "SELECT consumer_make_graph('@{[ $fs->backing('graph') ]}', 3000, 7)"), 3000 * 4096, 'a small graph');
-		$truth = $node->safe_psql('postgres', "SELECT id, ids, distances FROM queries, consumer_brute_force('$graph', query, 10) ORDER BY id");
-		is($node->safe_psql('postgres', "SELECT id, ids, distances FROM queries, consumer_search_pread('$graph', query, 10) ORDER BY id"),
+		is(ask($node, "SELECT consumer_make_graph('$graph', $nnodes, 42)"), $nnodes * 4096, 'the graph');
+		is(ask($node, "SELECT consumer_make_graph('@{[ $fs->backing('graph') ]}', 3000, 7)"), 3000 * 4096, 'a small graph');
+		$truth = ask($node, "SELECT id, ids, distances FROM queries, consumer_brute_force('$graph', query, 10) ORDER BY id");
+		is(ask($node, "SELECT id, ids, distances FROM queries, consumer_search_pread('$graph', query, 10) ORDER BY id"),
 			$truth, 'pread finds the nearest nodes');
 	}
 
@@ -47,8 +47,8 @@ foreach my $method (test_methods())
 			{
 				my $label = "$method, $mode, buffers: $buffers, beam $beam";
 				my $search = "FROM queries, consumer_search('$graph', query, 10, $beam, 64, '$mode', '$buffers') AS s";
-				is($node->safe_psql('postgres', "SELECT id, ids, distances $search ORDER BY id"), $truth, "$label: the nearest nodes");
-				is( $node->safe_psql('postgres', "SELECT bool_and(nodes_read BETWEEN 30 AND 5000), bool_and(kernel_reads BETWEEN 1 AND nodes_read),"
+				is(ask($node, "SELECT id, ids, distances $search ORDER BY id"), $truth, "$label: the nearest nodes");
+				is( ask($node, "SELECT bool_and(nodes_read BETWEEN 30 AND 5000), bool_and(kernel_reads BETWEEN 1 AND nodes_read),"
 						  . ($beam == 1 ? 'bool_and(max_in_flight <= 1)' : "min(max_in_flight) > 1 AND max(max_in_flight) <= $beam") . " $search"),
 					't|t|t', "$label: statistics");
 			}
@@ -67,7 +67,7 @@ foreach my $method (test_methods())
 	$fs->clear('graph', 'eio');
 	# and come in pieces
 	$fs->sidecar('graph', 'short', 1000);
-	is( $node->safe_psql('postgres', "SELECT s.ids = b.ids FROM consumer_search('$held', '{1,2,3}', 10, 8, 64, 'buffered') AS s, consumer_brute_force('@{[ $fs->backing('graph') ]}', '{1,2,3}', 10) AS b"),
+	is( ask($node, "SELECT s.ids = b.ids FROM consumer_search('$held', '{1,2,3}', 10, 8, 64, 'buffered') AS s, consumer_brute_force('@{[ $fs->backing('graph') ]}', '{1,2,3}', 10) AS b"),
 		't', "$method: short reads");
 	$fs->clear('graph', 'short');
 	rings_home($node, "$method, reads that fail");
@@ -98,30 +98,25 @@ sub interrupted
 			my $session = start_sql($node, "DO \$\$ BEGIN $body END \$\$;\n"
 				  . "SELECT ids = (consumer_brute_force('$held', '{5,6,7}', 10)).ids FROM consumer_search('$held', '{5,6,7}', 10, 8, 64, '$mode', '$buffers');");
 			my $pid = backend_pid($node, $session);
-			$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE pid = $pid AND state = 'active' AND query LIKE 'DO%'");
+			ask_until($node, "SELECT count(*) = 1 FROM pg_stat_activity WHERE pid = $pid AND state = 'active' AND query LIKE 'DO%'");
 			$fs->gate('graph');
 			$fs->wait_blocked('graph', 1);
 			if ($what =~ /cancelled/)
 			{
-				$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
+				ask($node, "SELECT pg_cancel_backend($pid)");
 			}
 			elsif ($what eq 'terminated')
 			{
-				$node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
+				ask($node, "SELECT pg_terminate_backend($pid)");
 			}
 			else
 			{
 				$session->kill9;
 			}
-			my $early = 0;
-			foreach (1 .. 5)
-			{
-				my ($out, $err) = $session->output;
-				$early = 1 if $err =~ /ERROR|FATAL|caught/;
-				$early = 1
-				  if $node->safe_psql('postgres', "SELECT count(*) FROM iopool_rings WHERE pid = $pid AND in_flight > 0") ne '1';
-			}
-			ok(!$early, "$label: nothing is let go of while reads are in flight");
+			ok(stays(sub {
+					my (undef, $err) = $session->output;
+					return $err !~ /ERROR|FATAL|caught/
+					  && ask($node, "SELECT count(*) FROM iopool_rings WHERE pid = $pid AND in_flight > 0") eq '1'; }), "$label: nothing is let go of while reads are in flight");
 			$fs->ungate('graph');
 
 			if ($what =~ /cancelled/)
@@ -133,12 +128,12 @@ sub interrupted
 			else
 			{
 				$session->finish if $what eq 'terminated';
-				ok( $node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid"),
+				ok( ask_until($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid"),
 					"$label: the backend is gone");
 			}
 			rings_home($node, $label);
 		}
-		is( $node->safe_psql('postgres', "SELECT count(*) FILTER (WHERE s.ids = b.ids) FROM queries, consumer_search('$held', query, 5, 8) AS s,"
+		is( ask($node, "SELECT count(*) FILTER (WHERE s.ids = b.ids) FROM queries, consumer_search('$held', query, 5, 8) AS s,"
 				  . " consumer_brute_force('$held', query, 5) AS b"),
 			$nqueries, "$method, $mode, $what: the next one finds the right nodes");
 	}

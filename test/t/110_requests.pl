@@ -65,8 +65,7 @@ sub take_lock
 	$key //= 4711;
 	my $locker = start_sql($node, "SELECT pg_advisory_lock($key);\nSELECT pg_sleep(3600);");
 	$lockers{$key} = [ $locker, backend_pid($node, $locker) ];
-	$node->poll_query_until('postgres',
-		"SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = $key AND granted");
+	ask_until($node, "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = $key AND granted");
 	return;
 }
 
@@ -74,7 +73,7 @@ sub release_lock
 {
 	my ($node, $key) = @_;
 	my ($locker, $pid) = @{ delete $lockers{ $key // 4711 } };
-	$node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
+	ask($node, "SELECT pg_terminate_backend($pid)");
 	$locker->finish;
 	return;
 }
@@ -87,8 +86,7 @@ sub wait_for_pause
 	my ($node, @pids) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my $list = join ', ', @pids;
-	return $node->poll_query_until('postgres',
-		"SELECT count(*) = " . @pids . " FROM pg_stat_activity WHERE pid IN ($list) AND wait_event_type = 'Lock'")
+	return ask_until($node, "SELECT count(*) = " . @pids . " FROM pg_stat_activity WHERE pid IN ($list) AND wait_event_type = 'Lock'")
 	  || !fail('the session comes to its pause');
 }
 
@@ -96,8 +94,7 @@ sub wait_for_pause
 sub in_flight
 {
 	my ($node, $pid) = @_;
-	return $node->safe_psql('postgres',
-		"SELECT coalesce(sum(in_flight), 0) FROM iopool_rings WHERE pid = $pid");
+	return ask($node, "SELECT coalesce(sum(in_flight), 0) FROM iopool_rings WHERE pid = $pid");
 }
 
 foreach my $method (test_methods())
@@ -109,7 +106,7 @@ foreach my $method (test_methods())
 		'max_files_per_process' => 128,
 		'max_prepared_transactions' => 5);
 	my $position = -s $node->logfile;
-	$node->safe_psql('postgres', $functions);
+	ask($node, $functions);
 
 	foreach my $mode (io_modes())
 	{
@@ -231,14 +228,13 @@ foreach my $method (test_methods())
 		if ($async)
 		{
 			$pid = backend_pid($node, $session);
-			ok( $node->poll_query_until('postgres',
-					"SELECT count(*) = 1 FROM iopool_rings WHERE pid = $pid AND state = 'draining' AND in_flight > 0"),
+			ok( ask_until($node, "SELECT count(*) = 1 FROM iopool_rings WHERE pid = $pid AND state = 'draining' AND in_flight > 0"),
 				"$label: a cancel drains");
 			($out) = $session->output;
 			unlike($out, qr/cancel/, "$label: a cancel returns no earlier than the reads");
 			cmp_ok($fs->blocked('held1'), '>', 0, "$label: which are held");
 		}
-		is($node->safe_psql('postgres', $set . "SELECT right_rows(submit('$plain', 100))"),
+		is(ask($node, $set . "SELECT right_rows(submit('$plain', 100))"),
 			100, "$label: another session goes on meanwhile");
 		$fs->ungate('held1');
 		($out, $err) = $session->finish;
@@ -274,8 +270,7 @@ foreach my $method (test_methods())
 			wait_for_pause($node, @pids);
 			foreach my $n (0, 1)
 			{
-				cmp_ok($node->safe_psql('postgres',
-						"SELECT in_flight FROM iopool_rings WHERE pool = '" . ($n ? 'b' : 'a') . "' AND pid = $pids[$n]"),
+				cmp_ok(ask($node, "SELECT in_flight FROM iopool_rings WHERE pool = '" . ($n ? 'b' : 'a') . "' AND pid = $pids[$n]"),
 					'>', 0, "$two: session $n holds its ring, with reads in flight");
 			}
 			release_lock($node);
@@ -333,7 +328,7 @@ foreach my $method (test_methods())
 			COMMIT;});
 		$pid = backend_pid($node, $holder);
 		wait_for_pause($node, $pid);
-		is($node->safe_psql('postgres', "SELECT pid FROM iopool_rings WHERE pool = 'a' AND in_flight > 0"),
+		is(ask($node, "SELECT pid FROM iopool_rings WHERE pool = 'a' AND in_flight > 0"),
 			$pid, "$label: a request holds the ring, and its session does something else");
 		foreach my $timeout ('0', '100ms')
 		{
@@ -368,14 +363,14 @@ foreach my $method (test_methods())
 			SELECT 'requests: ' || count(*) FROM iopool_requests;
 			SELECT 'right: ' || right_rows(submit('$plain', 100));});
 		$pid = backend_pid($node, $session);
-		$node->poll_query_until('postgres', "SELECT waiting = 1 FROM iopool_pools WHERE name = 'a'");
-		$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
+		ask_until($node, "SELECT waiting = 1 FROM iopool_pools WHERE name = 'a'");
+		ask($node, "SELECT pg_cancel_backend($pid)");
 		($out, $err) = $session->finish;
 		like($err, qr/ERROR:  57014/, "$label: a submit that waits for a ring is cancelled");
 		is($out, "requests: 0\nright: 100", "$label: nothing is left of it");
 		# Others do get it when its reads are looked after.
 		$session = start_sql($node, $set . "SET iopool.pool = a;\nSELECT 'right: ' || right_rows(submit('$plain', 100));");
-		$node->poll_query_until('postgres', "SELECT waiting = 1 FROM iopool_pools WHERE name = 'a'");
+		ask_until($node, "SELECT waiting = 1 FROM iopool_pools WHERE name = 'a'");
 		release_lock($node);
 		is(join('', $session->finish), 'right: 100', "$label: the next one gets the ring");
 		is(join('', $holder->finish) =~ s/^\n//mgr, 'right: 5000', "$label: and the holder its rows");
@@ -413,13 +408,13 @@ foreach my $method (test_methods())
 			COMMIT;});
 		$pid = backend_pid($node, $session);
 		wait_for_pause($node, $pid);
-		is($node->safe_psql('postgres', "SELECT state FROM iopool_rings WHERE pool = 'a'"),
+		is(ask($node, "SELECT state FROM iopool_rings WHERE pool = 'a'"),
 			'free', "$label: who asks for another pool's ring gives its own back");
 		$holders{a} = start_sql($node, $set . "BEGIN;\nSET LOCAL iopool.pool = a;\nSELECT submit('$plain', 5000) AS r \\gset\n$pause\nROLLBACK;");
 		wait_for_pause($node, backend_pid($node, $holders{a}));
 		release_lock($node, 815);
 		# it has come to the fetch that waits
-		$node->poll_query_until('postgres', "SELECT waiting = 1 AND (SELECT query ~ 'right:' FROM pg_stat_activity WHERE pid = $pid) FROM iopool_pools WHERE name = 'a'");
+		ask_until($node, "SELECT waiting = 1 AND (SELECT query ~ 'right:' FROM pg_stat_activity WHERE pid = $pid) FROM iopool_pools WHERE name = 'a'");
 		release_lock($node);
 		($out, $err) = $session->finish;
 		is($out =~ s/^\n//mgr, "wait 0: false\nwait 100: false\nany 100: -1\npoll: 5000 true\nright: 5000",
@@ -432,8 +427,7 @@ foreach my $method (test_methods())
 		my $right = sub {
 			my ($what, $expected) = @_;
 			local $Test::Builder::Level = $Test::Builder::Level + 1;
-			is( $node->safe_psql(
-					'postgres', qq{
+			is( ask($node, qq{
 					$set
 					SELECT count(*) FILTER (WHERE error IS NULL AND data = pg_read_binary_file('$plain', file_offset, length)),
 						count(*) FILTER (WHERE data IS NULL AND error LIKE '%Input/output error'),
@@ -563,7 +557,7 @@ foreach my $method (test_methods())
 
 	unlike(log_since($node, $position), qr/PANIC|TRAP|server process .* was terminated|does not hold it|is broken|stream was not ended/,
 		"$method: nothing odd in the log");
-	is($node->safe_psql('postgres', 'SELECT sum(stale_completions) FROM iopool_pools'), 0, "$method: every completion had its reader");
+	is(ask($node, 'SELECT sum(stale_completions) FROM iopool_pools'), 0, "$method: every completion had its reader");
 	$node->stop;
 }
 

@@ -40,34 +40,7 @@ my $functions = q{
 	END $$;
 };
 
-# Fills memory right after an error, waits for the test to open the gate, and
-# then looks whether a byte changed: a read that is in flight would have.
-my $canary = q{
-DO $$
-DECLARE
-	blocks bytea[];
-	small text[];
-BEGIN
-	FOR i IN 1 .. 40 LOOP
-		blocks[i] := decode(repeat('5a', 100000), 'hex');
-	END LOOP;
-	FOR i IN 1 .. 3000 LOOP
-		small[i] := repeat('Z', i);
-	END LOOP;
-	PERFORM pg_advisory_xact_lock(4711);
-	FOR i IN 1 .. 40 LOOP
-		IF blocks[i] <> decode(repeat('5a', 100000), 'hex') THEN
-			RAISE EXCEPTION 'canary: large block % changed', i;
-		END IF;
-	END LOOP;
-	FOR i IN 1 .. 3000 LOOP
-		IF small[i] <> repeat('Z', i) THEN
-			RAISE EXCEPTION 'canary: small block % changed', i;
-		END IF;
-	END LOOP;
-	RAISE NOTICE 'canary: unharmed';
-END
-$$;};
+my $canary = canary();
 
 # Two requests with reads in flight, in long and in short ranges and with many
 # more beyond the window, and one that is done and not fetched.
@@ -148,7 +121,7 @@ sub wait_for_point
 	{
 		$query = "SELECT coalesce(wait_event = 'PgSleep', false) $where";
 	}
-	return $node->poll_query_until('postgres', $query)
+	return ask_until($node, $query)
 	  || !fail("the session comes to its point");
 }
 
@@ -156,13 +129,12 @@ sub wait_for_point
 my %survived = (
 	'cancel' => sub {
 		my ($node, $pid) = @_;
-		$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
+		ask($node, "SELECT pg_cancel_backend($pid)");
 	},
 	# until the time is up, by the clock that the timeout goes by
 	'statement_timeout' => sub {
 		my ($node, $pid) = @_;
-		$node->poll_query_until('postgres',
-			"SELECT clock_timestamp() > query_start + interval '600 ms' FROM pg_stat_activity WHERE pid = $pid");
+		ask_until($node, "SELECT clock_timestamp() > query_start + interval '600 ms' FROM pg_stat_activity WHERE pid = $pid");
 	},
 	'nothing' => sub { },
 );
@@ -175,7 +147,7 @@ foreach my $method (test_methods())
 		'restart_after_crash' => 'on',
 		'client_connection_check_interval' => '50ms');
 	my $position = -s $node->logfile;
-	$node->safe_psql('postgres', $functions);
+	ask($node, $functions);
 
 	foreach my $mode (qw(buffered direct))
 	{
@@ -200,12 +172,7 @@ foreach my $method (test_methods())
 				# what waits for the reads goes on by itself when they are in
 				next if $what eq 'nothing' && !($point->{drains} && $async);
 				my $label = "$method, $mode, $where, $what";
-
-				my $locker = start_sql($node,
-					"SELECT pg_advisory_lock(4711);\nSELECT pg_sleep(3600);");
-				my $locker_pid = backend_pid($node, $locker);
-				$node->poll_query_until('postgres',
-					"SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND granted");
+				lock_canary($node);
 
 				$fs->gate('held');
 				my $sql = $point->{sql};
@@ -223,31 +190,19 @@ foreach my $method (test_methods())
 				# Nothing may let go of the reads before they are in.
 				if ($async)
 				{
-					my $early = 0;
-					foreach (1 .. 5)
-					{
-						my ($out, $err) = $session->output;
-						$early = 1 if $err =~ /canary/;
-						$early = 1
-						  if $node->safe_psql('postgres',
-							"SELECT wait_event_type IS NOT DISTINCT FROM 'Lock' FROM pg_stat_activity WHERE pid = $pid") eq 't';
-					}
-					ok(!$early, "$label: the session does not go on while reads are in flight");
+					ok(holds_back($node, $session, $pid, qr/canary/), "$label: the session does not go on while reads are in flight");
 					cmp_ok($fs->blocked('held'), '>', 0,
 						"$label: the reads are still held");
 				}
 				$fs->ungate('held');
 				# A cancel that came while it could not be served is gone.
 				poll_until(sub {
-					my $now = $node->safe_psql('postgres',
-						"SELECT coalesce(wait_event_type, ''), coalesce(wait_event, '') FROM pg_stat_activity WHERE pid = $pid");
-					$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)")
+					my $now = ask($node, "SELECT coalesce(wait_event_type, ''), coalesce(wait_event, '') FROM pg_stat_activity WHERE pid = $pid");
+					ask($node, "SELECT pg_cancel_backend($pid)")
 					  if $point->{drains} && $now =~ /PgSleep/;
 					return $now =~ /^Lock/;
 				}) or fail("$label: the session goes on when the reads are in");
-				$node->safe_psql('postgres',
-					"SELECT pg_terminate_backend($locker_pid)");
-				$locker->finish;
+				unlock_canary($node);
 
 				my ($out, $err) = $session->finish;
 				like($err, qr/ERROR:  57014/, "$label: the error comes")
@@ -281,8 +236,7 @@ foreach my $method (test_methods())
 				if ($what eq 'client killed' && !defined $point->{sql})
 				{
 					$session->finish;
-					$pid = $node->safe_psql('postgres',
-						"SELECT pid FROM iopool_rings WHERE pid IS NOT NULL");
+					$pid = ask($node, "SELECT pid FROM iopool_rings WHERE pid IS NOT NULL");
 					like($pid, qr/^\d+$/, "$label: the ring is kept when its client is gone")
 					  if $async;
 					$pid ||= 0;
@@ -295,8 +249,7 @@ foreach my $method (test_methods())
 				}
 				if ($what eq 'terminated')
 				{
-					$node->safe_psql('postgres',
-						"SELECT pg_terminate_backend($pid)");
+					ask($node, "SELECT pg_terminate_backend($pid)");
 				}
 				elsif ($what eq 'client killed')
 				{
@@ -306,24 +259,21 @@ foreach my $method (test_methods())
 				# A backend that waits for its reads shows that it drains.
 				if ($async)
 				{
-					ok( $node->poll_query_until('postgres',
-							"SELECT count(*) = 1 FROM iopool_rings WHERE state = 'draining' AND pid = $pid AND in_flight > 0"),
+					ok( ask_until($node, "SELECT count(*) = 1 FROM iopool_rings WHERE state = 'draining' AND pid = $pid AND in_flight > 0"),
 						"$label: the ring is kept for the reads in flight");
 				}
-				is($node->safe_psql('postgres', "SELECT right_rows(submit('$plain', 100))"),
+				is(ask($node, "SELECT right_rows(submit('$plain', 100))"),
 					100, "$label: another session reads meanwhile");
 				$fs->ungate('held');
 				if (!defined $point->{sql} && $what ne 'client killed')
 				{
 					# psql hears of it at its next statement
-					$node->poll_query_until('postgres',
-						"SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid");
+					ask_until($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid");
 					append_to_file("$tmp/go", '');
 				}
 				$session->finish;
 				unlink "$tmp/go";
-				ok( $node->poll_query_until('postgres',
-						"SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid"),
+				ok( ask_until($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid"),
 					"$label: the backend is gone");
 				rings_home($node, $label);
 			}
@@ -348,7 +298,9 @@ foreach my $method (test_methods())
 				  . "SELECT 'right: ' || right_rows(:r);\nCOMMIT;");
 			my $pid = backend_pid($node, $session);
 			$fs->wait_blocked('held', 1);
-			$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)") if $what eq 'cancel';
+			ask_until($node, "SELECT query ~ '1 / 0|ROLLBACK TO|requests|right' FROM pg_stat_activity WHERE pid = $pid")
+			  if $what eq 'error' && $async;
+			ask($node, "SELECT pg_cancel_backend($pid)") if $what eq 'cancel';
 			$fs->ungate('held');
 			my ($out, $err) = $session->finish;
 			like($err, $what eq 'cancel' ? qr/ERROR:  57014/ : qr/ERROR:  22012/, "$label: the error comes");
@@ -366,7 +318,7 @@ foreach my $method (test_methods())
 		my $session = start_sql($node, "SET iopool.io_mode = $mode;\nBEGIN;\n$requests\nSELECT iopool_wait(:r);");
 		my $pid = backend_pid($node, $session);
 		$fs->wait_blocked('held', 1);
-		$node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
+		ask($node, "SELECT pg_terminate_backend($pid)");
 		$fs->ungate('held');
 		$session->finish;
 	}
@@ -395,8 +347,7 @@ foreach my $method (test_methods())
 		}
 		push @sessions, start_sql($node, $sql);
 		my @pids = map { backend_pid($node, $_) } @sessions;
-		$node->poll_query_until('postgres',
-			"SELECT count(*) = 2 FROM iopool_rings WHERE state = 'leased' AND in_flight > 0");
+		ask_until($node, "SELECT count(*) = 2 FROM iopool_rings WHERE state = 'leased' AND in_flight > 0");
 		$fs->wait_blocked('held', 1) if $round % 2 || $async;
 		my $crashes = () = log_since($node, $position) =~
 		  /all server processes terminated; reinitializing/g;
@@ -415,7 +366,7 @@ foreach my $method (test_methods())
 			"$label: the server is back");
 		rings_home($node, $label);
 		reader_is_right($node, $held, $label);
-		is($node->safe_psql('postgres', "SELECT right_rows(submit('$held', 1000))"), 1000, "$label: requests work again");
+		is(ask($node, "SELECT right_rows(submit('$held', 1000))"), 1000, "$label: requests work again");
 	}
 	unlike(log_since($node, $position), qr/PANIC|TRAP/, "$method: no PANIC");
 	$node->stop;

@@ -61,7 +61,7 @@ foreach my $method (test_methods())
 {
 	my $node = iopool_node("request_memory_$method", $method,
 		'iopool.rings' => 2, 'work_mem' => '4MB');
-	$node->safe_psql('postgres', qq{
+	ask($node, qq{
 		CREATE FUNCTION submit(n int, length int) RETURNS bigint LANGUAGE sql VOLATILE AS \$\$
 			SELECT iopool_submit('$file', (SELECT array_agg((i % 7) * 1048576 ORDER BY i) FROM generate_series(1, n) AS i),
 				array_fill(length::bigint, ARRAY[n]))\$\$;

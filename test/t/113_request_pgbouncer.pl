@@ -31,7 +31,7 @@ sub start_pgbouncer
 {
 	my ($node) = @_;
 	my $sockets = PostgreSQL::Test::Utils::tempdir_short();
-	my $user = $node->safe_psql('postgres', 'SELECT current_user');
+	my $user = ask($node, 'SELECT current_user');
 
 	PostgreSQL::Test::Utils::append_to_file("$sockets/pgbouncer.ini", qq{
 [databases]
@@ -77,7 +77,7 @@ foreach my $method (test_methods())
 		'iopool.rings' => 2, 'iopool.ring_entries' => 16,
 		'client_connection_check_interval' => '50ms');
 	my $position = -s $node->logfile;
-	$node->safe_psql('postgres', q{
+	ask($node, q{
 		CREATE FUNCTION submit(path text, n int) RETURNS bigint LANGUAGE sql VOLATILE AS $$
 			SELECT iopool_submit(path, (SELECT array_agg(i * 192 ORDER BY i) FROM generate_series(0, n - 1) AS i),
 				array_fill(8::bigint, ARRAY[n]))$$;
@@ -94,7 +94,7 @@ foreach my $method (test_methods())
 		my @said = map { join "\n", $_->finish } @clients;
 		is_deeply(\@said, [ ("0\n2000\n") x 4 ], "$label: nothing is left of it");
 		rings_home($node, $label);
-		cmp_ok($node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"),
+		cmp_ok(ask($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"),
 			'<=', $pool_size, "$label: few server connections");
 	};
 
@@ -141,22 +141,20 @@ foreach my $method (test_methods())
 			my $session = $client->("BEGIN;\nSET LOCAL iopool.io_mode = $mode;\n"
 				  . "SELECT submit('$held', 1000) AS r \\gset\nSELECT right_rows(:r);\nCOMMIT;");
 			$fs->wait_blocked('held', 1);
-			my $pid = $node->safe_psql('postgres', q{SELECT pid FROM iopool_rings WHERE pid IS NOT NULL});
+			my $pid = ask($node, q{SELECT pid FROM iopool_rings WHERE pid IS NOT NULL});
 
 			# The other connection serves others meanwhile.
 			my ($out, $err) = $client->("BEGIN;\nSELECT count(*) FROM iopool_requests;\nSELECT right_rows(submit('$plain', 2000));\nCOMMIT;")->finish;
 			is("$out$err", "0\n2000", "$label: another client reads meanwhile");
 
 			kill $end eq 'cancelled' ? 'INT' : 'KILL', $session->{pid};
-			ok( $node->poll_query_until('postgres',
-					"SELECT count(*) = 1 FROM iopool_rings WHERE pid = $pid AND in_flight > 0 AND state "
+			ok( ask_until($node, "SELECT count(*) = 1 FROM iopool_rings WHERE pid = $pid AND in_flight > 0 AND state "
 					  . (async_in($method, $mode) ? "= 'draining'" : "IN ('leased', 'draining')")),
 				"$label: the ring is kept for what is in flight");
 			$fs->ungate('held');
 			($out, $err) = $session->finish;
 			like($err, qr/ERROR:  57014/, "$label: cancelled") if $end eq 'cancelled';
-			ok( $node->poll_query_until('postgres',
-					"SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid"),
+			ok( ask_until($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid"),
 				"$label: the server connection is gone") if $end eq 'client gone';
 			$clean->($label);
 		}
