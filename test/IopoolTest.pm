@@ -49,7 +49,7 @@ use Time::HiRes qw(usleep);
 
 our @EXPORT = qw(
   test_methods io_modes async_in iopool_node start_under stop_plain
-  write_words words sql_words start_sql poll_until stays holds_back ask ask_until canary lock_canary
+  write_words words sql_words start_sql poll_until stays wait_inside holds_back ask ask_until canary lock_canary
   unlock_canary rings_home ring_counts reader_is_right fd_count backend_pid helper_program log_since
   pg_test_program kernel_at_least without_server_rings doctor
 );
@@ -258,18 +258,33 @@ sub poll_until
 	return 0;
 }
 
-# Whether a condition holds now, and goes on to hold for a quarter of a second:
-# far longer than what could end it would take.
+# Whether a condition holds now, and goes on to hold for so many looks, some 6 ms
+# apart (default: a quarter of a second): far longer than what could end it
+# would take.
 sub stays
 {
-	my ($condition) = @_;
+	my ($condition, $nlooks) = @_;
 
-	foreach (1 .. 50)
+	foreach (1 .. $nlooks // 40)
 	{
 		return 0 unless $condition->();
 		usleep(5_000);
 	}
 	return 1;
+}
+
+# Waits until a session cannot go on before the gate opens.  Its first read that
+# is held may be one that it has only announced, where the method makes reads in
+# this process: there it is inside of one when it waits and goes on waiting.
+sub wait_inside
+{
+	my ($node, $pid, $method, $mode) = @_;
+	my $waits = "SELECT wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = $pid";
+
+	return 1 if async_in($method, $mode);
+	return poll_until(sub {
+		return stays(sub { ask($node, $waits) eq 't' }, 15);
+	});
 }
 
 # Whether a session whose reads are held stays as it is: does not go on to the

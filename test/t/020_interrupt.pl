@@ -108,6 +108,7 @@ foreach my $method (test_methods())
 				  . "iopool_read_batch('$plain', ARRAY[0, 8000, 300000], 8);");
 			my $pid = backend_pid($node, $session);
 			$fs->wait_blocked('held', 1);
+			wait_inside($node, $pid, $method, $mode);
 			$failure->{act}->($node, $pid);
 
 			# Nothing may let go of the reads before they are in.
@@ -138,6 +139,7 @@ foreach my $method (test_methods())
 				"SET iopool.io_mode = $mode;\nSELECT count(*) FROM $batch;");
 			my $pid = backend_pid($node, $session);
 			$fs->wait_blocked('held', 1);
+			wait_inside($node, $pid, $method, $mode);
 
 			if ($what eq 'terminated')
 			{

@@ -105,7 +105,7 @@ foreach my $method (test_methods())
 		my @said = map { join "\n", $_->finish } @clients;
 		is_deeply(\@said, [ ("$defaults\n2000\n") x 4 ], "$label: nothing is left of it");
 		rings_home($node, $label);
-		cmp_ok($node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"),
+		cmp_ok(ask($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"),
 			'<=', $pool_size, "$label: few server connections");
 	};
 

@@ -219,7 +219,9 @@ foreach my $method (test_methods())
 				late => $is_cancelled || async_in($method, $mode) ? $late : undef,
 				act => sub {
 					my ($pid) = @_;
-					ask($node, "SELECT pg_cancel_backend($pid)") if $is_cancelled;
+					return unless $is_cancelled;
+					wait_inside($node, $pid, $method, $mode);
+					ask($node, "SELECT pg_cancel_backend($pid)");
 				},
 				after => "SELECT count(*) FILTER (WHERE data = int8send(file_offset)) FROM "
 				  . "iopool_read_batch('$plain', ARRAY[0, 8000, 300000], 8);");
@@ -232,7 +234,7 @@ foreach my $method (test_methods())
 		}
 		savepoint($node, "$method, $mode", $mode);
 		timeout($node, "$method, $mode", $mode) if async_in($method, $mode);
-		ended($node, "$method, $mode", $mode);
+		ended($node, $method, $mode);
 	}
 	$node->stop;
 }
@@ -298,13 +300,13 @@ sub timeout
 # Backends that end.
 sub ended
 {
-	my ($node, $label, $mode) = @_;
+	my ($node, $method, $mode) = @_;
 
 	foreach my $what ('terminated', 'client killed')
 	{
 		foreach my $context ('transaction', 'portal', 'top')
 		{
-			my $case = "$label, $what, context $context";
+			my $case = "$method, $mode, $what, context $context";
 			next if $mode eq 'uncached' && $context ne 'transaction';
 
 			$fs->gate('held');
@@ -313,6 +315,7 @@ sub ended
 				  . "PERFORM hold(s, p, h, '$context'); PERFORM consumer_take(s);"));
 			my $pid = backend_pid($node, $session);
 			$fs->wait_blocked('held', 1);
+			wait_inside($node, $pid, $method, $mode);
 			$what eq 'terminated'
 			  ? ask($node, "SELECT pg_terminate_backend($pid)")
 			  : $session->kill9;

@@ -95,10 +95,11 @@ my %points = (
 # Whether a session has come to its point.
 sub wait_for_point
 {
-	my ($node, $pid, $point, $async) = @_;
+	my ($node, $pid, $point, $method, $mode) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my $where = "FROM pg_stat_activity WHERE pid = $pid";
 	my $last = (split /\n/, $point->{sql} // '')[-1] // '';
+	my $async = async_in($method, $mode);
 	my $query;
 
 	$last =~ s/:\w+.*//;
@@ -184,7 +185,7 @@ foreach my $method (test_methods())
 					  . "SELECT 'requests: ' || count(*) FROM iopool_requests;\n"
 					  . "SELECT 'right: ' || right_rows(submit('$plain', 3));");
 				my $pid = backend_pid($node, $session);
-				wait_for_point($node, $pid, $point, $async);
+				wait_for_point($node, $pid, $point, $method, $mode);
 				$survived{$what}->($node, $pid);
 
 				# Nothing may let go of the reads before they are in.
@@ -244,7 +245,7 @@ foreach my $method (test_methods())
 				else
 				{
 					$pid = backend_pid($node, $session);
-					wait_for_point($node, $pid, $point, $async)
+					wait_for_point($node, $pid, $point, $method, $mode)
 					  unless $what eq 'timed out';
 				}
 				if ($what eq 'terminated')
@@ -298,8 +299,9 @@ foreach my $method (test_methods())
 				  . "SELECT 'right: ' || right_rows(:r);\nCOMMIT;");
 			my $pid = backend_pid($node, $session);
 			$fs->wait_blocked('held', 1);
-			ask_until($node, "SELECT query ~ '1 / 0|ROLLBACK TO|requests|right' FROM pg_stat_activity WHERE pid = $pid")
-			  if $what eq 'error' && $async;
+			ask_until($node, "SELECT " . ($what eq 'cancel' ? "state = 'active' AND query ~ 'iopool_wait'" : "query ~ '1 / 0|ROLLBACK TO|requests|right'")
+				  . " FROM pg_stat_activity WHERE pid = $pid")
+			  if $async;
 			ask($node, "SELECT pg_cancel_backend($pid)") if $what eq 'cancel';
 			$fs->ungate('held');
 			my ($out, $err) = $session->finish;
