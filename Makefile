@@ -60,7 +60,7 @@ demo:
 	@bash scripts/demo.sh
 
 bench:
-	@bash scripts/install-deps.sh build bench
+	@bash scripts/install-deps.sh build bench $(if $(BENCH_MAJOR),roots)
 	@bench/run
 
 deps:

@@ -27,8 +27,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CHUNK		((size_t) 1024 * 1024)
-#define NUM_BUFFERS ((size_t) 128)
+#define CHUNK ((size_t) 1024 * 1024)
+
+/* The loop's buffers: they fit into the cache of a processor. */
+#define MAX_BUFFERS	 ((size_t) 128)
+#define BUFFER_BYTES ((size_t) 512 * 1024)
 
 /* The kernel may keep a few pages that somebody else has locked just now. */
 #define MAX_RESIDENT 0.001
@@ -243,11 +246,17 @@ loop(const char *path, const char *offsets_path, size_t len, size_t window)
 	off_t *offsets;
 	size_t n = load_offsets(offsets_path, &offsets);
 	int fd = open_file(path);
-	char *buffers = allocate(NUM_BUFFERS * len);
+	size_t nbuffers = BUFFER_BYTES / len;
+	char *buffers;
 	size_t advised = 0;
 	double start;
 
-	memset(buffers, 1, NUM_BUFFERS * len);
+	if (nbuffers > MAX_BUFFERS)
+		nbuffers = MAX_BUFFERS;
+	if (nbuffers == 0)
+		nbuffers = 1;
+	buffers = allocate(nbuffers * len);
+	memset(buffers, 1, nbuffers * len);
 	start = now();
 
 	for (size_t i = 0; i < n; i++)
@@ -255,7 +264,7 @@ loop(const char *path, const char *offsets_path, size_t len, size_t window)
 		for (; window > 0 && advised < n && advised < i + window; advised++)
 			(void) posix_fadvise(fd, offsets[advised], (off_t) len,
 								 POSIX_FADV_WILLNEED);
-		if (pread(fd, buffers + i % NUM_BUFFERS * len, len, offsets[i]) !=
+		if (pread(fd, buffers + i % nbuffers * len, len, offsets[i]) !=
 			(ssize_t) len)
 			die("pread");
 	}

@@ -127,6 +127,7 @@ if wants roots; then
 fi
 if wants bench; then
     need fio have fio
+    need gnuplot-nox have gnuplot
 fi
 
 # udev gives /dev/fuse this mode; where no udev runs, nobody does, and a test

@@ -1,0 +1,530 @@
+# peers.sh: what bench/run compares: tables, queries, and a command for each peer; to be sourced
+# shellcheck shell=bash
+#
+# A command gets the state of the page cache and the number of the repeat
+# before its own arguments, and prints the reads that it made, the seconds that
+# these took, and more figures as name=value: "cpu" is seconds of processor time.
+#
+# The states: "hot", all of the file in the page cache; "cold", nothing of it;
+# "direct", nothing of it, and read with O_DIRECT.
+
+# Settings of bench/run. The queries below are named by variables.
+# shellcheck disable=SC2034,SC2153,SC2154
+
+# Ranges of B10: so many of CLUSTER_LENGTH bytes at the beginnings of blocks of
+# 4 kB that follow each other, in clusters of 64 kB.
+CLUSTER_RANGES=16
+CLUSTER_LENGTH=2048
+CLUSTER_SIZE=65536
+
+# Ranges of B9
+LONG_LENGTH=65536
+
+# reads_at_depth depth: enough for a run of some tenths of a second
+reads_at_depth()
+{
+    local reads=$((N / 10))
+    (($1 <= 8)) || reads=$((reads * $1 / 8))
+    ((reads <= N)) || reads=$N
+    ((reads > 0)) || reads=1
+    echo "$reads"
+}
+
+# reads_of_length length: at most 256 MB, and at most half of the file
+reads_of_length()
+{
+    local reads=20000 most=$((SIZE < 512 ? SIZE / 2 : 256))
+    ((reads * $1 <= most * 1048576)) || reads=$((most * 1048576 / $1))
+    ((reads <= N)) || reads=$N
+    echo "$reads"
+}
+
+# --------------------------------------------------------------------------
+# Offsets, in files for the C loops and, as logs in its own format, for fio
+
+# offsets name reads length seed
+offsets()
+{
+    as_user "$T/pread" offsets "$2" $((SIZE * 1048576 / $3)) "$3" "$4" >"$T/offsets.$1"
+    chmod 644 "$T/offsets.$1"
+}
+
+# iolog name length: of the offsets of that name
+iolog()
+{
+    {
+        echo "fio version 2 iolog"
+        printf '%s add\n%s open\n' "$data" "$data"
+        sed "s|.*|$data read & $2|" "$T/offsets.$1"
+        echo "$data close"
+    } >"$T/iolog.$1"
+    chmod 644 "$T/iolog.$1"
+}
+
+# Repeat 0 is the warm-up.
+make_offsets()
+{
+    local repeat n length
+    for ((repeat = 0; repeat <= REPEATS; repeat++)); do
+        n=$N
+        [[ $repeat -gt 0 ]] || n=$WARM_UP
+        offsets "$repeat" "$n" "$LENGTH" $((repeat + 1))
+        iolog "$repeat" "$LENGTH"
+        ! is_wanted B6 || offsets "catalogue.$repeat" "$([[ $repeat -gt 0 ]] && echo "$ROWS" || echo "$WARM_UP")" "$LENGTH" $((repeat + 1001))
+        ! is_wanted B10 || offsets "clusters.$repeat" $(((n - 1) / CLUSTER_RANGES + 1)) $CLUSTER_SIZE $((repeat + 2001))
+        if is_wanted B7; then
+            offsets "clients.$repeat" $((CLIENTS * BATCHES * BATCH)) "$LENGTH" $((repeat + 3001))
+            iolog "clients.$repeat" "$LENGTH"
+        fi
+        is_wanted depth_direct || is_wanted depth_buffered || continue
+        for n in $(depth_reads); do
+            head -n "$n" "$T/offsets.$repeat" >"$T/offsets.$repeat.$n"
+            iolog "$repeat.$n" "$LENGTH"
+        done
+    done
+    if is_wanted B4; then
+        seq 0 1048576 $(((RANGE - 1) * 1048576)) >"$T/offsets.range"
+        iolog range 1048576
+    fi
+    if is_wanted size; then
+        for length in $LENGTHS; do
+            offsets "size.$length" "$(reads_of_length "$length")" "$length" 1
+        done
+    fi
+}
+
+# the numbers of reads that there are at the depths
+depth_reads()
+{
+    local depth
+    for depth in $DEPTHS; do
+        reads_at_depth "$depth"
+    done | sort -nu
+}
+
+# --------------------------------------------------------------------------
+# Tables
+
+# copy_offsets table name: a table of offsets in their order
+copy_offsets()
+{
+    cat <<SQL
+CREATE TABLE $1 (id integer GENERATED ALWAYS AS IDENTITY, "offset" bigint);
+\\copy $1 ("offset") from '$T/offsets.$2'
+SQL
+}
+
+make_tables()
+{
+    local repeat length n
+    {
+        cat <<SQL
+CREATE EXTENSION iopool;
+-- processor time of this backend in seconds, from fields 14 and 15 of stat
+CREATE FUNCTION cpu() RETURNS numeric LANGUAGE sql VOLATILE AS \$\$
+    SELECT (split_part(stat, ' ', 12)::numeric + split_part(stat, ' ', 13)::numeric) / $(getconf CLK_TCK)
+    FROM regexp_replace(pg_read_file('/proc/self/stat', 0, 4096), '^.*\) ', '') AS stat
+\$\$;
+-- call 0: all of a run; above: in calls of $CALL; below: the first so many
+CREATE TABLE range_arrays (run integer, call integer, offsets bigint[]);
+CREATE TABLE cluster_arrays (run integer, offsets bigint[]);
+CREATE TABLE size_arrays (length bigint, offsets bigint[]);
+ALTER TABLE range_arrays ALTER offsets SET STORAGE EXTERNAL;
+ALTER TABLE cluster_arrays ALTER offsets SET STORAGE EXTERNAL;
+ALTER TABLE size_arrays ALTER offsets SET STORAGE EXTERNAL;
+SQL
+        for ((repeat = 0; repeat <= REPEATS; repeat++)); do
+            copy_offsets "ranges_$repeat" "$repeat"
+            cat <<SQL
+INSERT INTO range_arrays SELECT $repeat, 0, array_agg("offset" ORDER BY id) FROM ranges_$repeat;
+INSERT INTO range_arrays SELECT $repeat, 1 + (id - 1) / $CALL, array_agg("offset" ORDER BY id) FROM ranges_$repeat GROUP BY 2;
+SQL
+            if is_wanted depth_direct || is_wanted depth_buffered; then
+                for n in $(depth_reads); do
+                    echo "INSERT INTO range_arrays SELECT run, -$n, offsets[1:$n] FROM range_arrays WHERE run = $repeat AND call = 0;"
+                done
+            fi
+            if is_wanted B6; then
+                copy_offsets "catalogue_offsets_$repeat" "catalogue.$repeat"
+                echo "CREATE TABLE catalogue_$repeat AS SELECT id, '$data'::text AS path, \"offset\" AS off, $LENGTH::bigint AS len FROM catalogue_offsets_$repeat ORDER BY id;"
+            fi
+            if is_wanted B10; then
+                copy_offsets "clusters_$repeat" "clusters.$repeat"
+                cat <<SQL
+INSERT INTO cluster_arrays SELECT $repeat, array_agg("offset" + i * ($CLUSTER_SIZE / $CLUSTER_RANGES) ORDER BY id, i)
+    FROM clusters_$repeat, generate_series(0, $CLUSTER_RANGES - 1) AS i;
+SQL
+            fi
+        done
+        if is_wanted B9; then
+            cat <<SQL
+CREATE TABLE long_catalogue AS SELECT id, '$data'::text AS path, (id - 1) * $LONG_LENGTH::bigint % ($SIZE * 1048576::bigint / 2) AS off
+    FROM generate_series(1, $((GIGABYTES * 1073741824 / LONG_LENGTH))) AS id;
+SQL
+        fi
+        if is_wanted size; then
+            for length in $LENGTHS; do
+                copy_offsets "size_$length" "size.$length"
+                echo "INSERT INTO size_arrays SELECT $length, array_agg(\"offset\" ORDER BY id) FROM size_$length;"
+            done
+        fi
+        echo "VACUUM ANALYZE;"
+    } | server_psql "$PORT_MAIN"
+}
+
+# B7 has a server of its own, with few rings.
+start_clients_server()
+{
+    local repeat
+    start_server clients "$PORT_CLIENTS" "iopool.rings = $RINGS" "iopool.io_mode = direct" "iopool.checkout_timeout = -1"
+    {
+        echo "CREATE EXTENSION iopool;"
+        for ((repeat = 0; repeat <= REPEATS; repeat++)); do
+            copy_offsets "ranges_$repeat" "clients.$repeat"
+            cat <<SQL
+CREATE TABLE batches_$repeat AS SELECT 1 + (id - 1) / $BATCH AS id, array_agg("offset" ORDER BY id) AS offsets FROM ranges_$repeat GROUP BY 1;
+ALTER TABLE batches_$repeat ADD PRIMARY KEY (id);
+SQL
+        done
+        echo "VACUUM ANALYZE;"
+    } | server_psql "$PORT_CLIENTS"
+}
+
+# B8 leases and gives back by the engine's own functions, so its server loads
+# a library of the engine and the loop in place of iopool.
+start_lease_server()
+{
+    local -a objects
+    # a copy, so that the objects of the library that is measured stay what they are
+    cp -a "$SRC" "$T/engine"
+    mapfile -t objects < <(cd "$SRC" && ls src/*.c bench/lease.c)
+    SRC=$T/engine lib_make MODULE_big=iopool_lease OBJS="${objects[*]/%.c/.o}" iopool_lease.so >"$T/engine.log" 2>&1 || {
+        cat "$T/engine.log" >&2
+        die "the loop of B8 does not compile"
+    }
+    start_server lease "$PORT_LEASE" "shared_preload_libraries = '$T/engine/iopool_lease.so'" \
+        "iopool.pools = 'one_each(rings=$CONTENDERS)'"
+    server_psql "$PORT_LEASE" <<SQL
+CREATE FUNCTION lease_loop(pool text, begin_at timestamptz, seconds float8) RETURNS bigint
+LANGUAGE c STRICT AS '$T/engine/iopool_lease.so', 'iopool_bench_lease';
+CREATE UNLOGGED TABLE leases (run integer, n bigint);
+SQL
+}
+
+# --------------------------------------------------------------------------
+# Commands
+
+# set_cache state: the shell command that brings the file's pages there
+set_cache()
+{
+    case $1 in
+        hot) echo "$T/pread warm $data" ;;
+        *) echo "$T/pread drop $data" ;;
+    esac
+}
+
+# run_fio state repeat log reads length option...
+run_fio()
+{
+    local state=$1 log=$T/iolog.${3//@RUN@/$2} reads=$4 kb=$(($4 * $5 / 1024)) direct=0
+    shift 5
+    [[ $state != direct ]] || direct=1
+    # shellcheck disable=SC2046 # a command and its arguments
+    as_user $(set_cache "$state")
+    # Fields of version 3 of the terse format: 7 is KiB/s, 88 and 89 are percent
+    # of processor time. What was in flight when the log ended is not in the
+    # KiB that it counts, so these are those of the log.
+    as_user fio --name=bench --minimal --readonly --invalidate=0 --read_iolog="$log" --replay_no_stall=1 \
+        --direct=$direct "$@" 2>"$T/fio.err" | awk -F';' -v reads="$reads" -v kb="$kb" '
+            NF > 89 { printf "%d %.6f cpu=%.6f\n", reads, kb / $7, kb / $7 * ($88 + $89) / 100 }' || {
+        cat "$T/fio.err" >&2
+        die "fio failed"
+    }
+}
+
+# run_loop state repeat offsets reads length window
+run_loop()
+{
+    # shellcheck disable=SC2046 # a command and its arguments
+    as_user $(set_cache "$1")
+    echo "$4 $(as_user "$T/pread" loop "$data" "$T/offsets.${3//@RUN@/$2}" "$5" "$6")"
+}
+
+# run_sql state repeat pool query reads length [setting=value...]: the query is
+# the name of a variable, and returns the bytes that it read as "total"
+run_sql()
+{
+    local mode=buffered memory result setting settings=
+    local state=$1 repeat=$2 pool=$3 query=${!4} reads=$5 length=$6
+    shift 6
+    for setting; do
+        settings+="SET iopool.${setting%%=*} = '${setting#*=}'; "
+    done
+    [[ $state != direct ]] || mode=direct
+    query=${query//@FILE@/$data}
+    query=${query//@LENGTH@/$length}
+    query=${query//@READS@/$reads}
+    # Memory that the machine has not used for a while can cost more than the
+    # reads (a hypervisor may have to find it first), so some is touched and
+    # freed right before: results take twice their bytes at most.
+    memory=$((2 * reads * length))
+    ((memory < 1000000000)) || memory=1000000000
+    result=$(
+        server_psql "$PORT_MAIN" -At <<SQL
+SET work_mem = '1GB';
+SET max_parallel_workers_per_gather = 0;
+SET iopool.pool = '$pool';
+SET iopool.io_mode = '$mode';
+$settings$SETTINGS;
+${query//@RUN@/0} \\gset
+SELECT cpu(), length(repeat('x', $memory)) AS touched \\gset
+\\! $(set_cache "$state")
+SELECT clock_timestamp() AS start, cpu() AS cpu \\gset
+${query//@RUN@/$repeat} \\gset
+SELECT extract(epoch FROM clock_timestamp() - :'start'), cpu() - :cpu, :total;
+SQL
+    ) || die "the query failed: $query"
+    [[ ${result##*|} == $((reads * length)) ]] || die "${result##*|} bytes were read and not $((reads * length)): $query"
+    echo "$result" | awk -F'|' -v reads="$reads" '{ print reads, $1, "cpu=" $2 + 0 }'
+}
+
+# run_memory state repeat pool query reads length: how much more of the
+# backend was resident at most than before the query
+run_memory()
+{
+    local result query=${!4}
+    result=$(
+        server_psql "$PORT_MAIN" -At -F ' ' <<SQL
+SET work_mem = '4MB';
+SET max_parallel_workers_per_gather = 0;
+SET iopool.pool = '$3';
+$SETTINGS;
+-- the table in shared buffers, and the code, are not what is measured
+SELECT count(path) FROM long_catalogue \\gset
+SELECT sum(length(data)) FROM (SELECT * FROM long_catalogue LIMIT 10) AS c, LATERAL iopool_read(c.path, c.off, 1) AS data \\gset
+SELECT pg_backend_pid() AS pid \\gset
+\\setenv BACKEND :pid
+\\! $(set_cache "$1")
+-- 5 sets the high-water mark to what is resident now (proc(5))
+\\! echo 5 >/proc/\$BACKEND/clear_refs
+\\! sed -n 's/^VmHWM:\\(.*\\)kB/before \\1/p' /proc/\$BACKEND/status
+SELECT clock_timestamp() AS start \\gset
+${query//@LENGTH@/$6} \\gset
+SELECT 'seconds', extract(epoch FROM clock_timestamp() - :'start');
+\\! sed -n 's/^VmHWM:\\(.*\\)kB/after \\1/p' /proc/\$BACKEND/status
+SELECT 'total', :total;
+SELECT 'window', setting::bigint * CASE unit WHEN 'kB' THEN 1024 ELSE 1 END FROM pg_settings WHERE name = 'iopool.max_in_flight_bytes';
+SQL
+    ) || die "the query failed: $query"
+    echo "$result" | awk -v reads="$5" -v expected=$(($5 * $6)) '
+        { value[$1] = $2 }
+        END {
+            if (value["total"] != expected || value["before"] == "" || value["after"] == "")
+                exit 1
+            print reads, value["seconds"], "growth_kb=" value["after"] - value["before"], "window_kb=" value["window"] / 1024
+        }' || die "the memory of the query is not known: $result"
+}
+
+# run_clients state repeat clients: batches of all the clients, over so many
+run_clients()
+{
+    local repeat=$2 clients=$3 each=$((CLIENTS * BATCHES / $3)) script=$T/clients.sql bytes counters result
+    cat >"$script" <<SQL
+\\set turn :turn + 1
+\\set batch :client_id * $each + :turn
+SELECT sum(length(data)) FROM iopool_read_batch('$data', (SELECT offsets FROM batches_$repeat WHERE id = :batch), $LENGTH::bigint);
+SQL
+    chmod 644 "$script"
+    rm -f "$T"/transactions.*
+    counters="SELECT bytes, checkout_waits, checkout_wait_ms, checkout_timeouts FROM iopool_pools WHERE name = 'default'"
+    # shellcheck disable=SC2046 # a command and its arguments
+    as_user $(set_cache "$1")
+    server_psql "$PORT_CLIENTS" -At -c "SELECT iopool_stat_reset()" >/dev/null
+    result=$(as_user "$BINDIR/pgbench" -n -h "$SOCKET_DIR" -p "$PORT_CLIENTS" -U postgres -M prepared -c "$clients" -j "$(((clients + 15) / 16))" \
+        -t "$each" -D turn=0 -f "$script" -l --log-prefix="$T/transactions" postgres 2>"$T/pgbench.err") || {
+        cat "$T/pgbench.err" >&2
+        die "pgbench failed"
+    }
+    counters=$(server_psql "$PORT_CLIENTS" -At -F ' ' -c "$counters")
+    bytes=$((CLIENTS * BATCHES * BATCH * LENGTH))
+    ((${counters%% *} >= bytes)) || die "${counters%% *} bytes were read and not $bytes by $clients clients: $(<"$T/pgbench.err")"
+    # The first transaction of a client fills the caches of its backend, so its
+    # latency does not count. That of the others contains their wait for a ring.
+    # Fields of the log: client, number of the transaction, microseconds.
+    # shellcheck disable=SC2086 # fields
+    cat "$T"/transactions.* | awk '$2 > 1 { print $3 / 1000 }' | sort -n | awk -v reads=$((bytes / LENGTH)) \
+        -v transactions=$((CLIENTS * BATCHES)) -v tps="$(sed -n 's/^tps = \([0-9.]*\).*/\1/p' <<<"$result")" -v counters="${counters#* }" '
+        { latency[NR] = $1 }
+        function percentile(p) { return latency[int((NR - 1) * p) + 1] }
+        END {
+            split(counters, c, " ")
+            printf "%d %.6f p50_ms=%.3f p99_ms=%.3f max_ms=%.3f waits=%d mean_wait_ms=%.3f timeouts=%d\n", reads, transactions / tps,
+                percentile(0.5), percentile(0.99), latency[NR], c[1], (c[1] > 0 ? c[2] / c[1] : 0), c[3]
+        }'
+}
+
+# run_leases state repeat pool backends: leases by so many backends in so many
+# seconds. A backend begins when all are there.
+run_leases()
+{
+    local begin_at leases
+    server_psql "$PORT_LEASE" -c "TRUNCATE leases"
+    begin_at=$(server_psql "$PORT_LEASE" -At -c "SELECT clock_timestamp() + interval '1 second'")
+    echo "INSERT INTO leases SELECT 1, lease_loop('$3', '$begin_at', $LEASE_SECONDS);" >"$T/lease.sql"
+    chmod 644 "$T/lease.sql"
+    as_user "$BINDIR/pgbench" -n -h "$SOCKET_DIR" -p "$PORT_LEASE" -U postgres -c "$4" -t 1 -f "$T/lease.sql" postgres >"$T/pgbench.err" 2>&1 || {
+        cat "$T/pgbench.err" >&2
+        die "pgbench failed"
+    }
+    leases=$(server_psql "$PORT_LEASE" -At -F ' ' -c "SELECT sum(n), count(*) FROM leases WHERE n > 0")
+    [[ ${leases#* } == "$4" ]] || die "only ${leases#* } of $4 backends leased: $(<"$T/pgbench.err")"
+    echo "${leases% *} $LEASE_SECONDS"
+}
+
+# run_peer state repeat command
+run_peer()
+{
+    local -a command
+    read -r -a command <<<"$3"
+    "${command[0]}" "$1" "$2" "${command[@]:1}"
+}
+
+# --------------------------------------------------------------------------
+# Queries: @FILE@, @RUN@, @READS@ and @LENGTH@ stand for themselves
+
+EACH='FROM ranges_@RUN@'
+ONE='FROM range_arrays WHERE run = @RUN@ AND call = 0'
+MANY='FROM range_arrays WHERE run = @RUN@ AND call > 0'
+PG="SELECT sum(length(pg_read_binary_file('@FILE@', \"offset\", @LENGTH@))) AS total $EACH"
+SINGLE="SELECT sum(length(iopool_read('@FILE@', \"offset\", @LENGTH@))) AS total $EACH"
+ROWS_ONE="SELECT sum(length(data)) AS total FROM iopool_read_batch('@FILE@', (SELECT offsets $ONE), @LENGTH@)"
+ROWS_MANY="SELECT sum(length(data)) AS total FROM (SELECT offsets $MANY OFFSET 0) AS calls, iopool_read_batch('@FILE@', offsets, @LENGTH@)"
+# All elements are there, so their number tells their bytes without taking
+# the array apart.
+ARRAY_ONE="SELECT cardinality(iopool_read_array('@FILE@', offsets, @LENGTH@)) * @LENGTH@::bigint AS total $ONE"
+ARRAY_MANY="SELECT sum(cardinality(iopool_read_array('@FILE@', offsets, @LENGTH@))) * @LENGTH@ AS total $MANY"
+UNNEST_MANY="SELECT sum(length(data)) AS total FROM (SELECT offsets $MANY OFFSET 0) AS calls, unnest(iopool_read_array('@FILE@', offsets, @LENGTH@)) AS data"
+RANGE_IOPOOL="SELECT length(iopool_read('@FILE@', 0, @LENGTH@)) AS total"
+LATERAL_READ="SELECT sum(length(r)) AS total FROM catalogue_@RUN@ c, LATERAL iopool_read(c.path, c.off, $LENGTH) AS r"
+LATERAL_BATCH="SELECT sum(length(data)) AS total FROM iopool_read_batch((SELECT array_agg(path ORDER BY id) FROM catalogue_@RUN@),
+    (SELECT array_agg(off ORDER BY id) FROM catalogue_@RUN@), (SELECT array_agg(len ORDER BY id) FROM catalogue_@RUN@))"
+LONG_READ="SELECT sum(length(data)) AS total FROM long_catalogue c, LATERAL iopool_read(c.path, c.off, @LENGTH@) AS data"
+CLUSTERS="SELECT sum(length(data)) AS total FROM iopool_read_batch('@FILE@', (SELECT offsets FROM cluster_arrays WHERE run = @RUN@), @LENGTH@)"
+DEPTH_ROWS="SELECT sum(length(data)) AS total FROM iopool_read_batch('@FILE@', (SELECT offsets FROM range_arrays WHERE run = @RUN@ AND call = -@READS@), @LENGTH@)"
+SIZE_ROWS="SELECT sum(length(data)) AS total FROM iopool_read_batch('@FILE@', (SELECT offsets FROM size_arrays WHERE length = @LENGTH@), @LENGTH@)"
+SIZE_PG="SELECT sum(length(pg_read_binary_file('@FILE@', \"offset\", @LENGTH@))) AS total FROM size_@LENGTH@"
+
+# --------------------------------------------------------------------------
+# One line a peer: case|name|state|command. bench/report looks for the names.
+
+peers()
+{
+    local reads="$N $LENGTH"
+    local fio="run_fio @RUN@ $reads --iodepth=$DEPTH --ioengine"
+    local long="run_fio range $RANGE 1048576 --iodepth=16 --ioengine=io_uring"
+    local one="$((RANGE * 1048576))"
+    local clusters=$((((N - 1) / CLUSTER_RANGES + 1) * CLUSTER_RANGES))
+
+    cat <<LIST
+B1|fio io_uring|direct|$fio=io_uring
+B1|iopool_read_batch|direct|run_sql default ROWS_ONE $reads
+B2|C WILLNEED + pread|cold|run_loop @RUN@ $reads $DEPTH
+B2|pg_read_binary_file|cold|run_sql default PG $reads
+B2|iopool_read_batch|cold|run_sql default ROWS_ONE $reads
+B3|C pread|hot|run_loop @RUN@ $reads 0
+B3|pg_read_binary_file|hot|run_sql default PG $reads
+B3|iopool_read_batch|hot|run_sql default ROWS_ONE $reads
+B4|fio io_uring, 1 MiB, direct|direct|$long
+B4|iopool_read, direct|direct|run_sql default RANGE_IOPOOL 1 $one
+B4|fio io_uring, 1 MiB, buffered|cold|$long
+B4|iopool_read, buffered|cold|run_sql default RANGE_IOPOOL 1 $one
+B5|pg_read_binary_file|hot|run_sql default PG $reads
+B5|iopool_read|hot|run_sql default SINGLE $reads
+B6|iopool_read_batch, buffered|cold|run_sql default LATERAL_BATCH $ROWS $LENGTH
+B6|LATERAL iopool_read, buffered|cold|run_sql default LATERAL_READ $ROWS $LENGTH
+B6|iopool_read_batch, direct|direct|run_sql default LATERAL_BATCH $ROWS $LENGTH
+B6|LATERAL iopool_read, direct|direct|run_sql default LATERAL_READ $ROWS $LENGTH
+B7|fio io_uring|direct|run_fio clients.@RUN@ $((CLIENTS * BATCHES * BATCH)) $LENGTH --iodepth=$((RINGS * BATCH)) --ioengine=io_uring
+B7|one client, one call|direct|run_sql default ROWS_ONE $reads
+B7|one client, batches|direct|run_clients 1
+B7|all clients, batches|direct|run_clients $CLIENTS
+B8|one backend|-|run_leases default 1
+B8|all backends, a ring each|-|run_leases one_each $CONTENDERS
+B8|all backends, 16 rings|-|run_leases default $CONTENDERS
+B9|LATERAL iopool_read|cold|run_memory default LONG_READ $((GIGABYTES * 1073741824 / LONG_LENGTH)) $LONG_LENGTH
+B10|merge_gap -1|direct|run_sql default CLUSTERS $clusters $CLUSTER_LENGTH merge_gap=-1
+B10|merge_gap 16 kB|direct|run_sql default CLUSTERS $clusters $CLUSTER_LENGTH merge_gap=16384
+LIST
+    depth_peers
+    size_peers
+    method_peers
+}
+
+depth_peers()
+{
+    local depth n method
+    for depth in $DEPTHS; do
+        n="$(reads_at_depth "$depth")"
+        cat <<LIST
+depth_direct|fio io_uring, $depth|direct|run_fio @RUN@.$n $n $LENGTH --iodepth=$depth --ioengine=io_uring
+depth_direct|fio libaio, $depth|direct|run_fio @RUN@.$n $n $LENGTH --iodepth=$depth --ioengine=libaio
+depth_buffered|fio io_uring, $depth|cold|run_fio @RUN@.$n $n $LENGTH --iodepth=$depth --ioengine=io_uring
+LIST
+        for method in $methods; do
+            # sync reads directly one by one whatever the depth, and libaio
+            # leaves buffered files to sync
+            [[ $method == sync ]] || echo "depth_direct|iopool $method, $depth|direct|run_sql ${method}_$depth DEPTH_ROWS $n $LENGTH"
+            [[ $method == libaio ]] || echo "depth_buffered|iopool $method, $depth|cold|run_sql ${method}_$depth DEPTH_ROWS $n $LENGTH"
+        done
+    done
+}
+
+size_peers()
+{
+    local length n
+    for length in $LENGTHS; do
+        n="$(reads_of_length "$length")"
+        cat <<LIST
+size|C pread, $length|hot|run_loop size.$length $n $length 0
+size|pg_read_binary_file, $length|hot|run_sql default SIZE_PG $n $length
+size|iopool_read_batch, $length|hot|run_sql default SIZE_ROWS $n $length
+LIST
+    done
+}
+
+# Every way of calling, on every method.
+method_peers()
+{
+    local method state
+    local reads="$N $LENGTH"
+    local fio="run_fio @RUN@ $reads --iodepth=$DEPTH --ioengine"
+
+    cat <<LIST
+direct|fio io_uring, depth $DEPTH|direct|$fio=io_uring
+direct|fio io_uring, depth $DEPTH, batches of 32|direct|$fio=io_uring --iodepth_batch_submit=32 --iodepth_batch_complete_min=1 --iodepth_batch_complete_max=$DEPTH
+direct|fio libaio, depth $DEPTH|direct|$fio=libaio
+direct|fio psync|direct|run_fio @RUN@ $reads --ioengine=psync
+cold|fio io_uring, depth $DEPTH|cold|$fio=io_uring
+cold|fio psync|cold|run_fio @RUN@ $reads --ioengine=psync
+cold|C pread|cold|run_loop @RUN@ $reads 0
+cold|C WILLNEED($DEPTH) + pread|cold|run_loop @RUN@ $reads $DEPTH
+cold|pg_read_binary_file|cold|run_sql default PG $reads
+cold|iopool_read|cold|run_sql default SINGLE $reads
+hot|fio io_uring, depth $DEPTH|hot|$fio=io_uring
+hot|fio psync|hot|run_fio @RUN@ $reads --ioengine=psync
+hot|C pread|hot|run_loop @RUN@ $reads 0
+hot|pg_read_binary_file|hot|run_sql default PG $reads
+hot|iopool_read|hot|run_sql default SINGLE $reads
+LIST
+    for method in $methods; do
+        for state in direct cold hot; do
+            # libaio leaves buffered files to sync
+            [[ $method != libaio || $state == direct ]] || continue
+            echo "$state|iopool_read_array, $method|$state|run_sql $method ARRAY_ONE $reads"
+            echo "$state|iopool_read_array, $method, $CALL a call|$state|run_sql $method ARRAY_MANY $reads"
+            echo "$state|iopool_read_batch, $method|$state|run_sql $method ROWS_ONE $reads"
+            echo "$state|iopool_read_batch, $method, $CALL a call|$state|run_sql $method ROWS_MANY $reads"
+        done
+        [[ $method == libaio ]] || echo "hot|iopool_read_array + unnest, $method, $CALL a call|hot|run_sql $method UNNEST_MANY $reads"
+    done
+}
