@@ -225,20 +225,20 @@ iopool_batch_start_all(IopoolBatch *batch)
 		begin_stream(&batch->parts[i], true);
 }
 
-/* The current stream is exhausted: log it if it was slow. */
-static void
-end_stream(IopoolBatch *batch)
+/* End a stream that began at `start`, and log it if it was slow. */
+void
+iopool_batch_end_stream(IopoolStream *stream, const IopoolPool *pool,
+						instr_time start)
 {
-	IopoolBatchPart *part = &batch->parts[batch->partno];
 	IopoolStreamTotals totals;
 	instr_time elapsed;
 
-	iopool_stream_end(part->stream, &totals);
+	iopool_stream_end(stream, &totals);
 
 	if (iopool_log_min_duration_ms < 0)
 		return;
 	INSTR_TIME_SET_CURRENT(elapsed);
-	INSTR_TIME_SUBTRACT(elapsed, batch->start);
+	INSTR_TIME_SUBTRACT(elapsed, start);
 	if (INSTR_TIME_GET_MILLISEC(elapsed) < iopool_log_min_duration_ms)
 		return;
 
@@ -247,10 +247,18 @@ end_stream(IopoolBatch *batch)
 					INSTR_TIME_GET_MILLISEC(elapsed),
 					(unsigned long long) totals.nranges,
 					(unsigned long long) totals.nreads,
-					(unsigned long long) totals.nbytes,
-					part->pool->name,
-					iopool_method_name(part->pool->method)),
+					(unsigned long long) totals.nbytes, pool->name,
+					iopool_method_name(pool->method)),
 			 errhidestmt(true)));
+}
+
+/* The current stream is exhausted. */
+static void
+end_stream(IopoolBatch *batch)
+{
+	IopoolBatchPart *part = &batch->parts[batch->partno];
+
+	iopool_batch_end_stream(part->stream, part->pool, batch->start);
 }
 
 /*

@@ -12,6 +12,7 @@
 #define IOPOOL_COMPAT_H
 
 #include "catalog/pg_foreign_server.h"
+#include "catalog/pg_proc.h"
 #include "fmgr.h"
 #include "optimizer/optimizer.h"
 #include "storage/proc.h"
@@ -35,6 +36,23 @@
 #else
 #define iopool_server_aclcheck(serverid, roleid, mode) \
 	pg_foreign_server_aclcheck(serverid, roleid, mode)
+#endif
+
+/* Rights on a function. */
+#if PG_VERSION_NUM >= 160000
+#define iopool_proc_aclcheck(funcid, roleid, mode) \
+	object_aclcheck(ProcedureRelationId, funcid, roleid, mode)
+#else
+#define iopool_proc_aclcheck(funcid, roleid, mode) \
+	pg_proc_aclcheck(funcid, roleid, mode)
+#endif
+
+/* What EXPLAIN works with has headers of its own from 18 on. */
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#include "commands/explain_state.h"
+#else
+#include "commands/explain.h"
 #endif
 
 /*

@@ -34,6 +34,7 @@ int iopool_io_mode = IOPOOL_IO_BUFFERED;
 int iopool_checkout_timeout_ms = 10000;
 int iopool_max_in_flight_bytes = 16 * 1024 * 1024;
 int iopool_merge_gap = 0;
+bool iopool_enable_stream_scan;
 int iopool_max_request_memory_kb = 256 * 1024;
 int iopool_log_min_duration_ms = -1;
 
@@ -484,6 +485,12 @@ define_session_settings(void)
 		"0 merges only ranges that touch or overlap, -1 never merges.",
 		&iopool_merge_gap, 0, -1, 64 * 1024 * 1024, PGC_USERSET, GUC_UNIT_BYTE,
 		NULL, NULL, NULL);
+	DefineCustomBoolVariable(
+		"iopool.enable_stream_scan",
+		"Enables the planner's use of scans that read ahead.",
+		"They take the place of iopool_read_batch() in FROM, and of joins with LATERAL iopool_read() or iopool_read_batch().",
+		&iopool_enable_stream_scan, true, PGC_USERSET, GUC_EXPLAIN, NULL, NULL,
+		NULL);
 	DefineCustomIntVariable(
 		"iopool.max_request_memory",
 		"Sets how much data the unfetched requests of a session may hold.",

@@ -15,6 +15,7 @@
 #include "directory.h"
 #include "guc.h"
 #include "request.h"
+#include "scan.h"
 #include "shmem.h"
 
 IOPOOL_MODULE_MAGIC;
@@ -37,4 +38,5 @@ _PG_init(void)
 	iopool_request_register_callbacks();
 	iopool_api_install();
 	iopool_directory_install_hook();
+	iopool_scan_install();
 }

@@ -25,6 +25,8 @@
 #include "guc.h"
 #include "pool.h"
 
+uint64 iopool_pool_waited_us = 0;
+
 /* The pool in whose queue this backend is, if any: it waits for one only. */
 static IopoolPool *waiting_for = NULL;
 
@@ -292,8 +294,10 @@ wait_for_grant(IopoolPool *pool, int64 start, IopoolDeadline deadline)
 static void
 count_wait_time(IopoolPool *pool, int64 start)
 {
-	iopool_stats_add(&pool->stats, IOPOOL_COUNTER_CHECKOUT_WAIT_US,
-					 (uint64) (iopool_deadline_now() - start));
+	uint64 waited = iopool_deadline_now() - start;
+
+	iopool_stats_add(&pool->stats, IOPOOL_COUNTER_CHECKOUT_WAIT_US, waited);
+	iopool_pool_waited_us += waited;
 }
 
 /*

@@ -28,6 +28,9 @@ typedef struct IopoolPoolUse
 	int nwaiting; /* backends in line */
 } IopoolPoolUse;
 
+/* Time this backend has waited for rings, in microseconds. */
+extern uint64 iopool_pool_waited_us;
+
 /* pool.c */
 extern IopoolRing *iopool_pool_checkout(IopoolPool *pool,
 										IopoolDeadline deadline);

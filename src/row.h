@@ -13,7 +13,11 @@
 
 #include "stream.h"
 
+#define IOPOOL_ROW_COLUMNS 5
+
 /* row.c */
+extern text *iopool_row_values(IopoolResult *result, Datum *values,
+							   bool *nulls);
 extern void iopool_row_put(Tuplestorestate *store, TupleDesc desc,
 						   IopoolResult *result);
 

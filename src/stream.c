@@ -33,6 +33,9 @@
 
 #include "transfer.h"
 
+/* Ranges that may be on their way, in multiples of the ring's entries. */
+#define MAX_PENDING_FACTOR 4
+
 /* Every stream of this backend that has not ended. */
 dlist_head iopool_open_streams = DLIST_STATIC_INIT(iopool_open_streams);
 
@@ -114,6 +117,8 @@ iopool_stream_begin(MemoryContext cxt, const IopoolStreamOptions *options)
 	int entries = options->pool->entries;
 
 	stream->options = *options;
+	if (options->max_pending == 0)
+		stream->options.max_pending = entries * MAX_PENDING_FACTOR;
 	stream->cxt = cxt;
 	stream->owner = CurrentResourceOwner;
 	stream->lease = iopool_lease_of(options->pool);
@@ -160,6 +165,13 @@ iopool_stream_end(IopoolStream *stream, IopoolStreamTotals *totals)
 	close_stream(stream, false);
 	if (totals != NULL)
 		*totals = stream->totals;
+}
+
+/* The same, on the way out of an error. */
+void
+iopool_stream_abort(IopoolStream *stream)
+{
+	close_stream(stream, true);
 }
 
 static void
@@ -261,6 +273,21 @@ iopool_stream_next(IopoolStream *stream, IopoolResult *result)
 			iopool_stream_raise_idle();
 	}
 	return true;
+}
+
+/*
+ * Wait for what is in flight, and let go of the ring until the next result is
+ * asked for.  Does not raise.
+ */
+void
+iopool_stream_suspend(IopoolStream *stream)
+{
+	if (!stream->is_holding)
+		return;
+	iopool_lease_drain(stream->lease, &stream->in_flight);
+	stream->is_holding = false;
+	iopool_lease_drop(stream->lease, false);
+	let_others_go(stream);
 }
 
 /*

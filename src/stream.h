@@ -45,6 +45,9 @@ typedef struct IopoolStreamOptions
 								 * range if the stream goes on */
 	void *source_arg;
 
+	/* Ranges on their way at a time; 0: four times the ring's entries. */
+	int max_pending;
+
 	/*
 	 * The stream lives on between calls: other streams' calls let it go on,
 	 * and it lets go of the ring whenever nothing is in flight.
@@ -84,6 +87,7 @@ typedef struct IopoolStreamTotals
 	uint64 nranges;
 	uint64 nreads;
 	uint64 nbytes;
+	uint64 sum_in_flight; /* as each read was started, itself included */
 	int max_in_flight;
 } IopoolStreamTotals;
 
@@ -104,6 +108,8 @@ extern bool iopool_stream_next(IopoolStream *stream, IopoolResult *result);
 extern bool iopool_stream_take(IopoolStream *stream, IopoolResult *result);
 extern void iopool_stream_acquire(IopoolFileSet *set, IopoolFile *file);
 extern void iopool_stream_raise_idle(void) __attribute__((noreturn));
+extern void iopool_stream_abort(IopoolStream *stream);
+extern void iopool_stream_suspend(IopoolStream *stream);
 extern void iopool_stream_cancel(IopoolStream *stream);
 extern bool iopool_stream_is_open(const IopoolStream *stream);
 extern int iopool_stream_in_flight(const IopoolStream *stream,
@@ -117,6 +123,7 @@ extern void iopool_window_start(IopoolStream *stream);
 extern IopoolStep iopool_window_step(IopoolStream *const *streams,
 									 int nstreams, bool is_eager,
 									 IopoolDeadline deadline);
+extern void iopool_window_run(IopoolStream *const *streams, int nstreams);
 extern void iopool_window_pump(void);
 
 #endif /* IOPOOL_STREAM_H */

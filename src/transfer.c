@@ -524,6 +524,7 @@ iopool_transfer_start(IopoolStream *stream, IopoolPiece *piece)
 
 	count_in_flight(stream, read);
 	stream->totals.nreads++;
+	stream->totals.sum_in_flight += stream->in_flight;
 	iopool_lease_prepare(read);
 	return true;
 }

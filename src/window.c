@@ -16,9 +16,6 @@
 
 #include "transfer.h"
 
-/* Ranges that may be on their way, in multiples of the ring's entries. */
-#define MAX_PENDING_FACTOR 4
-
 /*
  * Ranges pulled at a time, also where none of them has anything to read: a
  * million of them past the end of a file must not hold up an interrupt.
@@ -108,10 +105,8 @@ accept_range(IopoolStream *stream, const IopoolRange *range,
 static bool
 may_pull(const IopoolStream *stream)
 {
-	int entries = stream->options.pool->entries;
-
 	return stream->options.keeps_results ||
-		(stream->npending < entries * MAX_PENDING_FACTOR &&
+		(stream->npending < stream->options.max_pending &&
 		 stream->reserved < stream->options.max_in_flight_bytes * 2);
 }
 
@@ -479,6 +474,34 @@ iopool_window_step(IopoolStream *const *streams, int nstreams, bool is_eager,
 	if (iopool_deadline_has_passed(deadline))
 		return IOPOOL_STEP_LATE;
 	return nleases > 0 ? IOPOOL_STEP_MOVED : IOPOOL_STEP_IDLE;
+}
+
+/*
+ * Read on until nothing is left that these streams may start: their windows
+ * are full of results, or their ranges are through.  Serves interrupts, and
+ * raises as iopool_lease_ready() does.
+ */
+void
+iopool_window_run(IopoolStream *const *streams, int nstreams)
+{
+	IopoolLease *leases[IOPOOL_MAX_POOLS + 1];
+	int nleases;
+
+	do
+	{
+		unsigned wait_nr = 1;
+
+		check_interrupts(streams, nstreams);
+		fill_streams(streams, nstreams, IOPOOL_FOREVER);
+		nleases = leases_of(streams, nstreams, leases);
+		/* a file may be waited for that reads of other streams keep open */
+		if (nleases == 0 && !has_result(streams, nstreams))
+			nleases = busy_leases(leases);
+		if (nstreams == 1)
+			wait_nr = Max(streams[0]->in_flight / WAIT_SHARE, 1);
+		poll_leases(leases, nleases, wait_nr, IOPOOL_FOREVER);
+	} while (nleases > 0);
+	iopool_window_let_all_go();
 }
 
 /*

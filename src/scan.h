@@ -1,0 +1,102 @@
+/*-------------------------------------------------------------------------
+ *
+ * scan.h
+ *	  Executor nodes in the place of function scans: private to scan_*.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IOPOOL_SCAN_H
+#define IOPOOL_SCAN_H
+
+#include "nodes/execnodes.h"
+#include "nodes/extensible.h"
+
+#include "feed.h"
+#include "row.h"
+
+/* The functions that a node can take the place of. */
+typedef enum IopoolScanFunction
+{
+	IOPOOL_SCAN_NONE,
+	IOPOOL_SCAN_READ,		  /* iopool_read(path, offset, length) */
+	IOPOOL_SCAN_BATCH,		  /* iopool_read_batch(path, offsets, lengths) */
+	IOPOOL_SCAN_BATCH_LENGTH, /* (path, offsets, length) */
+	IOPOOL_SCAN_BATCH_PATHS,  /* (paths, offsets, lengths) */
+} IopoolScanFunction;
+
+/* Most arguments of these functions. */
+#define IOPOOL_SCAN_MAX_ARGS 5
+
+/*
+ * What the planner tells the executor, in custom_private: integers at these
+ * places.  The function call is the only one of custom_exprs.  Columns of the
+ * outer plan come first in custom_scan_tlist, then those of the function,
+ * whose numbers (from 1) follow at IOPOOL_SCAN_COLUMNS.
+ */
+enum
+{
+	IOPOOL_SCAN_FUNCTION,	/* IopoolScanFunction */
+	IOPOOL_SCAN_IS_LEFT,	/* outer rows without results are kept */
+	IOPOOL_SCAN_KEEPS_RING, /* see iopool_feed_begin() */
+	IOPOOL_SCAN_COLUMNS,
+};
+
+/* A call whose results are not handed out yet, with its outer row. */
+typedef struct IopoolScanRow
+{
+	dlist_node node;	  /* in state->rows */
+	MinimalTuple outer;	  /* or NULL: there is no outer plan */
+	MemoryContext cxt;	  /* of its arguments, or NULL */
+	IopoolFeedCall *call; /* NULL: an argument is NULL */
+	bool is_null;		  /* has one row, of NULL */
+} IopoolScanRow;
+
+typedef struct IopoolScanState
+{
+	CustomScanState css;
+
+	/* constant */
+	IopoolScanFunction function;
+	bool is_left;
+	bool keeps_ring;
+	int nouter;		   /* columns of the outer plan */
+	int ncolumns;	   /* of the function */
+	int *columns;	   /* [ncolumns], their numbers, from 1 */
+	List *args;		   /* of ExprState */
+	MemoryContext cxt; /* of calls; a child of the query's */
+
+	ExprContext *args_econtext;
+	TupleTableSlot *args_slot;	/* what arguments are evaluated over */
+	TupleTableSlot *outer_slot; /* an outer row, as it is kept */
+
+	IopoolFeed *feed; /* NULL: not begun */
+	dlist_head rows;  /* of IopoolScanRow, first first */
+	int nrows;		  /* read ahead, and their bytes */
+	int64 row_bytes;
+	bool outer_ended;		/* no more calls */
+	IopoolScanRow *current; /* whose results are handed out */
+	bool current_has_row;
+	char *buffer; /* of the last result, freed with the next */
+	text *message;
+
+	/* rows are kept where they may be wanted again */
+	Tuplestorestate *store; /* or NULL */
+	TupleTableSlot *store_slot;
+	bool has_ended; /* all rows have been read */
+
+	IopoolFeedStats stats; /* of feeds that have ended */
+} IopoolScanState;
+
+/* scan_plan.c */
+extern void iopool_scan_install(void);
+
+/* scan_exec.c */
+extern const CustomScanMethods iopool_scan_methods;
+extern const CustomScanMethods iopool_lateral_methods;
+extern Node *iopool_scan_create_state(CustomScan *cscan);
+
+/* scan_explain.c */
+extern void iopool_scan_explain(CustomScanState *node, List *ancestors,
+								ExplainState *es);
+
+#endif /* IOPOOL_SCAN_H */

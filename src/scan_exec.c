@@ -1,0 +1,580 @@
+/*-------------------------------------------------------------------------
+ *
+ * scan_exec.c
+ *	  The executor node that reads in the place of a function scan.
+ *
+ * Without an outer plan the node makes one call and hands out its rows as
+ * they come, where a function scan would copy all of them first.  With an
+ * outer plan it takes the place of a nested loop over the function: it takes
+ * outer rows ahead, adds the call of each to the feed (feed.c), and joins
+ * their results in the order of the outer rows.
+ *
+ * A row's bytea is the buffer that was read into.  It is freed with the next
+ * row, which is as long as a tuple in a slot has to last.
+ *
+ * A function scan that is scanned again without a change hands out the rows
+ * that it has, so files are read once.  We keep rows only where the executor
+ * says that it will want them again, and from the second time on where it
+ * asks without having said so.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/objectaccess.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/tuplestore.h"
+
+#include "compat.h"
+#include "guc.h"
+#include "request.h"
+#include "scan.h"
+
+/* Outer rows that are read ahead at most, whatever their calls ask for. */
+#define MAX_ROWS 4096
+
+/* ------------------------------------------------------------------------
+ * Calls
+ */
+
+/*
+ * Begin the feed of this scan.  Paths are looked at with the rights that the
+ * query runs with, which is what a call would do.
+ */
+static void
+begin_feed(IopoolScanState *state, bool in_order)
+{
+	EState *estate = state->css.ss.ps.state;
+
+	if (state->feed != NULL)
+		return;
+	iopool_request_enter();
+	state->feed =
+		iopool_feed_begin(state->cxt, in_order,
+						  state->keeps_ring && !estate->es_use_parallel_mode &&
+							  !IsInParallelMode());
+}
+
+/*
+ * Evaluate the arguments of a call, in the current memory context; false if
+ * one of them is NULL.
+ */
+static bool
+evaluate_args(IopoolScanState *state, Datum *args)
+{
+	ExprContext *econtext = state->args_econtext;
+	bool has_null = false;
+	int nargs = 0;
+	ListCell *lc;
+
+	foreach(lc, state->args)
+	{
+		bool isnull;
+
+		args[nargs++] =
+			ExecEvalExpr((ExprState *) lfirst(lc), econtext, &isnull);
+		has_null |= isnull;
+	}
+	return !has_null;
+}
+
+/* Add the call of a row of iopool_read(). */
+static void
+add_range(IopoolScanState *state, IopoolScanRow *row)
+{
+	MemoryContext old_cxt =
+		MemoryContextSwitchTo(state->args_econtext->ecxt_per_tuple_memory);
+	Datum args[IOPOOL_SCAN_MAX_ARGS];
+
+	begin_feed(state, true);
+	if (evaluate_args(state, args))
+	{
+		int64 offset = DatumGetInt64(args[1]);
+		int64 length = DatumGetInt64(args[2]);
+
+		iopool_args_check_range(offset, length);
+		row->call = iopool_feed_add_range(state->feed, DatumGetTextPP(args[0]),
+										  offset, length);
+	}
+	else
+		row->is_null = true;
+	MemoryContextSwitchTo(old_cxt);
+}
+
+/* The same of iopool_read_batch(), whose arrays live as long as the row. */
+static void
+add_ranges(IopoolScanState *state, IopoolScanRow *row)
+{
+	MemoryContext old_cxt;
+	Datum args[IOPOOL_SCAN_MAX_ARGS];
+	IopoolArgs ranges;
+	bool has_outer = row->outer != NULL;
+
+	row->cxt = AllocSetContextCreate(state->cxt, "iopool scan row",
+									 ALLOCSET_SMALL_SIZES);
+	old_cxt = MemoryContextSwitchTo(row->cxt);
+	if (evaluate_args(state, args))
+	{
+		bool report;
+
+		/* as a call of the function does, argument after argument */
+		iopool_shmem_require();
+		switch (state->function)
+		{
+			case IOPOOL_SCAN_BATCH_LENGTH:
+				iopool_args_path_length(&ranges, args[0], args[1],
+										DatumGetInt64(args[2]));
+				break;
+			case IOPOOL_SCAN_BATCH_PATHS:
+				iopool_args_paths_lengths(&ranges, args[0], args[1], args[2]);
+				break;
+			default:
+				iopool_args_path_lengths(&ranges, args[0], args[1], args[2]);
+				break;
+		}
+		report = iopool_args_is_report(args[3]);
+		begin_feed(state, has_outer || DatumGetBool(args[4]));
+		row->call = iopool_feed_add(state->feed, &ranges, report);
+	}
+	MemoryContextSwitchTo(old_cxt);
+}
+
+/* Take the columns of a kept outer row into a slot of the scan's columns. */
+static void
+show_outer(IopoolScanState *state, IopoolScanRow *row, TupleTableSlot *slot)
+{
+	TupleTableSlot *outer = state->outer_slot;
+
+	ExecStoreMinimalTuple(row->outer, outer, false);
+	slot_getallattrs(outer);
+	memcpy(slot->tts_values, outer->tts_values, sizeof(Datum) * state->nouter);
+	memcpy(slot->tts_isnull, outer->tts_isnull, sizeof(bool) * state->nouter);
+}
+
+/* The next outer row, as a row without a call; NULL: there is none. */
+static IopoolScanRow *
+next_outer(IopoolScanState *state)
+{
+	IopoolScanRow *row;
+	MemoryContext old_cxt;
+	TupleTableSlot *slot = NULL;
+
+	if (state->css.custom_ps != NIL)
+	{
+		slot = ExecProcNode((PlanState *) linitial(state->css.custom_ps));
+		if (TupIsNull(slot))
+			return NULL;
+	}
+
+	old_cxt = MemoryContextSwitchTo(state->cxt);
+	row = palloc0(sizeof(IopoolScanRow));
+	if (slot != NULL)
+	{
+		row->outer = ExecCopySlotMinimalTuple(slot);
+		state->row_bytes += row->outer->t_len;
+		ExecClearTuple(state->args_slot);
+		show_outer(state, row, state->args_slot);
+		ExecStoreVirtualTuple(state->args_slot);
+	}
+	else
+		state->outer_ended = true;
+	MemoryContextSwitchTo(old_cxt);
+	return row;
+}
+
+/* Add one call; false when there are no more. */
+static bool
+add_call(IopoolScanState *state)
+{
+	IopoolScanRow *row = NULL;
+
+	if (!state->outer_ended)
+		row = next_outer(state);
+	if (row == NULL)
+	{
+		state->outer_ended = true;
+		if (state->feed != NULL)
+			iopool_feed_complete(state->feed);
+		return false;
+	}
+
+	/* what is read from here on may fail: the row is found when it does */
+	dlist_push_tail(&state->rows, &row->node);
+	state->nrows++;
+
+	ResetExprContext(state->args_econtext);
+	state->args_econtext->ecxt_scantuple = state->args_slot;
+	if (state->function == IOPOOL_SCAN_READ)
+		add_range(state, row);
+	else
+		add_ranges(state, row);
+	if (state->outer_ended && state->feed != NULL)
+		iopool_feed_complete(state->feed);
+	return true;
+}
+
+/* Add calls until the feed has enough to do. */
+static void
+add_calls(IopoolScanState *state)
+{
+	while (state->nrows == 0 ||
+		   (iopool_feed_wants_call(state->feed) && state->nrows < MAX_ROWS &&
+			state->row_bytes < iopool_max_in_flight_bytes))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!add_call(state))
+			break;
+		/* no call of a function whose arguments are NULL */
+		if (state->feed == NULL)
+			break;
+	}
+}
+
+/* The current row's results have been handed out. */
+static void
+drop_row(IopoolScanState *state)
+{
+	IopoolScanRow *row = state->current;
+
+	ExecClearTuple(state->css.ss.ss_ScanTupleSlot);
+	ExecClearTuple(state->outer_slot);
+	if (row->call != NULL)
+		iopool_feed_drop_call(state->feed, row->call);
+	if (row->cxt != NULL)
+		MemoryContextDelete(row->cxt);
+	if (row->outer != NULL)
+	{
+		state->row_bytes -= row->outer->t_len;
+		pfree(row->outer);
+	}
+	dlist_delete(&row->node);
+	state->nrows--;
+	pfree(row);
+	state->current = NULL;
+}
+
+/* ------------------------------------------------------------------------
+ * Rows
+ */
+
+/* What the last row was made of is not needed any more. */
+static void
+free_last_result(IopoolScanState *state)
+{
+	if (state->buffer != NULL)
+		pfree(state->buffer);
+	if (state->message != NULL)
+		pfree(state->message);
+	state->buffer = NULL;
+	state->message = NULL;
+}
+
+/* Put the function's columns beside those of the outer row. */
+static TupleTableSlot *
+show_values(IopoolScanState *state, const Datum *values, const bool *nulls)
+{
+	TupleTableSlot *slot = state->css.ss.ss_ScanTupleSlot;
+
+	ExecClearTuple(slot);
+	for (int i = 0; i < state->ncolumns; i++)
+	{
+		slot->tts_values[state->nouter + i] = values[state->columns[i] - 1];
+		slot->tts_isnull[state->nouter + i] = nulls[state->columns[i] - 1];
+	}
+	return ExecStoreVirtualTuple(slot);
+}
+
+static TupleTableSlot *
+show_nulls(IopoolScanState *state)
+{
+	static const Datum values[IOPOOL_ROW_COLUMNS] = {0};
+	static const bool nulls[IOPOOL_ROW_COLUMNS] = {true, true, true, true,
+												   true};
+
+	state->current_has_row = true;
+	return show_values(state, values, nulls);
+}
+
+static TupleTableSlot *
+show_result(IopoolScanState *state)
+{
+	Datum values[IOPOOL_ROW_COLUMNS];
+	bool nulls[IOPOOL_ROW_COLUMNS];
+	IopoolResult result;
+
+	state->current_has_row = true;
+	iopool_feed_next(state->feed, &result);
+	state->buffer = result.buffer;
+	if (state->function == IOPOOL_SCAN_READ)
+	{
+		values[0] = PointerGetDatum(result.buffer);
+		nulls[0] = false;
+	}
+	else
+	{
+		state->message = iopool_row_values(&result, values, nulls);
+	}
+	return show_values(state, values, nulls);
+}
+
+/* The next row of the first call, and of the next one when it has no more. */
+static TupleTableSlot *
+next_result(IopoolScanState *state)
+{
+	free_last_result(state);
+	for (;;)
+	{
+		IopoolScanRow *row;
+
+		add_calls(state);
+		if (state->nrows == 0)
+			return NULL;
+
+		if (state->current == NULL)
+		{
+			state->current =
+				dlist_head_element(IopoolScanRow, node, &state->rows);
+			state->current_has_row = false;
+			if (state->current->outer != NULL)
+				show_outer(state, state->current,
+						   state->css.ss.ss_ScanTupleSlot);
+		}
+		row = state->current;
+		if (row->call != NULL && row->call->nout < row->call->args.nranges)
+			return show_result(state);
+		if (!state->current_has_row && (row->is_null || state->is_left))
+			return show_nulls(state);
+		drop_row(state);
+	}
+}
+
+/* The next row, of the store if it has one. */
+static TupleTableSlot *
+next_row(IopoolScanState *state)
+{
+	TupleTableSlot *slot = state->css.ss.ss_ScanTupleSlot;
+
+	if (state->store != NULL && !tuplestore_ateof(state->store) &&
+		tuplestore_gettupleslot(state->store, true, false, state->store_slot))
+	{
+		int natts = slot->tts_tupleDescriptor->natts;
+
+		slot_getallattrs(state->store_slot);
+		ExecClearTuple(slot);
+		memcpy(slot->tts_values, state->store_slot->tts_values,
+			   sizeof(Datum) * natts);
+		memcpy(slot->tts_isnull, state->store_slot->tts_isnull,
+			   sizeof(bool) * natts);
+		return ExecStoreVirtualTuple(slot);
+	}
+	if (state->has_ended)
+		return NULL;
+
+	slot = next_result(state);
+	if (slot == NULL)
+		state->has_ended = true;
+	/* it is at its end, and stays there */
+	else if (state->store != NULL)
+		tuplestore_puttupleslot(state->store, slot);
+	return slot;
+}
+
+static TupleTableSlot *
+scan_exec(CustomScanState *node)
+{
+	ExprContext *econtext = node->ss.ps.ps_ExprContext;
+	ProjectionInfo *projection = node->ss.ps.ps_ProjInfo;
+
+	for (;;)
+	{
+		TupleTableSlot *slot;
+
+		CHECK_FOR_INTERRUPTS();
+		ResetExprContext(econtext);
+		slot = next_row((IopoolScanState *) node);
+		if (slot == NULL)
+			return projection != NULL
+				? ExecClearTuple(projection->pi_state.resultslot)
+				: NULL;
+
+		econtext->ecxt_scantuple = slot;
+		if (node->ss.ps.qual == NULL || ExecQual(node->ss.ps.qual, econtext))
+			return projection != NULL ? ExecProject(projection) : slot;
+		InstrCountFiltered1(node, 1);
+	}
+}
+
+/* ------------------------------------------------------------------------
+ * Begin and end
+ */
+
+/* Keep rows from here on. */
+static void
+begin_store(IopoolScanState *state)
+{
+	MemoryContext old_cxt =
+		MemoryContextSwitchTo(state->css.ss.ps.state->es_query_cxt);
+
+	state->store = tuplestore_begin_heap(false, false, work_mem);
+	tuplestore_set_eflags(state->store, EXEC_FLAG_REWIND);
+	MemoryContextSwitchTo(old_cxt);
+}
+
+/* Whoever may run the query may not yet call the function. */
+static void
+check_right(Oid funcid)
+{
+	AclResult result = iopool_proc_aclcheck(funcid, GetUserId(), ACL_EXECUTE);
+
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, OBJECT_FUNCTION, get_func_name(funcid));
+	InvokeFunctionExecuteHook(funcid);
+}
+
+static void
+scan_begin(CustomScanState *node, EState *estate, int eflags)
+{
+	IopoolScanState *state = (IopoolScanState *) node;
+	CustomScan *cscan = (CustomScan *) node->ss.ps.plan;
+	List *info = cscan->custom_private;
+	FuncExpr *call = linitial_node(FuncExpr, cscan->custom_exprs);
+	TupleDesc desc = node->ss.ss_ScanTupleSlot->tts_tupleDescriptor;
+	ListCell *lc;
+
+	check_right(call->funcid);
+
+	state->function = intVal(list_nth(info, IOPOOL_SCAN_FUNCTION));
+	state->is_left = intVal(list_nth(info, IOPOOL_SCAN_IS_LEFT));
+	state->keeps_ring = intVal(list_nth(info, IOPOOL_SCAN_KEEPS_RING));
+	state->columns = palloc(sizeof(int) * Max(desc->natts, 1));
+	for_each_from(lc, info, IOPOOL_SCAN_COLUMNS)
+		state->columns[state->ncolumns++] = intVal(lfirst(lc));
+	state->nouter = desc->natts - state->ncolumns;
+
+	state->args = ExecInitExprList(call->args, &node->ss.ps);
+	state->args_econtext = CreateExprContext(estate);
+	state->args_slot = ExecInitExtraTupleSlot(estate, desc, &TTSOpsVirtual);
+	state->store_slot =
+		ExecInitExtraTupleSlot(estate, desc, &TTSOpsMinimalTuple);
+	state->cxt = AllocSetContextCreate(estate->es_query_cxt, "iopool scan",
+									   ALLOCSET_DEFAULT_SIZES);
+	dlist_init(&state->rows);
+
+	if (cscan->custom_plans != NIL)
+	{
+		int outer_flags =
+			eflags & ~(EXEC_FLAG_REWIND | EXEC_FLAG_BACKWARD | EXEC_FLAG_MARK);
+		PlanState *outer =
+			ExecInitNode(linitial(cscan->custom_plans), estate, outer_flags);
+
+		node->custom_ps = list_make1(outer);
+		state->outer_slot =
+			ExecInitExtraTupleSlot(estate, ExecGetResultType(outer),
+								   &TTSOpsMinimalTuple);
+	}
+	else
+	{
+		state->outer_slot =
+			ExecInitExtraTupleSlot(estate, desc, &TTSOpsMinimalTuple);
+		if ((eflags & EXEC_FLAG_REWIND) != 0)
+			begin_store(state);
+	}
+}
+
+/* End the feed and forget all calls: nothing is in flight after this. */
+static void
+stop_reading(IopoolScanState *state)
+{
+	/* its slots and the last result are in what is reset */
+	ExecClearTuple(state->css.ss.ss_ScanTupleSlot);
+	ExecClearTuple(state->args_slot);
+	ExecClearTuple(state->outer_slot);
+	state->buffer = NULL;
+	state->message = NULL;
+
+	if (state->feed != NULL)
+		iopool_feed_end(state->feed, &state->stats);
+	state->feed = NULL;
+	MemoryContextReset(state->cxt);
+	dlist_init(&state->rows);
+	state->nrows = 0;
+	state->row_bytes = 0;
+	state->current = NULL;
+	state->outer_ended = false;
+}
+
+static void
+scan_end(CustomScanState *node)
+{
+	IopoolScanState *state = (IopoolScanState *) node;
+
+	stop_reading(state);
+	if (state->store != NULL)
+		tuplestore_end(state->store);
+	if (node->custom_ps != NIL)
+		ExecEndNode(linitial(node->custom_ps));
+}
+
+static void
+scan_rescan(CustomScanState *node)
+{
+	IopoolScanState *state = (IopoolScanState *) node;
+	Bitmapset *changed = node->ss.ps.chgParam;
+
+	if (node->custom_ps != NIL)
+	{
+		PlanState *outer = linitial(node->custom_ps);
+
+		if (changed != NULL)
+			UpdateChangedParamSet(outer, changed);
+		if (outer->chgParam == NULL)
+			ExecReScan(outer);
+	}
+	else if (changed == NULL && state->store != NULL)
+	{
+		ExecClearTuple(node->ss.ss_ScanTupleSlot);
+		tuplestore_rescan(state->store);
+		return;
+	}
+	else if (changed == NULL && (state->has_ended || state->nrows > 0))
+		begin_store(state);
+	else if (state->store != NULL)
+		tuplestore_clear(state->store);
+
+	stop_reading(state);
+	state->has_ended = false;
+}
+
+static const CustomExecMethods scan_exec_methods = {
+	.CustomName = "IopoolScan",
+	.BeginCustomScan = scan_begin,
+	.ExecCustomScan = scan_exec,
+	.EndCustomScan = scan_end,
+	.ReScanCustomScan = scan_rescan,
+	.ExplainCustomScan = iopool_scan_explain,
+};
+
+const CustomScanMethods iopool_scan_methods = {
+	.CustomName = "IopoolScan",
+	.CreateCustomScanState = iopool_scan_create_state,
+};
+
+const CustomScanMethods iopool_lateral_methods = {
+	.CustomName = "IopoolLateral",
+	.CreateCustomScanState = iopool_scan_create_state,
+};
+
+Node *
+iopool_scan_create_state(CustomScan *cscan)
+{
+	IopoolScanState *state = palloc0(sizeof(IopoolScanState));
+
+	NodeSetTag(state, T_CustomScanState);
+	state->css.methods = &scan_exec_methods;
+	return (Node *) state;
+}
