@@ -93,8 +93,9 @@ struct IopoolFeed
 
 /*
  * A feed without calls, in a child of parent; it ends with iopool_feed_end(),
- * or with parent.  Paths are read with the rights and settings of now.  Unless
- * keeps_ring, nothing is in flight when iopool_feed_next() returns.
+ * or with parent.  Paths are read with the rights and settings of now.  With
+ * keeps_ring, and as long as all is one pool's, reads may be in flight when
+ * iopool_feed_next() returns; otherwise there are none.
  */
 IopoolFeed *
 iopool_feed_begin(MemoryContext parent, bool in_order, bool keeps_ring)
@@ -203,6 +204,10 @@ add_part(IopoolFeed *feed, IopoolPool *pool)
 		.source_arg = part,
 		.max_pending = feed->keeps_ring ? 0 : MAX_ROUND,
 	};
+
+	/* a ring of one pool must not be held while one of another is waited for */
+	if (feed->nparts > 0)
+		feed->keeps_ring = false;
 
 	part->feed = feed;
 	part->pool = pool;

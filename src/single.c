@@ -7,15 +7,21 @@
  * would only add to its time.  It counts in the pool's statistics all the
  * same.
  *
+ * A query that calls iopool_read() for many rows names the same file again and
+ * again.  It stays open for the query, and each call asks for the name again:
+ * one that leads to another file by now is opened.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "portability/instr_time.h"
 #include "storage/fd.h"
+#include "utils/memutils.h"
 
 #include "compat.h"
 #include "file.h"
@@ -118,6 +124,35 @@ read_direct(IopoolPool *pool, IopoolFile *file, int64 offset, int64 len,
 	return nread;
 }
 
+/* The same of an open file, on whichever way it wants to be read. */
+static int64
+read_open(IopoolPool *pool, IopoolFile *file, int64 offset, int64 length,
+		  char *dest)
+{
+	static uint32 wait_event = 0;
+	int64 nread = 0;
+
+	if (wait_event == 0)
+		wait_event = iopool_wait_event_new("IopoolRead");
+
+	length = iopool_file_available(file, offset, length);
+	if (length > 0)
+	{
+		pgstat_report_wait_start(wait_event);
+		nread = file->alignment > 0
+			? read_direct(pool, file, offset, length, dest)
+			: read_fully(pool, file, offset, length, dest);
+		pgstat_report_wait_end();
+	}
+	if (nread < 0)
+	{
+		file->failure.kind = IOPOOL_FAILURE_READ;
+		file->failure.errnum = (int) -nread;
+		return -1;
+	}
+	return nread;
+}
+
 /*
  * Read up to length bytes (at most IOPOOL_SINGLE_MAX) at offset of a file,
  * which has been named and not opened, into dest.  Returns how many, less at
@@ -131,31 +166,93 @@ int64
 iopool_single_read(IopoolPool *pool, IopoolFile *file, int64 offset,
 				   int64 length, char *dest)
 {
-	static uint32 wait_event = 0;
-	int64 nread = 0;
-
-	if (wait_event == 0)
-		wait_event = iopool_wait_event_new("IopoolRead");
+	int64 nread;
 
 	if (!iopool_file_open_now(file))
 		return -1;
-
-	length = iopool_file_available(file, offset, length);
-	if (length > 0)
-	{
-		pgstat_report_wait_start(wait_event);
-		nread = file->alignment > 0
-			? read_direct(pool, file, offset, length, dest)
-			: read_fully(pool, file, offset, length, dest);
-		pgstat_report_wait_end();
-	}
+	nread = read_open(pool, file, offset, length, dest);
 	close(file->fd);
+	return nread;
+}
 
-	if (nread < 0)
+static void
+close_kept(IopoolKeptFile *kept)
+{
+	if (kept->file.fd < 0)
+		return;
+	close(kept->file.fd);
+	kept->file.fd = -1;
+	ReleaseExternalFD();
+}
+
+static void
+close_at_reset(void *arg)
+{
+	close_kept(arg);
+}
+
+/* A place for a file to stay open in as long as cxt, which closes it. */
+IopoolKeptFile *
+iopool_single_keep(MemoryContext cxt)
+{
+	IopoolKeptFile *kept = MemoryContextAllocZero(cxt, sizeof(IopoolKeptFile));
+
+	kept->cxt = cxt;
+	kept->file.fd = -1;
+	kept->at_reset.func = close_at_reset;
+	kept->at_reset.arg = kept;
+	MemoryContextRegisterResetCallback(cxt, &kept->at_reset);
+	return kept;
+}
+
+/* Is it this file that is open, and does its name still lead to it? */
+static bool
+is_kept(const IopoolKeptFile *kept, const IopoolFile *file)
+{
+	struct stat st;
+
+	return kept->file.fd >= 0 && kept->file.io_mode == file->io_mode &&
+		strcmp(kept->file.path, file->path) == 0 &&
+		stat(file->path, &st) == 0 && st.st_dev == kept->file.dev &&
+		st.st_ino == kept->file.ino;
+}
+
+/*
+ * As iopool_single_read(), of a file that is in no directory, and stays open
+ * for the next call if a descriptor is to be had for it.
+ */
+int64
+iopool_single_read_kept(IopoolPool *pool, IopoolKeptFile *kept,
+						IopoolFile *file, int64 offset, int64 length,
+						char *dest)
+{
+	int64 nread;
+
+	if (!is_kept(kept, file))
 	{
-		file->failure.kind = IOPOOL_FAILURE_READ;
-		file->failure.errnum = (int) -nread;
-		return -1;
+		/* before anything is open: this may raise */
+		char *path = MemoryContextStrdup(kept->cxt, file->path);
+
+		close_kept(kept);
+		if (kept->file.path != NULL)
+			pfree(unconstify(char *, kept->file.path));
+		kept->file.path = path;
+
+		if (!AcquireExternalFD())
+			return iopool_single_read(pool, file, offset, length, dest);
+		iopool_file_init(&kept->file, path, file->io_mode);
+		if (!iopool_file_open_now(&kept->file))
+		{
+			kept->file.fd = -1;
+			ReleaseExternalFD();
+			file->failure = kept->file.failure;
+			return -1;
+		}
 	}
+
+	nread = read_open(pool, &kept->file, offset, length, dest);
+	file->failure = kept->file.failure;
+	if (nread < 0)
+		close_kept(kept);
 	return nread;
 }

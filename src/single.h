@@ -8,13 +8,27 @@
 #ifndef IOPOOL_SINGLE_H
 #define IOPOOL_SINGLE_H
 
+#include "utils/palloc.h"
+
 #include "file.h"
 #include "shmem.h"
 
 /* Up to this length (bytes) one read gains nothing from being split. */
 #define IOPOOL_SINGLE_MAX (128 * 1024)
 
+/* A file that stays open from call to call; private to single.c. */
+typedef struct IopoolKeptFile
+{
+	MemoryContext cxt;
+	MemoryContextCallback at_reset;
+	IopoolFile file; /* its path is in cxt; fd is -1: none is open */
+} IopoolKeptFile;
+
 /* single.c */
+extern IopoolKeptFile *iopool_single_keep(MemoryContext cxt);
+extern int64 iopool_single_read_kept(IopoolPool *pool, IopoolKeptFile *kept,
+									 IopoolFile *file, int64 offset,
+									 int64 length, char *dest);
 extern int64 iopool_single_read(IopoolPool *pool, IopoolFile *file,
 								int64 offset, int64 length, char *dest);
 

@@ -52,7 +52,7 @@
  * A small read without a stream; NULL: the kernel wants to be asked again.
  */
 static bytea *
-read_at_once(const char *path, int64 offset, int64 length)
+read_at_once(FmgrInfo *flinfo, const char *path, int64 offset, int64 length)
 {
 	bytea *data = palloc(VARHDRSZ + length);
 	IopoolAccess access;
@@ -67,7 +67,16 @@ read_at_once(const char *path, int64 offset, int64 length)
 	else
 		pool = iopool_shmem_find_pool(iopool_pool);
 
-	nbytes = iopool_single_read(pool, &file, offset, length, VARDATA(data));
+	if (file.dir == NULL && flinfo != NULL)
+	{
+		if (flinfo->fn_extra == NULL)
+			flinfo->fn_extra = iopool_single_keep(flinfo->fn_mcxt);
+		nbytes = iopool_single_read_kept(pool, flinfo->fn_extra, &file, offset,
+										 length, VARDATA(data));
+	}
+	else
+		nbytes =
+			iopool_single_read(pool, &file, offset, length, VARDATA(data));
 	if (nbytes >= 0)
 	{
 		SET_VARSIZE(data, VARHDRSZ + nbytes);
@@ -96,7 +105,7 @@ iopool_read(PG_FUNCTION_ARGS)
 
 	if (length <= IOPOOL_SINGLE_MAX)
 	{
-		bytea *data = read_at_once(path, offset, length);
+		bytea *data = read_at_once(fcinfo->flinfo, path, offset, length);
 
 		if (data != NULL)
 			PG_RETURN_BYTEA_P(data);

@@ -492,8 +492,15 @@ iopool_window_run(IopoolStream *const *streams, int nstreams)
 		unsigned wait_nr = 1;
 
 		check_interrupts(streams, nstreams);
-		fill_streams(streams, nstreams, IOPOOL_FOREVER);
+		fill_streams(streams, nstreams, IOPOOL_NO_WAIT);
 		nleases = leases_of(streams, nstreams, leases);
+
+		/* a ring is waited for when there is nothing else to do */
+		for (int i = 0; i < nstreams && nleases == 0; i++)
+		{
+			fill_window(streams[i], IOPOOL_FOREVER, true);
+			nleases = leases_of(streams, nstreams, leases);
+		}
 		/* a file may be waited for that reads of other streams keep open */
 		if (nleases == 0 && !has_result(streams, nstreams))
 			nleases = busy_leases(leases);
