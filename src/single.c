@@ -8,8 +8,9 @@
  * same.
  *
  * A query that calls iopool_read() for many rows names the same file again and
- * again.  It stays open for the query, and each call asks for the name again:
- * one that leads to another file by now is opened.
+ * again, so it stays open for the query.  What lives longer than a query, such
+ * as an expression of PL/pgSQL, asks for the name again each time, and opens
+ * the file that it leads to by then.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,7 +21,9 @@
 #include <unistd.h>
 
 #include "portability/instr_time.h"
+#include "executor/execdesc.h"
 #include "storage/fd.h"
+#include "tcop/pquery.h"
 #include "utils/memutils.h"
 
 #include "compat.h"
@@ -198,6 +201,9 @@ iopool_single_keep(MemoryContext cxt)
 	IopoolKeptFile *kept = MemoryContextAllocZero(cxt, sizeof(IopoolKeptFile));
 
 	kept->cxt = cxt;
+	kept->is_query = ActivePortal != NULL && ActivePortal->queryDesc != NULL &&
+		ActivePortal->queryDesc->estate != NULL &&
+		ActivePortal->queryDesc->estate->es_query_cxt == cxt;
 	kept->file.fd = -1;
 	kept->at_reset.func = close_at_reset;
 	kept->at_reset.arg = kept;
@@ -211,10 +217,12 @@ is_kept(const IopoolKeptFile *kept, const IopoolFile *file)
 {
 	struct stat st;
 
-	return kept->file.fd >= 0 && kept->file.io_mode == file->io_mode &&
-		strcmp(kept->file.path, file->path) == 0 &&
-		stat(file->path, &st) == 0 && st.st_dev == kept->file.dev &&
-		st.st_ino == kept->file.ino;
+	if (kept->file.fd < 0 || kept->file.io_mode != file->io_mode ||
+		strcmp(kept->file.path, file->path) != 0)
+		return false;
+	return kept->is_query ||
+		(stat(file->path, &st) == 0 && st.st_dev == kept->file.dev &&
+		 st.st_ino == kept->file.ino);
 }
 
 /*

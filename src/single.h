@@ -21,6 +21,7 @@ typedef struct IopoolKeptFile
 {
 	MemoryContext cxt;
 	MemoryContextCallback at_reset;
+	bool is_query;	 /* cxt is that of the query of the portal */
 	IopoolFile file; /* its path is in cxt; fd is -1: none is open */
 } IopoolKeptFile;
 

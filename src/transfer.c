@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 
 #include "utils/memutils.h"
 
@@ -28,6 +29,9 @@
  */
 #define MIN_SPLIT (64 * 1024)
 #define MAX_SPLIT (1024 * 1024)
+
+/* Of the processors that we know; elsewhere the advice is refused or useless. */
+#define HUGE_PAGE_SIZE (2 * 1024 * 1024)
 
 /* Share of the bounce buffer that one direct read takes at most. */
 #define BOUNCE_SHARE 16
@@ -428,6 +432,20 @@ cut_end(IopoolStream *stream, IopoolPiece *piece)
 }
 
 /*
+ * Memory for a long range comes page by page from the kernel, which costs more
+ * than reading into it.  Ask for large pages where there are any.
+ */
+static void
+advise_huge(char *memory, Size size)
+{
+	char *start = (char *) TYPEALIGN(HUGE_PAGE_SIZE, memory);
+	char *end = (char *) TYPEALIGN_DOWN(HUGE_PAGE_SIZE, memory + size);
+
+	if (start < end)
+		(void) madvise(start, end - start, MADV_HUGEPAGE);
+}
+
+/*
  * Allocate where the bytes of the piece's next read go, as far as they have
  * no place.  False, unless may_raise: out of memory.
  */
@@ -453,6 +471,9 @@ iopool_transfer_allocate(IopoolStream *stream, IopoolPiece *piece,
 									   may_raise ? 0 : MCXT_ALLOC_NO_OOM);
 		if (memory == NULL)
 			return false;
+		if (pending->end - pending->start >= 2 * HUGE_PAGE_SIZE)
+			advise_huge(memory,
+						header_size + (pending->end - pending->start));
 		pending->allocated = memory;
 		pending->dest = memory + header_size;
 	}
