@@ -59,6 +59,13 @@ check_same_count(int noffsets, int nother, const char *argname)
 				 errdetail("They have %d and %d.", noffsets, nother)));
 }
 
+/* Can this range be asked for? */
+bool
+iopool_args_is_valid_range(int64 offset, int64 length)
+{
+	return offset >= 0 && length >= 0 && length <= IOPOOL_MAX_LENGTH;
+}
+
 /* Raise 22023 unless the range is one that can be asked for. */
 void
 iopool_args_check_range(int64 offset, int64 length)

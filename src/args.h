@@ -32,6 +32,7 @@ extern void iopool_args_paths_lengths(IopoolArgs *args, Datum paths,
 									  Datum offsets, Datum lengths);
 extern const int64 *iopool_args_bigints(Datum datum, const char *argname,
 										int *nelems);
+extern bool iopool_args_is_valid_range(int64 offset, int64 length);
 extern void iopool_args_check_range(int64 offset, int64 length);
 extern bool iopool_args_is_report(Datum on_error);
 

@@ -225,26 +225,22 @@ iopool_batch_start_all(IopoolBatch *batch)
 		begin_stream(&batch->parts[i], true);
 }
 
-/* End a stream that began at `start`, and log it if it was slow. */
+/* End a stream, and log it if it took long. */
 void
 iopool_batch_end_stream(IopoolStream *stream, const IopoolPool *pool,
-						instr_time start)
+						double elapsed_ms)
 {
 	IopoolStreamTotals totals;
-	instr_time elapsed;
 
 	iopool_stream_end(stream, &totals);
 
-	if (iopool_log_min_duration_ms < 0)
-		return;
-	INSTR_TIME_SET_CURRENT(elapsed);
-	INSTR_TIME_SUBTRACT(elapsed, start);
-	if (INSTR_TIME_GET_MILLISEC(elapsed) < iopool_log_min_duration_ms)
+	if (iopool_log_min_duration_ms < 0 ||
+		elapsed_ms < iopool_log_min_duration_ms)
 		return;
 
 	ereport(LOG,
 			(errmsg("iopool: batch took %.3f ms: %llu ranges, %llu reads, %llu bytes, pool \"%s\", method %s",
-					INSTR_TIME_GET_MILLISEC(elapsed),
+					elapsed_ms,
 					(unsigned long long) totals.nranges,
 					(unsigned long long) totals.nreads,
 					(unsigned long long) totals.nbytes, pool->name,
@@ -257,8 +253,12 @@ static void
 end_stream(IopoolBatch *batch)
 {
 	IopoolBatchPart *part = &batch->parts[batch->partno];
+	instr_time elapsed;
 
-	iopool_batch_end_stream(part->stream, part->pool, batch->start);
+	INSTR_TIME_SET_CURRENT(elapsed);
+	INSTR_TIME_SUBTRACT(elapsed, batch->start);
+	iopool_batch_end_stream(part->stream, part->pool,
+							INSTR_TIME_GET_MILLISEC(elapsed));
 }
 
 /*

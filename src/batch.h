@@ -58,7 +58,7 @@ extern void iopool_batch_start(IopoolBatch *batch, bool in_order);
 extern bool iopool_batch_next(IopoolBatch *batch, IopoolResult *result);
 extern void iopool_batch_end(IopoolBatch *batch);
 extern void iopool_batch_end_stream(IopoolStream *stream,
-									const IopoolPool *pool, instr_time start);
+									const IopoolPool *pool, double elapsed_ms);
 extern int iopool_batch_part_of(const IopoolBatch *batch, int rangeno);
 
 static inline IopoolFile *

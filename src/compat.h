@@ -47,6 +47,14 @@
 	pg_proc_aclcheck(funcid, roleid, mode)
 #endif
 
+/* Nodes that are disabled by settings are counted, from 18 on. */
+#if PG_VERSION_NUM >= 180000
+#define iopool_path_inherit_disabled(path, child) \
+	((path)->disabled_nodes = (child)->disabled_nodes)
+#else
+#define iopool_path_inherit_disabled(path, child) ((void) (path))
+#endif
+
 /* What EXPLAIN works with has headers of its own from 18 on. */
 #if PG_VERSION_NUM >= 180000
 #include "commands/explain_format.h"

@@ -21,7 +21,8 @@
  *
  * Files are found by path and stay open from call to call.  So that the number
  * of paths does not matter, a set of files that has become large is left to
- * the calls that use it, and a new one begun.
+ * the calls that use it, and a new one begun; so it is when the user changes,
+ * because the rights to a path are looked at when it is first named.
  *
  *-------------------------------------------------------------------------
  */
@@ -52,6 +53,7 @@
 typedef struct FeedFiles
 {
 	IopoolFeed *feed;
+	Oid userid;		   /* whose rights have been looked at */
 	MemoryContext cxt; /* a child of the feed's */
 	MemoryContextCallback at_reset;
 	IopoolFileSet *set;
@@ -77,7 +79,8 @@ struct IopoolFeed
 	bool is_complete; /* no more calls will come */
 	bool is_hungry;	  /* between rounds: wants more calls */
 	int round;		  /* ranges of a round */
-	int nleft;		  /* of them not pulled yet */
+	uint64 round_end; /* place of the first range that is not in it */
+	uint64 nadded;	  /* ranges */
 	IopoolIoMode io_mode;
 	IopoolPool *pool; /* of the session; NULL: not needed yet */
 	FeedFiles *files; /* of the next call */
@@ -87,7 +90,6 @@ struct IopoolFeed
 	int nparts;
 	FeedPart parts[IOPOOL_MAX_POOLS + 1];
 	IopoolStream *streams[IOPOOL_MAX_POOLS + 1]; /* [nparts] */
-	instr_time start;
 	IopoolFeedStats stats;
 };
 
@@ -112,7 +114,6 @@ iopool_feed_begin(MemoryContext parent, bool in_order, bool keeps_ring)
 	feed->io_mode = iopool_io_mode;
 	dlist_init(&feed->calls);
 	dlist_init(&feed->free_calls);
-	INSTR_TIME_SET_CURRENT(feed->start);
 	return feed;
 }
 
@@ -145,6 +146,7 @@ new_files(IopoolFeed *feed)
 	FeedFiles *files = MemoryContextAllocZero(feed->cxt, sizeof(FeedFiles));
 
 	files->feed = feed;
+	files->userid = GetUserId();
 	files->cxt = AllocSetContextCreate(feed->cxt, "iopool feed files",
 									   ALLOCSET_SMALL_SIZES);
 	files->set = iopool_file_set_create(files->cxt, feed->io_mode);
@@ -162,7 +164,7 @@ current_files(IopoolFeed *feed)
 {
 	FeedFiles *old = feed->files;
 
-	if (old != NULL && old->npaths < MAX_PATHS)
+	if (old != NULL && old->npaths < MAX_PATHS && old->userid == GetUserId())
 		return old;
 
 	feed->files = new_files(feed);
@@ -185,6 +187,9 @@ find_file(FeedFiles *files, const char *path, size_t len)
 	IopoolFile *file = iopool_file_set_find(files->set, path, len);
 
 	files->npaths = Max(files->npaths, file->number + 1);
+	/* another call may find it mended */
+	if (file->nusers == 0)
+		file->failure.kind = IOPOOL_FAILURE_NONE;
 	return file;
 }
 
@@ -251,9 +256,6 @@ feed_source(void *arg, IopoolRange *range)
 	IopoolFeed *feed = part->feed;
 	IopoolFeedCall *call = part->call;
 
-	if (!feed->keeps_ring && feed->nleft == 0)
-		return IOPOOL_SOURCE_LATER;
-
 	for (;;)
 	{
 		if (call == NULL || part->rangeno == call->args.nranges)
@@ -280,6 +282,9 @@ feed_source(void *arg, IopoolRange *range)
 			break;
 	}
 
+	if (!feed->keeps_ring && call->first + part->rangeno >= feed->round_end)
+		return IOPOOL_SOURCE_LATER;
+
 	range->file = range_file(call, part->rangeno);
 	if (!iopool_file_acquire(call->files->set, range->file))
 		return IOPOOL_SOURCE_LATER;
@@ -289,7 +294,6 @@ feed_source(void *arg, IopoolRange *range)
 	range->dest = NULL;
 	range->max_bytes = range->length;
 	part->rangeno++;
-	feed->nleft--;
 	return IOPOOL_SOURCE_RANGE;
 }
 
@@ -314,6 +318,8 @@ add_call(IopoolFeed *feed, IopoolFeedCall *call)
 {
 	call->files->nusers++;
 	dlist_push_tail(&feed->calls, &call->node);
+	call->first = feed->nadded;
+	feed->nadded += call->args.nranges;
 	feed->nahead += call->args.nranges;
 	return call;
 }
@@ -435,28 +441,44 @@ take(IopoolFeed *feed, IopoolFeedCall *call, IopoolResult *result)
 	return iopool_stream_take(part->stream, result);
 }
 
-/* Wait for what is in flight, and let go of the rings.  Does not raise. */
-static void
-suspend(IopoolFeed *feed)
+/*
+ * Wait for what is in flight, and let go of the rings until the next result is
+ * asked for.  Does not raise.
+ */
+void
+iopool_feed_suspend(IopoolFeed *feed)
 {
 	for (int i = 0; i < feed->nparts; i++)
 		iopool_stream_suspend(feed->streams[i]);
 }
 
-/* Read a round, to its end, which leaves nothing in flight. */
+/*
+ * Read the round that begins with the next result, to its end, which leaves
+ * nothing in flight.  The next result is there afterwards, unless no file
+ * descriptor was.
+ */
 static IopoolStep
-read_round(IopoolFeed *feed)
+read_round(IopoolFeed *feed, IopoolFeedCall *call)
 {
-	feed->nleft = feed->round;
+	feed->round_end = call->first + call->nout + feed->round;
 	feed->round = Min(feed->round * 2, MAX_ROUND);
 	iopool_window_run(feed->streams, feed->nparts);
-	suspend(feed);
+
+	/* those of other pools went on while there was no ring of its own */
+	if (feed->in_order && feed->nparts > 1)
+	{
+		FeedPart *part = part_of_file(feed, range_file(call, call->nout));
+
+		if (iopool_window_next_is_ready(part->stream))
+			return IOPOOL_STEP_IDLE;
+		iopool_window_run(&part->stream, 1);
+	}
 	return IOPOOL_STEP_IDLE;
 }
 
 /* Start what can be started, and wait until something has come. */
 static IopoolStep
-wait_for_reads(IopoolFeed *feed)
+wait_for_reads(IopoolFeed *feed, IopoolFeedCall *call)
 {
 	IopoolFeedStats *stats = &feed->stats;
 	uint64 ring_wait_us = iopool_pool_waited_us;
@@ -467,7 +489,7 @@ wait_for_reads(IopoolFeed *feed)
 	INSTR_TIME_SET_CURRENT(start);
 	step = feed->keeps_ring ? iopool_window_step(feed->streams, feed->nparts,
 												 false, IOPOOL_FOREVER)
-							: read_round(feed);
+							: read_round(feed, call);
 	INSTR_TIME_SET_CURRENT(end);
 	INSTR_TIME_SUBTRACT(end, start);
 
@@ -485,7 +507,7 @@ raise_failure(IopoolFeed *feed, IopoolFeedCall *call, IopoolResult *result)
 {
 	IopoolResult other;
 
-	suspend(feed);
+	iopool_feed_suspend(feed);
 	while (!feed->in_order && take(feed, call, &other))
 	{
 		if (other.failure.kind != IOPOOL_FAILURE_NONE &&
@@ -510,7 +532,7 @@ iopool_feed_next(IopoolFeed *feed, IopoolResult *result)
 
 	while (!take(feed, call, result))
 	{
-		IopoolStep step = wait_for_reads(feed);
+		IopoolStep step = wait_for_reads(feed, call);
 
 		if (step == IOPOOL_STEP_IDLE)
 		{
@@ -576,6 +598,6 @@ iopool_feed_end(IopoolFeed *feed, IopoolFeedStats *stats)
 	iopool_feed_get_stats(feed, stats);
 	for (int i = 0; i < feed->nparts; i++)
 		iopool_batch_end_stream(feed->streams[i], feed->parts[i].pool,
-								feed->start);
+								feed->stats.wait_us / 1000.0);
 	MemoryContextDelete(feed->cxt);
 }

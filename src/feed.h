@@ -19,6 +19,7 @@ typedef struct IopoolFeedCall
 	dlist_node node; /* in feed->calls, or on the free list */
 	IopoolArgs args; /* its arrays are the caller's, and outlive it */
 	bool report;	 /* on_error => 'report' */
+	uint64 first;	 /* place of its first range in the feed */
 	int nout;		 /* ranges handed out */
 	struct FeedFiles *files;
 	IopoolFile *file;		  /* of every range, or NULL */
@@ -44,6 +45,7 @@ extern IopoolFeedCall *iopool_feed_add_range(IopoolFeed *feed, text *path,
 extern void iopool_feed_complete(IopoolFeed *feed);
 extern bool iopool_feed_wants_call(IopoolFeed *feed);
 extern void iopool_feed_next(IopoolFeed *feed, IopoolResult *result);
+extern void iopool_feed_suspend(IopoolFeed *feed);
 extern void iopool_feed_drop_call(IopoolFeed *feed, IopoolFeedCall *call);
 extern void iopool_feed_end(IopoolFeed *feed, IopoolFeedStats *stats);
 extern void iopool_feed_get_stats(IopoolFeed *feed, IopoolFeedStats *stats);

@@ -48,7 +48,11 @@ typedef struct IopoolScanRow
 	MinimalTuple outer;	  /* or NULL: there is no outer plan */
 	MemoryContext cxt;	  /* of its arguments, or NULL */
 	IopoolFeedCall *call; /* NULL: an argument is NULL */
+	Size size;			  /* bytes of all of this */
 	bool is_null;		  /* has one row, of NULL */
+	bool is_invalid;	  /* offset and length are no range */
+	int64 offset;
+	int64 length;
 } IopoolScanRow;
 
 typedef struct IopoolScanState
@@ -63,10 +67,13 @@ typedef struct IopoolScanState
 	int ncolumns;	   /* of the function */
 	int *columns;	   /* [ncolumns], their numbers, from 1 */
 	List *args;		   /* of ExprState */
+	Bitmapset *params; /* that the arguments depend on, if known */
+	bool has_subplan;  /* in the arguments: not all are known */
 	MemoryContext cxt; /* of calls; a child of the query's */
 
 	ExprContext *args_econtext;
 	TupleTableSlot *args_slot;	/* what arguments are evaluated over */
+	TupleTableSlot *ahead_slot; /* the outer row in it, as it is kept */
 	TupleTableSlot *outer_slot; /* an outer row, as it is kept */
 
 	IopoolFeed *feed; /* NULL: not begun */

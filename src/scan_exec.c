@@ -25,6 +25,7 @@
 #include "catalog/objectaccess.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -94,12 +95,15 @@ add_range(IopoolScanState *state, IopoolScanRow *row)
 	begin_feed(state, true);
 	if (evaluate_args(state, args))
 	{
-		int64 offset = DatumGetInt64(args[1]);
-		int64 length = DatumGetInt64(args[2]);
-
-		iopool_args_check_range(offset, length);
-		row->call = iopool_feed_add_range(state->feed, DatumGetTextPP(args[0]),
-										  offset, length);
+		row->offset = DatumGetInt64(args[1]);
+		row->length = DatumGetInt64(args[2]);
+		/* to be raised when the row's turn comes */
+		row->is_invalid =
+			!iopool_args_is_valid_range(row->offset, row->length);
+		if (!row->is_invalid)
+			row->call =
+				iopool_feed_add_range(state->feed, DatumGetTextPP(args[0]),
+									  row->offset, row->length);
 	}
 	else
 		row->is_null = true;
@@ -141,17 +145,25 @@ add_ranges(IopoolScanState *state, IopoolScanRow *row)
 		begin_feed(state, has_outer || DatumGetBool(args[4]));
 		row->call = iopool_feed_add(state->feed, &ranges, report);
 	}
+	else
+		MemoryContextReset(row->cxt);
+	row->size += MemoryContextMemAllocated(row->cxt, true);
 	MemoryContextSwitchTo(old_cxt);
 }
 
-/* Take the columns of a kept outer row into a slot of the scan's columns. */
+/* Take the columns of a kept outer row apart. */
 static void
-show_outer(IopoolScanState *state, IopoolScanRow *row, TupleTableSlot *slot)
+show_outer(const IopoolScanRow *row, TupleTableSlot *slot)
 {
-	TupleTableSlot *outer = state->outer_slot;
+	ExecStoreMinimalTuple(row->outer, slot, false);
+	slot_getallattrs(slot);
+}
 
-	ExecStoreMinimalTuple(row->outer, outer, false);
-	slot_getallattrs(outer);
+/* Put them in front of those of the function, in a slot of the scan's. */
+static void
+copy_outer(IopoolScanState *state, const TupleTableSlot *outer,
+		   TupleTableSlot *slot)
+{
 	memcpy(slot->tts_values, outer->tts_values, sizeof(Datum) * state->nouter);
 	memcpy(slot->tts_isnull, outer->tts_isnull, sizeof(bool) * state->nouter);
 }
@@ -176,9 +188,10 @@ next_outer(IopoolScanState *state)
 	if (slot != NULL)
 	{
 		row->outer = ExecCopySlotMinimalTuple(slot);
-		state->row_bytes += row->outer->t_len;
+		row->size = row->outer->t_len;
+		show_outer(row, state->ahead_slot);
 		ExecClearTuple(state->args_slot);
-		show_outer(state, row, state->args_slot);
+		copy_outer(state, state->ahead_slot, state->args_slot);
 		ExecStoreVirtualTuple(state->args_slot);
 	}
 	else
@@ -213,6 +226,7 @@ add_call(IopoolScanState *state)
 		add_range(state, row);
 	else
 		add_ranges(state, row);
+	state->row_bytes += row->size;
 	if (state->outer_ended && state->feed != NULL)
 		iopool_feed_complete(state->feed);
 	return true;
@@ -222,15 +236,14 @@ add_call(IopoolScanState *state)
 static void
 add_calls(IopoolScanState *state)
 {
+	/* there is no feed before there is a call */
 	while (state->nrows == 0 ||
-		   (iopool_feed_wants_call(state->feed) && state->nrows < MAX_ROWS &&
+		   (state->feed != NULL && iopool_feed_wants_call(state->feed) &&
+			state->nrows < MAX_ROWS &&
 			state->row_bytes < iopool_max_in_flight_bytes))
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (!add_call(state))
-			break;
-		/* no call of a function whose arguments are NULL */
-		if (state->feed == NULL)
 			break;
 	}
 }
@@ -248,10 +261,8 @@ drop_row(IopoolScanState *state)
 	if (row->cxt != NULL)
 		MemoryContextDelete(row->cxt);
 	if (row->outer != NULL)
-	{
-		state->row_bytes -= row->outer->t_len;
 		pfree(row->outer);
-	}
+	state->row_bytes -= row->size;
 	dlist_delete(&row->node);
 	state->nrows--;
 	pfree(row);
@@ -280,7 +291,10 @@ show_values(IopoolScanState *state, const Datum *values, const bool *nulls)
 {
 	TupleTableSlot *slot = state->css.ss.ss_ScanTupleSlot;
 
+	/* whoever had the slot may have moved the outer columns */
 	ExecClearTuple(slot);
+	if (state->nouter > 0)
+		copy_outer(state, state->outer_slot, slot);
 	for (int i = 0; i < state->ncolumns; i++)
 	{
 		slot->tts_values[state->nouter + i] = values[state->columns[i] - 1];
@@ -322,6 +336,15 @@ show_result(IopoolScanState *state)
 	return show_values(state, values, nulls);
 }
 
+/* Nothing is in flight after this, and no ring is held. */
+static void
+end_feed(IopoolScanState *state)
+{
+	if (state->feed != NULL)
+		iopool_feed_end(state->feed, &state->stats);
+	state->feed = NULL;
+}
+
 /* The next row of the first call, and of the next one when it has no more. */
 static TupleTableSlot *
 next_result(IopoolScanState *state)
@@ -333,7 +356,10 @@ next_result(IopoolScanState *state)
 
 		add_calls(state);
 		if (state->nrows == 0)
+		{
+			end_feed(state);
 			return NULL;
+		}
 
 		if (state->current == NULL)
 		{
@@ -341,10 +367,11 @@ next_result(IopoolScanState *state)
 				dlist_head_element(IopoolScanRow, node, &state->rows);
 			state->current_has_row = false;
 			if (state->current->outer != NULL)
-				show_outer(state, state->current,
-						   state->css.ss.ss_ScanTupleSlot);
+				show_outer(state->current, state->outer_slot);
 		}
 		row = state->current;
+		if (row->is_invalid)
+			iopool_args_check_range(row->offset, row->length);
 		if (row->call != NULL && row->call->nout < row->call->args.nranges)
 			return show_result(state);
 		if (!state->current_has_row && (row->is_null || state->is_left))
@@ -425,6 +452,24 @@ begin_store(IopoolScanState *state)
 	MemoryContextSwitchTo(old_cxt);
 }
 
+/*
+ * The parameters that an expression gets while the query runs.  Returns true
+ * if it finds a sub-select, which may have more.
+ */
+static bool
+collect_params(Node *node, void *context)
+{
+	Bitmapset **params = context;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, SubPlan))
+		return true;
+	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC)
+		*params = bms_add_member(*params, ((Param *) node)->paramid);
+	return expression_tree_walker(node, collect_params, context);
+}
+
 /* Whoever may run the query may not yet call the function. */
 static void
 check_right(Oid funcid)
@@ -444,6 +489,7 @@ scan_begin(CustomScanState *node, EState *estate, int eflags)
 	List *info = cscan->custom_private;
 	FuncExpr *call = linitial_node(FuncExpr, cscan->custom_exprs);
 	TupleDesc desc = node->ss.ss_ScanTupleSlot->tts_tupleDescriptor;
+	TupleDesc outer_desc = desc;
 	ListCell *lc;
 
 	check_right(call->funcid);
@@ -457,6 +503,7 @@ scan_begin(CustomScanState *node, EState *estate, int eflags)
 	state->nouter = desc->natts - state->ncolumns;
 
 	state->args = ExecInitExprList(call->args, &node->ss.ps);
+	state->has_subplan = collect_params((Node *) call->args, &state->params);
 	state->args_econtext = CreateExprContext(estate);
 	state->args_slot = ExecInitExtraTupleSlot(estate, desc, &TTSOpsVirtual);
 	state->store_slot =
@@ -473,33 +520,31 @@ scan_begin(CustomScanState *node, EState *estate, int eflags)
 			ExecInitNode(linitial(cscan->custom_plans), estate, outer_flags);
 
 		node->custom_ps = list_make1(outer);
-		state->outer_slot =
-			ExecInitExtraTupleSlot(estate, ExecGetResultType(outer),
-								   &TTSOpsMinimalTuple);
+		outer_desc = ExecGetResultType(outer);
 	}
 	else
 	{
-		state->outer_slot =
-			ExecInitExtraTupleSlot(estate, desc, &TTSOpsMinimalTuple);
 		if ((eflags & EXEC_FLAG_REWIND) != 0)
 			begin_store(state);
 	}
+	state->ahead_slot =
+		ExecInitExtraTupleSlot(estate, outer_desc, &TTSOpsMinimalTuple);
+	state->outer_slot =
+		ExecInitExtraTupleSlot(estate, outer_desc, &TTSOpsMinimalTuple);
 }
 
-/* End the feed and forget all calls: nothing is in flight after this. */
+/* End the feed and forget all calls. */
 static void
 stop_reading(IopoolScanState *state)
 {
-	/* its slots and the last result are in what is reset */
+	/* what they hold is in what is reset */
 	ExecClearTuple(state->css.ss.ss_ScanTupleSlot);
 	ExecClearTuple(state->args_slot);
+	ExecClearTuple(state->ahead_slot);
 	ExecClearTuple(state->outer_slot);
-	state->buffer = NULL;
-	state->message = NULL;
+	free_last_result(state);
 
-	if (state->feed != NULL)
-		iopool_feed_end(state->feed, &state->stats);
-	state->feed = NULL;
+	end_feed(state);
 	MemoryContextReset(state->cxt);
 	dlist_init(&state->rows);
 	state->nrows = 0;
@@ -535,19 +580,34 @@ scan_rescan(CustomScanState *node)
 		if (outer->chgParam == NULL)
 			ExecReScan(outer);
 	}
-	else if (changed == NULL && state->store != NULL)
+	else if (changed == NULL ||
+			 (!state->has_subplan && !bms_overlap(changed, state->params)))
 	{
-		ExecClearTuple(node->ss.ss_ScanTupleSlot);
-		tuplestore_rescan(state->store);
-		return;
+		/* the same call again: its rows are what they were */
+		if (state->store != NULL)
+		{
+			ExecClearTuple(node->ss.ss_ScanTupleSlot);
+			tuplestore_rescan(state->store);
+			return;
+		}
+		if (state->has_ended || state->nrows > 0)
+			begin_store(state);
 	}
-	else if (changed == NULL && (state->has_ended || state->nrows > 0))
-		begin_store(state);
 	else if (state->store != NULL)
 		tuplestore_clear(state->store);
 
 	stop_reading(state);
 	state->has_ended = false;
+}
+
+/* Nobody asks for rows for a while, or ever. */
+static void
+scan_shutdown(CustomScanState *node)
+{
+	IopoolScanState *state = (IopoolScanState *) node;
+
+	if (state->feed != NULL)
+		iopool_feed_suspend(state->feed);
 }
 
 static const CustomExecMethods scan_exec_methods = {
@@ -556,6 +616,7 @@ static const CustomExecMethods scan_exec_methods = {
 	.ExecCustomScan = scan_exec,
 	.EndCustomScan = scan_end,
 	.ReScanCustomScan = scan_rescan,
+	.ShutdownCustomScan = scan_shutdown,
 	.ExplainCustomScan = iopool_scan_explain,
 };
 

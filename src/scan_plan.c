@@ -21,6 +21,8 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
@@ -32,6 +34,7 @@
 #include "optimizer/restrictinfo.h"
 #include "optimizer/tlist.h"
 #include "parser/parsetree.h"
+#include "utils/builtins.h"
 #include "utils/syscache.h"
 
 #include "compat.h"
@@ -48,7 +51,7 @@
 enum
 {
 	PATH_CALL,
-	PATH_CLAUSES, /* of RestrictInfo, beside those that the planner gives */
+	PATH_CLAUSES, /* of a join: its RestrictInfos */
 	PATH_INFO,	  /* as IOPOOL_SCAN_FUNCTION .. IOPOOL_SCAN_KEEPS_RING */
 	PATH_RTI,	  /* of the function */
 };
@@ -73,19 +76,33 @@ static IopoolScanFunction
 identify(Oid funcid)
 {
 	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
-	bool is_c;
+	Form_pg_proc proc;
+	bool is_candidate;
 	FmgrInfo finfo;
 
 	if (!HeapTupleIsValid(tuple))
 		return IOPOOL_SCAN_NONE;
-	is_c = ((Form_pg_proc) GETSTRUCT(tuple))->prolang == ClanguageId;
+	/* no library of others is to be loaded for the question */
+	proc = (Form_pg_proc) GETSTRUCT(tuple);
+	is_candidate = proc->prolang == ClanguageId && proc->proisstrict;
+	if (is_candidate)
+	{
+		bool isnull;
+		Datum source =
+			SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc, &isnull);
+
+		is_candidate = !isnull &&
+			strncmp(TextDatumGetCString(source), "iopool_read", 11) == 0;
+	}
 	ReleaseSysCache(tuple);
-	if (!is_c)
+	if (!is_candidate)
 		return IOPOOL_SCAN_NONE;
 
 	fmgr_info(funcid, &finfo);
-	if (finfo.fn_addr == iopool_read)
+	if (finfo.fn_addr == iopool_read && !finfo.fn_retset)
 		return IOPOOL_SCAN_READ;
+	if (!finfo.fn_retset)
+		return IOPOOL_SCAN_NONE;
 	if (finfo.fn_addr == iopool_read_batch)
 		return IOPOOL_SCAN_BATCH;
 	if (finfo.fn_addr == iopool_read_batch_length)
@@ -138,21 +155,36 @@ has_other_than_vars(List *exprs)
 	return false;
 }
 
-/* The outermost query that is planned now. */
-static Query *
-top_query(PlannerInfo *root)
-{
-	while (root->parent_root != NULL)
-		root = root->parent_root;
-	return root->parse;
-}
-
+/*
+ * Parameters that change while the query runs; the values of its own
+ * sub-selects are computed once.
+ */
 static bool
-is_param(Node *node, void *context)
+has_changing_param(Node *node, void *context)
 {
+	PlannerInfo *root = context;
+	Param *param = (Param *) node;
+
 	if (node == NULL)
 		return false;
-	return IsA(node, Param) || expression_tree_walker(node, is_param, context);
+	if (!IsA(node, Param))
+		return expression_tree_walker(node, has_changing_param, context);
+	if (param->paramkind != PARAM_EXEC)
+		return false;
+
+	for (; root != NULL; root = root->parent_root)
+	{
+		ListCell *lc;
+
+		foreach(lc, root->init_plans)
+		{
+			SubPlan *subplan = lfirst_node(SubPlan, lc);
+
+			if (list_member_int(subplan->setParam, param->paramid))
+				return false;
+		}
+	}
+	return true;
 }
 
 /* Is this query run once for each row of another one? */
@@ -167,71 +199,103 @@ is_correlated(PlannerInfo *root)
 	return false;
 }
 
-/*
- * Would it show how far rows of this query are taken ahead, or can it come to
- * wait for others between two of its rows?  Functions in FROM are no matter:
- * they are called once, whoever asks for rows.
+/* ------------------------------------------------------------------------
+ * Would it show that rows are taken ahead?
  */
+
+static bool query_shows(Query *query, PlannerInfo *root);
+
+/* The parts of an expression that contain_volatile_functions() passes by. */
 static bool
-query_shows(Query *query)
+hides_volatile(Node *node, void *context)
+{
+	PlannerInfo *root = context;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return query_shows((Query *) node, root);
+	if (IsA(node, SubPlan))
+	{
+		PlannerInfo *subroot =
+			list_nth(root->glob->subroots, ((SubPlan *) node)->plan_id - 1);
+
+		if (query_shows(subroot->parse, root))
+			return true;
+	}
+	return expression_tree_walker(node, hides_volatile, context);
+}
+
+static bool
+expr_shows(Node *node, PlannerInfo *root)
+{
+	return contain_volatile_functions(node) || hides_volatile(node, root);
+}
+
+static bool
+rte_shows(RangeTblEntry *rte, PlannerInfo *root)
+{
+	if (expr_shows((Node *) rte->securityQuals, root))
+		return true;
+	switch (rte->rtekind)
+	{
+		case RTE_SUBQUERY:
+			/* those that were pulled up are part of the query itself */
+			return rte->subquery != NULL && query_shows(rte->subquery, root);
+		case RTE_VALUES:
+			return expr_shows((Node *) rte->values_lists, root);
+		case RTE_FUNCTION:
+			/* others are called once, whoever asks for rows */
+			return rte->lateral && expr_shows((Node *) rte->functions, root);
+		case RTE_TABLEFUNC:
+			return rte->lateral && expr_shows((Node *) rte->tablefunc, root);
+		default:
+			return false;
+	}
+}
+
+static bool
+query_shows(Query *query, PlannerInfo *root)
 {
 	ListCell *lc;
 
-	if (query->commandType != CMD_SELECT || query->hasForUpdate ||
+	if (query->commandType != CMD_SELECT || query->rowMarks != NIL ||
 		query->hasModifyingCTE ||
-		contain_volatile_functions((Node *) query->targetList) ||
-		contain_volatile_functions((Node *) query->jointree) ||
-		contain_volatile_functions(query->havingQual))
+		expr_shows((Node *) query->targetList, root) ||
+		expr_shows((Node *) query->jointree, root) ||
+		expr_shows(query->havingQual, root) ||
+		expr_shows(query->limitCount, root) ||
+		expr_shows(query->limitOffset, root))
 		return true;
 	foreach(lc, query->rtable)
 	{
-		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
-
-		if (rte->rtekind == RTE_SUBQUERY && query_shows(rte->subquery))
+		if (rte_shows(lfirst_node(RangeTblEntry, lc), root))
 			return true;
 	}
 	foreach(lc, query->cteList)
 	{
-		Query *cte = (Query *) lfirst_node(CommonTableExpr, lc)->ctequery;
-
-		if (!IsA(cte, Query) || query_shows(cte))
+		if (expr_shows(lfirst_node(CommonTableExpr, lc)->ctequery, root))
 			return true;
 	}
 	return false;
 }
 
-/*
- * Are all rows of this query level taken before anybody can come to wait for
- * somebody else?  See iopool_feed_begin().
- */
-static bool
-is_swallowed(PlannerInfo *root)
-{
-	Query *query = root->parse;
-	Query *top = top_query(root);
-
-	return query->hasAggs && query->groupClause == NIL &&
-		query->groupingSets == NIL && !query_shows(query) &&
-		top->commandType == CMD_SELECT && !top->hasModifyingCTE &&
-		!top->hasForUpdate;
-}
-
 static bool
 cte_shows(PlannerInfo *root, RangeTblEntry *rte)
 {
+	PlannerInfo *owner = root;
 	ListCell *lc;
 
-	for (Index up = rte->ctelevelsup; up > 0 && root != NULL; up--)
-		root = root->parent_root;
-	if (root == NULL || rte->self_reference)
+	for (Index up = rte->ctelevelsup; up > 0 && owner != NULL; up--)
+		owner = owner->parent_root;
+	if (owner == NULL || rte->self_reference)
 		return true;
-	foreach(lc, root->parse->cteList)
+	foreach(lc, owner->parse->cteList)
 	{
 		CommonTableExpr *cte = lfirst_node(CommonTableExpr, lc);
 
 		if (strcmp(cte->ctename, rte->ctename) == 0)
-			return !IsA(cte->ctequery, Query) ||
-				query_shows((Query *) cte->ctequery);
+			return expr_shows(cte->ctequery, root);
 	}
 	return true;
 }
@@ -242,23 +306,110 @@ relations_show(PlannerInfo *root, Relids relids)
 {
 	int rti = -1;
 
-	if (contain_volatile_functions((Node *) root->parse->jointree))
+	if (expr_shows((Node *) root->parse->jointree, root))
 		return true;
 	while ((rti = bms_next_member(relids, rti)) >= 0)
 	{
+		RelOptInfo *rel = root->simple_rel_array[rti];
 		RangeTblEntry *rte;
+		ListCell *lc;
 
 		/* the number of an outer join */
-		if (root->simple_rel_array[rti] == NULL)
+		if (rel == NULL)
 			continue;
 		rte = root->simple_rte_array[rti];
-		/* a function scan calls its function once, whoever asks for rows */
-		if (rte->rtekind == RTE_SUBQUERY && query_shows(rte->subquery))
+		if (rte_shows(rte, root) ||
+			(rte->rtekind == RTE_CTE && cte_shows(root, rte)))
 			return true;
-		if (rte->rtekind == RTE_CTE && cte_shows(root, rte))
-			return true;
+		foreach(lc, rel->baserestrictinfo)
+		{
+			if (expr_shows((Node *) lfirst_node(RestrictInfo, lc)->clause,
+						   root))
+				return true;
+		}
 	}
 	return false;
+}
+
+/* ------------------------------------------------------------------------
+ * Can anybody come to wait between two rows?
+ */
+
+static bool
+is_foreign_function(Oid funcid, void *context)
+{
+	return funcid >= FirstNormalObjectId;
+}
+
+/* Anything but immutable functions of PostgreSQL's own? */
+static bool
+may_wait(Node *node, void *has_params)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, SubPlan) || IsA(node, AlternativeSubPlan) ||
+		IsA(node, SubLink))
+		return true;
+	/* a sub-select, which runs when it is first asked for */
+	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC)
+		return true;
+	if (check_functions_in_node(node, is_foreign_function, NULL))
+		return true;
+	return expression_tree_walker(node, may_wait, has_params);
+}
+
+static bool
+expr_may_wait(Node *node)
+{
+	return contain_mutable_functions(node) || may_wait(node, NULL);
+}
+
+static bool
+rte_may_wait(const RangeTblEntry *rte)
+{
+	if (rte->securityQuals != NIL)
+		return true;
+	switch (rte->rtekind)
+	{
+		case RTE_RELATION:
+			return rte->inh || rte->tablesample != NULL ||
+				(rte->relkind != RELKIND_RELATION &&
+				 rte->relkind != RELKIND_MATVIEW);
+		case RTE_VALUES:
+			return expr_may_wait((Node *) rte->values_lists);
+		case RTE_FUNCTION:
+			return expr_may_wait((Node *) rte->functions);
+		default:
+			return true;
+	}
+}
+
+/*
+ * Are all rows of this relation taken before anybody can come to wait for
+ * somebody else?  See iopool_feed_begin().  That is so where it is all of FROM
+ * below a plain aggregate, and nothing is computed but by functions that can
+ * be trusted not to look elsewhere.
+ */
+static bool
+is_swallowed(PlannerInfo *root, RelOptInfo *rel, Index rti)
+{
+	Query *query = root->parse;
+	int other = -1;
+
+	if (!query->hasAggs || query->groupClause != NIL ||
+		query->groupingSets != NIL || query->rowMarks != NIL ||
+		!bms_is_subset(root->all_baserels, rel->relids) ||
+		expr_may_wait((Node *) query->targetList) ||
+		expr_may_wait((Node *) query->jointree) ||
+		expr_may_wait(query->havingQual))
+		return false;
+
+	while ((other = bms_next_member(root->all_baserels, other)) >= 0)
+	{
+		if (other != (int) rti && rte_may_wait(root->simple_rte_array[other]))
+			return false;
+	}
+	return true;
 }
 
 /* ------------------------------------------------------------------------
@@ -343,6 +494,32 @@ add_columns(Node *node, Index rti, List **tlist, List **info)
 	}
 }
 
+/* The clauses that cost least first, as the planner orders those of its nodes. */
+static List *
+order_clauses(PlannerInfo *root, List *clauses)
+{
+	List *ordered = NIL;
+	ListCell *lc;
+
+	foreach(lc, clauses)
+	{
+		QualCost cost;
+		int place = list_length(ordered);
+
+		cost_qual_eval_node(&cost, (Node *) lfirst(lc), root);
+		for (; place > 0; place--)
+		{
+			QualCost other;
+
+			cost_qual_eval_node(&other, list_nth(ordered, place - 1), root);
+			if (other.per_tuple <= cost.per_tuple)
+				break;
+		}
+		ordered = list_insert_nth(ordered, place, lfirst(lc));
+	}
+	return ordered;
+}
+
 /* PlanCustomPath, of both kinds of node. */
 static Plan *
 plan_path(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist,
@@ -356,8 +533,20 @@ plan_path(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist,
 	List *scan_tlist = NIL;
 	List *quals;
 
-	clauses = list_concat_copy(clauses, list_nth(private, PATH_CLAUSES));
 	quals = extract_actual_clauses(clauses, false);
+	if (rel->reloptkind != RELOPT_BASEREL)
+	{
+		/* a nested loop's scan looks at its conditions before the join does */
+		RelOptInfo *innerrel = root->simple_rel_array[rti];
+
+		quals = order_clauses(
+			root, extract_actual_clauses(innerrel->baserestrictinfo, false));
+		quals = list_concat(quals,
+							order_clauses(root,
+										  extract_actual_clauses(
+											  list_nth(private, PATH_CLAUSES),
+											  false)));
+	}
 
 	if (custom_plans != NIL)
 	{
@@ -410,8 +599,11 @@ make_path(PlannerInfo *root, RelOptInfo *rel, const CustomPathMethods *methods,
 		  List *clauses, bool is_left)
 {
 	CustomPath *path = makeNode(CustomPath);
+	bool keeps_ring = is_swallowed(root, rel, rti) &&
+		(bms_is_empty(root->simple_rel_array[rti]->lateral_relids) ||
+		 !expr_may_wait((Node *) call->args));
 	List *info = list_make3(makeInteger(function), makeInteger(is_left),
-							makeInteger(is_swallowed(root)));
+							makeInteger(keeps_ring));
 
 	path->path.pathtype = T_CustomScan;
 	path->path.parent = rel;
@@ -451,7 +643,7 @@ add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
 					  rti))
 		return;
 	/* its rows are wanted again and again, and nothing would change */
-	if (is_correlated(root) && !is_param((Node *) call, NULL))
+	if (is_correlated(root) && !has_changing_param((Node *) call, root))
 		return;
 
 	/* no row is copied, and the first comes before the last is read */
@@ -488,7 +680,7 @@ lateral_call(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
 		!bms_is_empty(joinrel->lateral_relids) || root->rowMarks != NIL)
 		return NULL;
 	call = call_of(root->simple_rte_array[innerrel->relid], function);
-	if (call == NULL || contain_volatile_functions((Node *) call->args))
+	if (call == NULL || expr_shows((Node *) call->args, root))
 		return NULL;
 
 	/* LEFT ... ON true; other conditions decide what is a match */
@@ -557,6 +749,7 @@ make_lateral_path(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *innerrel,
 	path->path.parallel_safe =
 		joinrel->consider_parallel && outer->parallel_safe;
 	path->custom_paths = list_make1(outer);
+	iopool_path_inherit_disabled(&path->path, outer);
 	return path;
 }
 
@@ -576,7 +769,8 @@ take_plain_paths(List **paths, RelOptInfo *innerrel)
 		JoinPath *path = (JoinPath *) lfirst(lc);
 		double nrescans;
 
-		if (!IsA(path, NestPath) || path->innerjoinpath->parent != innerrel)
+		if (!IsA(path, NestPath) || path->innerjoinpath->parent != innerrel ||
+			path->innerjoinpath->pathtype != T_FunctionScan)
 			continue;
 		nrescans = Max(path->outerjoinpath->rows - 1, 0);
 		path->path.total_cost += nrescans * path->innerjoinpath->startup_cost;

@@ -124,6 +124,7 @@ extern IopoolStep iopool_window_step(IopoolStream *const *streams,
 									 int nstreams, bool is_eager,
 									 IopoolDeadline deadline);
 extern void iopool_window_run(IopoolStream *const *streams, int nstreams);
+extern bool iopool_window_next_is_ready(IopoolStream *stream);
 extern void iopool_window_pump(void);
 
 #endif /* IOPOOL_STREAM_H */

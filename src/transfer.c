@@ -472,8 +472,7 @@ iopool_transfer_allocate(IopoolStream *stream, IopoolPiece *piece,
 		if (memory == NULL)
 			return false;
 		if (pending->end - pending->start >= 2 * HUGE_PAGE_SIZE)
-			advise_huge(memory,
-						header_size + (pending->end - pending->start));
+			advise_huge(memory, header_size + (pending->end - pending->start));
 		pending->allocated = memory;
 		pending->dest = memory + header_size;
 	}

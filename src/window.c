@@ -344,6 +344,13 @@ iopool_window_next_ready(IopoolStream *stream)
 	return pending->is_done ? pending : NULL;
 }
 
+/* Is there a range to hand out? */
+bool
+iopool_window_next_is_ready(IopoolStream *stream)
+{
+	return iopool_window_next_ready(stream) != NULL;
+}
+
 /*
  * A cancel or terminate request is about to be served: start nothing new, and
  * wait for what is in flight before CHECK_FOR_INTERRUPTS() raises.
@@ -508,6 +515,8 @@ iopool_window_run(IopoolStream *const *streams, int nstreams)
 			wait_nr = Max(streams[0]->in_flight / WAIT_SHARE, 1);
 		poll_leases(leases, nleases, wait_nr, IOPOOL_FOREVER);
 	} while (nleases > 0);
+	/* what was prepared for streams in the background */
+	submit_all();
 	iopool_window_let_all_go();
 }
 
