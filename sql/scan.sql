@@ -129,6 +129,13 @@ SELECT nodes_of($$SELECT data FROM scan_item, iopool_read(path, (file_offset * r
 SELECT nodes_of($$SELECT data FROM scan_item, iopool_read(path, file_offset, length) AS data WHERE random() < 0.5$$);
 SELECT nodes_of($$SELECT data FROM (SELECT nextval('scan_seq') AS n FROM scan_item) AS s, iopool_read('iopool_words', n, 8) AS data$$);
 SELECT nodes_of($$WITH s AS MATERIALIZED (SELECT nextval('scan_seq') AS n FROM scan_item) SELECT data FROM s, iopool_read('iopool_words', n, 8) AS data$$);
+-- also in VALUES, in other functions, and in subqueries
+CREATE FUNCTION scan_next(n int) RETURNS bigint LANGUAGE plpgsql AS $$BEGIN RETURN nextval('scan_seq'); END$$;
+SELECT nodes_of($$SELECT data FROM (VALUES (nextval('scan_seq')), (nextval('scan_seq'))) AS v(n), iopool_read('iopool_words', n, 8) AS data$$);
+SELECT nodes_of($$SELECT data FROM scan_item, scan_next(id) AS n, iopool_read('iopool_words', n, 8) AS data$$);
+SELECT nodes_of($$SELECT data FROM scan_item, iopool_read(path, (SELECT nextval('scan_seq') + id - id), 8) AS data$$);
+SELECT nodes_of($$SELECT data FROM scan_item, iopool_read(path, file_offset, 8) AS data WHERE (SELECT nextval('scan_seq') + id) > 0$$);
+SELECT nodes_of($$SELECT data FROM scan_item AS i, iopool_read(path, file_offset, 8) AS data WHERE (SELECT id FROM scan_item AS j WHERE j.id = i.id + 0 FOR UPDATE) > 0$$);
 -- a function that is to be called in its own way
 ALTER FUNCTION iopool_read(text, bigint, bigint) SECURITY DEFINER;
 SELECT nodes_of($$SELECT data FROM scan_item, iopool_read(path, file_offset, length) AS data$$);
@@ -206,6 +213,8 @@ SELECT * FROM compare($$SELECT id, data FROM scan_item, iopool_read(path, file_o
 SELECT * FROM compare($$SELECT id, b.* FROM scan_item, iopool_read_batch(path, ARRAY[file_offset + 8, 0], 8) AS b$$);
 SELECT * FROM compare($$SELECT id, b.* FROM scan_item, iopool_read_batch(path, ARRAY[file_offset + 8, 0], 8, 'raise', false) AS b ORDER BY id, ordinal$$);
 SELECT * FROM compare($$SELECT id, b.data FROM scan_item, iopool_read_batch(ARRAY[path, 'iopool_other'], ARRAY[file_offset, 0], ARRAY[length, length]) AS b$$);
+-- a subquery that has been pulled up, below an aggregate
+SELECT count(*), sum(length(data)) FROM (SELECT id, file_offset FROM scan_item) AS s, iopool_read('iopool_words', s.file_offset, 8) AS data;
 -- no column of the function, of the outer row, or of either
 SELECT * FROM compare($$SELECT id FROM scan_item, iopool_read_batch(path, ARRAY[0, 8], 8)$$);
 SELECT * FROM compare($$SELECT data FROM scan_item, iopool_read(path, 8, 8) AS data$$);
@@ -223,6 +232,8 @@ SELECT * FROM compare($$SELECT id, data FROM scan_item, iopool_read_batch(CASE W
 -- LEFT: outer rows without a result are kept
 SELECT id, ordinal, data FROM (VALUES (1, ARRAY[0, 8]), (2, '{}'), (3, ARRAY[16])) AS v(id, file_offsets)
 	LEFT JOIN iopool_read_batch('iopool_words', file_offsets, 8) ON true;
+SELECT id, data FROM (VALUES (1, NULL), (2, 'iopool_words'), (3, NULL)) AS v(id, path)
+	LEFT JOIN iopool_read_batch(path, ARRAY[8], 8) ON true;
 SELECT * FROM compare($$SELECT id, data FROM scan_item LEFT JOIN iopool_read_batch(path, CASE WHEN id % 3 = 0 THEN ARRAY[8] ELSE '{}' END, 8) ON true$$);
 SELECT * FROM compare($$SELECT id, data FROM scan_item LEFT JOIN iopool_read_batch(CASE WHEN id % 3 = 1 THEN path END, ARRAY[8], 8) ON true WHERE data IS NULL$$);
 SELECT * FROM compare($$SELECT i.id, data FROM scan_tag AS t LEFT JOIN scan_item AS i ON i.id = t.item_id * 2 LEFT JOIN iopool_read(i.path, i.file_offset, 8) AS data ON true$$);
@@ -422,4 +433,4 @@ DEALLOCATE ALL;
 DROP TABLE scan_item, scan_tag;
 DROP SEQUENCE scan_seq;
 DROP ROLE regress_iopool_nobody;
-DROP FUNCTION plan_of, nodes_of, node_of, ranges_of, rows_of, compare, analyzed;
+DROP FUNCTION scan_next, plan_of, nodes_of, node_of, ranges_of, rows_of, compare, analyzed;
