@@ -119,7 +119,7 @@ SELECT nodes_of($$SELECT t.tag, s.* FROM scan_tag AS t, LATERAL (SELECT i.id, b.
 -- the whole row, and in a join a row to be found again
 SELECT nodes_of($$SELECT b FROM iopool_read_batch('iopool_words', ARRAY[0, 8], 8) AS b$$);
 SELECT nodes_of($$SELECT ordinal FROM iopool_read_batch('iopool_words', ARRAY[0, 8], 8) AS b WHERE b IS NOT NULL$$);
-SELECT nodes_of($$SELECT id, b FROM scan_item, iopool_read_batch(path, ARRAY[0, 8], 8) AS b$$);
+SELECT nodes_of($$SELECT id, b FROM scan_item, iopool_read_batch(path, ARRAY[file_offset, 8], 8) AS b$$);
 SELECT nodes_of($$SELECT id, data FROM scan_item AS i, iopool_read(path, file_offset, length) AS data FOR UPDATE OF i$$);
 SELECT nodes_of($$SELECT id, data FROM (SELECT * FROM scan_item FOR SHARE) AS i, iopool_read(path, file_offset, length) AS data$$);
 SELECT nodes_of($$UPDATE scan_item AS i SET path = b.data::text FROM iopool_read_batch('iopool_words', ARRAY[0, 8], 8) AS b WHERE b.ordinal = i.id$$);
@@ -216,9 +216,9 @@ SELECT * FROM compare($$SELECT id, b.data FROM scan_item, iopool_read_batch(ARRA
 -- a subquery that has been pulled up, below an aggregate
 SELECT count(*), sum(length(data)) FROM (SELECT id, file_offset FROM scan_item) AS s, iopool_read('iopool_words', s.file_offset, 8) AS data;
 -- no column of the function, of the outer row, or of either
-SELECT * FROM compare($$SELECT id FROM scan_item, iopool_read_batch(path, ARRAY[0, 8], 8)$$);
+SELECT * FROM compare($$SELECT id FROM scan_item, iopool_read_batch(path, ARRAY[file_offset, 8], 8)$$);
 SELECT * FROM compare($$SELECT data FROM scan_item, iopool_read(path, 8, 8) AS data$$);
-SELECT * FROM compare($$SELECT 1 FROM scan_item, iopool_read_batch(path, ARRAY[0, 8], 8)$$);
+SELECT * FROM compare($$SELECT 1 FROM scan_item, iopool_read_batch(path, ARRAY[file_offset, 8], 8)$$);
 SELECT * FROM compare($$SELECT count(*) FROM iopool_read_batch('iopool_words', ARRAY[0, 8], 8)$$);
 
 -- NULL arguments: one row of NULL from iopool_read(), none from the others
@@ -403,8 +403,10 @@ SELECT state, message FROM failure($$SELECT data FROM iopool_read_batch('iopool_
 RESET iopool.pool;
 -- the file of a row that is read ahead is missed when the row is due
 SELECT id, data FROM scan_item, iopool_read(CASE id WHEN 3 THEN 'iopool_missing' ELSE path END, file_offset, length) AS data LIMIT 2;
--- its arguments are looked at when they are taken
+-- and so is a range that cannot be; what is computed for it fails when it is taken
 SELECT state FROM failure($$SELECT data FROM scan_item, iopool_read(path, CASE id WHEN 3 THEN -1 ELSE 8 END, length) AS data LIMIT 2$$);
+SELECT state FROM failure($$SELECT data FROM scan_item, iopool_read(path, CASE id WHEN 3 THEN -1 ELSE 8 END, length) AS data LIMIT 3$$);
+SELECT state FROM failure($$SELECT data FROM scan_item, iopool_read(path, 8 / (id - 3), length) AS data LIMIT 2$$);
 -- nothing of all that is left behind
 SELECT sum(in_use) AS in_use, sum(waiting) AS waiting FROM iopool_pools;
 

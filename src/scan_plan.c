@@ -235,6 +235,9 @@ expr_shows(Node *node, PlannerInfo *root)
 static bool
 rte_shows(RangeTblEntry *rte, PlannerInfo *root)
 {
+	IopoolScanFunction function;
+	FuncExpr *call;
+
 	if (expr_shows((Node *) rte->securityQuals, root))
 		return true;
 	switch (rte->rtekind)
@@ -245,6 +248,10 @@ rte_shows(RangeTblEntry *rte, PlannerInfo *root)
 		case RTE_VALUES:
 			return expr_shows((Node *) rte->values_lists, root);
 		case RTE_FUNCTION:
+			/* our own may be read ahead themselves */
+			call = call_of(rte, &function);
+			if (call != NULL)
+				return expr_shows((Node *) call->args, root);
 			/* others are called once, whoever asks for rows */
 			return rte->lateral && expr_shows((Node *) rte->functions, root);
 		case RTE_TABLEFUNC:
@@ -730,7 +737,7 @@ make_lateral_path(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *innerrel,
 	List *clauses = list_concat_copy(restrictlist, innerrel->baserestrictinfo);
 	CustomPath *path =
 		make_path(root, joinrel, &lateral_path_methods, call, function,
-				  innerrel->relid, clauses, jointype == JOIN_LEFT);
+				  innerrel->relid, restrictlist, jointype == JOIN_LEFT);
 	double nrows = outer->rows * innerrel->rows;
 	double call_cost = inner->total_cost * AHEAD_COST_SHARE;
 	QualCost qual_cost;
