@@ -47,7 +47,7 @@
 
 /* Ranges of the first round, and of one that has grown. */
 #define MIN_ROUND 16
-#define MAX_ROUND 4096
+#define MAX_ROUND 2048
 
 /* A set of files, and the calls that read from it. */
 typedef struct FeedFiles
