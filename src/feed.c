@@ -45,9 +45,12 @@
 /* Ranges between two looks at interrupts. */
 #define RANGES_PER_CHECK 4096
 
-/* Ranges of the first round, and of one that has grown. */
-#define MIN_ROUND 16
-#define MAX_ROUND 2048
+/*
+ * Ranges of a round that has grown, which is by this factor each time.  More
+ * would not stay in the processor's cache.
+ */
+#define MAX_ROUND	 2048
+#define ROUND_GROWTH 4
 
 /* A set of files, and the calls that read from it. */
 typedef struct FeedFiles
@@ -97,10 +100,12 @@ struct IopoolFeed
  * A feed without calls, in a child of parent; it ends with iopool_feed_end(),
  * or with parent.  Paths are read with the rights and settings of now.  With
  * keeps_ring, and as long as all is one pool's, reads may be in flight when
- * iopool_feed_next() returns; otherwise there are none.
+ * iopool_feed_next() returns; otherwise there are none.  Rounds begin with
+ * first_round ranges.
  */
 IopoolFeed *
-iopool_feed_begin(MemoryContext parent, bool in_order, bool keeps_ring)
+iopool_feed_begin(MemoryContext parent, bool in_order, bool keeps_ring,
+				  int first_round)
 {
 	MemoryContext cxt =
 		AllocSetContextCreate(parent, "iopool feed", ALLOCSET_DEFAULT_SIZES);
@@ -110,7 +115,7 @@ iopool_feed_begin(MemoryContext parent, bool in_order, bool keeps_ring)
 	feed->in_order = in_order;
 	feed->keeps_ring = keeps_ring;
 	feed->is_hungry = true;
-	feed->round = MIN_ROUND;
+	feed->round = first_round;
 	feed->io_mode = iopool_io_mode;
 	dlist_init(&feed->calls);
 	dlist_init(&feed->free_calls);
@@ -461,7 +466,7 @@ static IopoolStep
 read_round(IopoolFeed *feed, IopoolFeedCall *call)
 {
 	feed->round_end = call->first + call->nout + feed->round;
-	feed->round = Min(feed->round * 2, MAX_ROUND);
+	feed->round = Min(feed->round * ROUND_GROWTH, MAX_ROUND);
 	iopool_window_run(feed->streams, feed->nparts);
 
 	/* those of other pools went on while there was no ring of its own */
@@ -469,10 +474,10 @@ read_round(IopoolFeed *feed, IopoolFeedCall *call)
 	{
 		FeedPart *part = part_of_file(feed, range_file(call, call->nout));
 
-		if (iopool_window_next_is_ready(part->stream))
-			return IOPOOL_STEP_IDLE;
-		iopool_window_run(&part->stream, 1);
+		if (!iopool_window_next_is_ready(part->stream))
+			iopool_window_run(&part->stream, 1);
 	}
+	iopool_feed_suspend(feed);
 	return IOPOOL_STEP_IDLE;
 }
 

@@ -37,7 +37,7 @@ typedef struct IopoolFeedStats
 
 /* feed.c */
 extern IopoolFeed *iopool_feed_begin(MemoryContext parent, bool in_order,
-									 bool keeps_ring);
+									 bool keeps_ring, int first_round);
 extern IopoolFeedCall *iopool_feed_add(IopoolFeed *feed,
 									   const IopoolArgs *args, bool report);
 extern IopoolFeedCall *iopool_feed_add_range(IopoolFeed *feed, text *path,

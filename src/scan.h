@@ -50,6 +50,7 @@ typedef struct IopoolScanRow
 	IopoolFeedCall *call; /* NULL: an argument is NULL */
 	Size size;			  /* bytes of all of this */
 	bool is_null;		  /* has one row, of NULL */
+	ErrorData *error;	  /* what is wrong with its arrays, or NULL */
 	bool is_invalid;	  /* offset and length are no range */
 	int64 offset;
 	int64 length;

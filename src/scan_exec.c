@@ -39,6 +39,13 @@
 /* Outer rows that are read ahead at most, whatever their calls ask for. */
 #define MAX_ROWS 4096
 
+/*
+ * Ranges of the first round where all of them are known: enough to keep a disk
+ * busy.  Calls that are yet to be made begin with one, so that a query that
+ * wants only a row asks for no other.
+ */
+#define FIRST_ROUND 128
+
 /* ------------------------------------------------------------------------
  * Calls
  */
@@ -58,7 +65,8 @@ begin_feed(IopoolScanState *state, bool in_order)
 	state->feed =
 		iopool_feed_begin(state->cxt, in_order,
 						  state->keeps_ring && !estate->es_use_parallel_mode &&
-							  !IsInParallelMode());
+							  !IsInParallelMode(),
+						  state->css.custom_ps != NIL ? 1 : FIRST_ROUND);
 }
 
 /*
@@ -110,6 +118,49 @@ add_range(IopoolScanState *state, IopoolScanRow *row)
 	MemoryContextSwitchTo(old_cxt);
 }
 
+/*
+ * Look at the arguments of a batch, in the order in which the function does.
+ * Returns what is wrong with them, to be raised when the row's turn comes, or
+ * NULL.  Nothing is held where the error comes from, so it can be caught.
+ */
+static ErrorData *
+check_args(IopoolScanState *state, const Datum *args, IopoolArgs *ranges,
+		   bool *report)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	ErrorData *volatile error = NULL;
+
+	PG_TRY();
+	{
+		switch (state->function)
+		{
+			case IOPOOL_SCAN_BATCH_LENGTH:
+				iopool_args_path_length(ranges, args[0], args[1],
+										DatumGetInt64(args[2]));
+				break;
+			case IOPOOL_SCAN_BATCH_PATHS:
+				iopool_args_paths_lengths(ranges, args[0], args[1], args[2]);
+				break;
+			default:
+				iopool_args_path_lengths(ranges, args[0], args[1], args[2]);
+				break;
+		}
+		*report = iopool_args_is_report(args[3]);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(cxt);
+		error = CopyErrorData();
+		/* a cancel, say, is not for later */
+		if (error->sqlerrcode != ERRCODE_INVALID_PARAMETER_VALUE &&
+			error->sqlerrcode != ERRCODE_NULL_VALUE_NOT_ALLOWED)
+			PG_RE_THROW();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	return error;
+}
+
 /* The same of iopool_read_batch(), whose arrays live as long as the row. */
 static void
 add_ranges(IopoolScanState *state, IopoolScanRow *row)
@@ -117,36 +168,23 @@ add_ranges(IopoolScanState *state, IopoolScanRow *row)
 	MemoryContext old_cxt;
 	Datum args[IOPOOL_SCAN_MAX_ARGS];
 	IopoolArgs ranges;
-	bool has_outer = row->outer != NULL;
+	bool report;
 
 	row->cxt = AllocSetContextCreate(state->cxt, "iopool scan row",
 									 ALLOCSET_SMALL_SIZES);
 	old_cxt = MemoryContextSwitchTo(row->cxt);
-	if (evaluate_args(state, args))
-	{
-		bool report;
-
-		/* as a call of the function does, argument after argument */
-		iopool_shmem_require();
-		switch (state->function)
-		{
-			case IOPOOL_SCAN_BATCH_LENGTH:
-				iopool_args_path_length(&ranges, args[0], args[1],
-										DatumGetInt64(args[2]));
-				break;
-			case IOPOOL_SCAN_BATCH_PATHS:
-				iopool_args_paths_lengths(&ranges, args[0], args[1], args[2]);
-				break;
-			default:
-				iopool_args_path_lengths(&ranges, args[0], args[1], args[2]);
-				break;
-		}
-		report = iopool_args_is_report(args[3]);
-		begin_feed(state, has_outer || DatumGetBool(args[4]));
-		row->call = iopool_feed_add(state->feed, &ranges, report);
-	}
-	else
+	if (!evaluate_args(state, args))
 		MemoryContextReset(row->cxt);
+	else
+	{
+		iopool_shmem_require();
+		row->error = check_args(state, args, &ranges, &report);
+		if (row->error == NULL)
+		{
+			begin_feed(state, row->outer != NULL || DatumGetBool(args[4]));
+			row->call = iopool_feed_add(state->feed, &ranges, report);
+		}
+	}
 	row->size += MemoryContextMemAllocated(row->cxt, true);
 	MemoryContextSwitchTo(old_cxt);
 }
@@ -370,6 +408,8 @@ next_result(IopoolScanState *state)
 				show_outer(state->current, state->outer_slot);
 		}
 		row = state->current;
+		if (row->error != NULL)
+			ReThrowError(row->error);
 		if (row->is_invalid)
 			iopool_args_check_range(row->offset, row->length);
 		if (row->call != NULL && row->call->nout < row->call->args.nranges)
