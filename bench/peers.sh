@@ -11,10 +11,10 @@
 # Settings of bench/run. The queries below are named by variables.
 # shellcheck disable=SC2034,SC2153,SC2154
 
-# Ranges of B10: so many of CLUSTER_LENGTH bytes at the beginnings of blocks of
-# 4 kB that follow each other, in clusters of 64 kB.
-CLUSTER_RANGES=16
-CLUSTER_LENGTH=2048
+# Ranges of B10: so many of CLUSTER_LENGTH bytes, as far from each other as they
+# can be, in clusters of 64 kB.
+CLUSTER_RANGES=${CLUSTER_RANGES:-64}
+CLUSTER_LENGTH=${CLUSTER_LENGTH:-512}
 CLUSTER_SIZE=65536
 
 # Ranges of B9

@@ -94,7 +94,7 @@ SELECT ranges_of($$SELECT i.id, data FROM scan_item AS i LEFT JOIN iopool_read(p
 SELECT ranges_of($$SELECT i.id, data FROM scan_item AS i, iopool_read(path, file_offset, length) AS data WHERE i.id % 100 = 0$$) AS ten;
 -- a LIMIT does not read on
 SELECT ranges_of($$SELECT data FROM scan_item, iopool_read(path, file_offset, length) AS data LIMIT 2$$) BETWEEN 2 AND 100 AS few;
-SELECT ranges_of($$SELECT data FROM iopool_read_batch('iopool_words', (SELECT array_agg(n * 100) FROM generate_series(1, 10000) AS n), 8) LIMIT 2$$) BETWEEN 2 AND 100 AS few;
+SELECT ranges_of($$SELECT data FROM iopool_read_batch('iopool_words', (SELECT array_agg(n * 100) FROM generate_series(1, 10000) AS n), 8) LIMIT 2$$) BETWEEN 2 AND 1000 AS few;
 
 -- other statements
 SELECT nodes_of($$INSERT INTO scan_item SELECT id + 5000, data::text, 0, 0 FROM scan_item, iopool_read(path, file_offset, length) AS data$$);
