@@ -20,7 +20,8 @@
  *
  * Bounds.  In flight: the ring's entries and max_in_flight_bytes (one read at
  * least).  Buffered, which is more because results wait for their turn: twice
- * max_in_flight_bytes, or one range if that is longer.
+ * max_in_flight_bytes, or one range if that is longer; once where a consumer
+ * reads in rounds (max_pending).
  *
  *-------------------------------------------------------------------------
  */
@@ -117,8 +118,13 @@ iopool_stream_begin(MemoryContext cxt, const IopoolStreamOptions *options)
 	int entries = options->pool->entries;
 
 	stream->options = *options;
+	stream->max_reserved = options->max_in_flight_bytes;
 	if (options->max_pending == 0)
+	{
+		/* results wait while others are in flight */
 		stream->options.max_pending = entries * MAX_PENDING_FACTOR;
+		stream->max_reserved *= 2;
+	}
 	stream->cxt = cxt;
 	stream->owner = CurrentResourceOwner;
 	stream->lease = iopool_lease_of(options->pool);

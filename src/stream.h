@@ -45,7 +45,10 @@ typedef struct IopoolStreamOptions
 								 * range if the stream goes on */
 	void *source_arg;
 
-	/* Ranges on their way at a time; 0: four times the ring's entries. */
+	/*
+	 * Ranges on their way at a time, of one window of bytes at most; 0: four
+	 * times the ring's entries, of two windows.
+	 */
 	int max_pending;
 
 	/*

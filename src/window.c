@@ -107,7 +107,7 @@ may_pull(const IopoolStream *stream)
 {
 	return stream->options.keeps_results ||
 		(stream->npending < stream->options.max_pending &&
-		 stream->reserved < stream->options.max_in_flight_bytes * 2);
+		 stream->reserved < stream->max_reserved);
 }
 
 /* Plan what has been pulled. */
