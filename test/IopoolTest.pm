@@ -649,6 +649,8 @@ sub try
 	while ($output !~ s/(^|\n)\Q$end\E\n\z//)
 	{
 		my ($ready) = IO::Select->new($self->{out})->can_read($deadline - time());
+		# a signal ends the wait as well
+		next if !$ready && time() < $deadline;
 		if (!$ready)
 		{
 			$self->disconnect;

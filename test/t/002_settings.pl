@@ -167,11 +167,11 @@ accepted(
 	'5000');
 accepted(
 	"iopool.bounce_size = '64kB'\niopool.io_mode = direct\niopool.max_in_flight_bytes = '4kB'\n"
-	  . "iopool.checkout_timeout = 0\niopool.merge_gap = -1\niopool.log_min_duration = 0",
+	  . "iopool.checkout_timeout = 0\niopool.merge_gap = -1\niopool.log_min_duration = 0\niopool.enable_stream_scan = off",
 	'session settings from the file',
 	q{SELECT string_agg(setting, ' ' ORDER BY name) FROM pg_settings WHERE name LIKE 'iopool.%'
 	  AND name NOT IN ('iopool.method', 'iopool.rings', 'iopool.ring_entries', 'iopool.pools', 'iopool.pool', 'iopool.max_request_memory')},
-	'64 0 direct 0 4096 -1');
+	'64 0 off direct 0 4096 -1');
 
 # log_min_duration: 0 logs every batch, -1 none, and a limit only the slower.
 set_conf('iopool.rings = 2');
