@@ -10,6 +10,7 @@
 
 #include "nodes/execnodes.h"
 #include "nodes/extensible.h"
+#include "nodes/pathnodes.h"
 
 #include "feed.h"
 #include "row.h"
@@ -97,6 +98,15 @@ typedef struct IopoolScanState
 
 /* scan_plan.c */
 extern void iopool_scan_install(void);
+extern FuncExpr *iopool_scan_call_of(RangeTblEntry *rte,
+									 IopoolScanFunction *function);
+
+/* scan_safe.c */
+extern bool iopool_scan_expr_shows(Node *node, PlannerInfo *root);
+extern bool iopool_scan_relations_show(PlannerInfo *root, Relids relids);
+extern bool iopool_scan_expr_may_wait(Node *node);
+extern bool iopool_scan_is_swallowed(PlannerInfo *root, RelOptInfo *rel,
+									 Index rti);
 
 /* scan_exec.c */
 extern const CustomScanMethods iopool_scan_methods;

@@ -21,8 +21,6 @@
  */
 #include "postgres.h"
 
-#include "access/transam.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
@@ -113,8 +111,8 @@ identify(Oid funcid)
 }
 
 /* The call in FROM, if it is one of ours and nothing but that; or NULL. */
-static FuncExpr *
-call_of(RangeTblEntry *rte, IopoolScanFunction *function)
+FuncExpr *
+iopool_scan_call_of(RangeTblEntry *rte, IopoolScanFunction *function)
 {
 	FuncExpr *call;
 
@@ -197,226 +195,6 @@ is_correlated(PlannerInfo *root)
 			return true;
 	}
 	return false;
-}
-
-/* ------------------------------------------------------------------------
- * Would it show that rows are taken ahead?
- */
-
-static bool query_shows(Query *query, PlannerInfo *root);
-
-/* The parts of an expression that contain_volatile_functions() passes by. */
-static bool
-hides_volatile(Node *node, void *context)
-{
-	PlannerInfo *root = context;
-
-	if (node == NULL)
-		return false;
-	if (IsA(node, Query))
-		return query_shows((Query *) node, root);
-	if (IsA(node, SubPlan))
-	{
-		PlannerInfo *subroot =
-			list_nth(root->glob->subroots, ((SubPlan *) node)->plan_id - 1);
-
-		if (query_shows(subroot->parse, root))
-			return true;
-	}
-	return expression_tree_walker(node, hides_volatile, context);
-}
-
-static bool
-expr_shows(Node *node, PlannerInfo *root)
-{
-	return contain_volatile_functions(node) || hides_volatile(node, root);
-}
-
-static bool
-rte_shows(RangeTblEntry *rte, PlannerInfo *root)
-{
-	IopoolScanFunction function;
-	FuncExpr *call;
-
-	if (expr_shows((Node *) rte->securityQuals, root))
-		return true;
-	switch (rte->rtekind)
-	{
-		case RTE_SUBQUERY:
-			/* those that were pulled up are part of the query itself */
-			return rte->subquery != NULL && query_shows(rte->subquery, root);
-		case RTE_VALUES:
-			return expr_shows((Node *) rte->values_lists, root);
-		case RTE_FUNCTION:
-			/* our own may be read ahead themselves */
-			call = call_of(rte, &function);
-			if (call != NULL)
-				return expr_shows((Node *) call->args, root);
-			/* others are called once, whoever asks for rows */
-			return rte->lateral && expr_shows((Node *) rte->functions, root);
-		case RTE_TABLEFUNC:
-			return rte->lateral && expr_shows((Node *) rte->tablefunc, root);
-		default:
-			return false;
-	}
-}
-
-static bool
-query_shows(Query *query, PlannerInfo *root)
-{
-	ListCell *lc;
-
-	if (query->commandType != CMD_SELECT || query->rowMarks != NIL ||
-		query->hasModifyingCTE ||
-		expr_shows((Node *) query->targetList, root) ||
-		expr_shows((Node *) query->jointree, root) ||
-		expr_shows(query->havingQual, root) ||
-		expr_shows(query->limitCount, root) ||
-		expr_shows(query->limitOffset, root))
-		return true;
-	foreach(lc, query->rtable)
-	{
-		if (rte_shows(lfirst_node(RangeTblEntry, lc), root))
-			return true;
-	}
-	foreach(lc, query->cteList)
-	{
-		if (expr_shows(lfirst_node(CommonTableExpr, lc)->ctequery, root))
-			return true;
-	}
-	return false;
-}
-
-static bool
-cte_shows(PlannerInfo *root, RangeTblEntry *rte)
-{
-	PlannerInfo *owner = root;
-	ListCell *lc;
-
-	for (Index up = rte->ctelevelsup; up > 0 && owner != NULL; up--)
-		owner = owner->parent_root;
-	if (owner == NULL || rte->self_reference)
-		return true;
-	foreach(lc, owner->parse->cteList)
-	{
-		CommonTableExpr *cte = lfirst_node(CommonTableExpr, lc);
-
-		if (strcmp(cte->ctename, rte->ctename) == 0)
-			return expr_shows(cte->ctequery, root);
-	}
-	return true;
-}
-
-/* Would it show that rows of these relations are asked for ahead of time? */
-static bool
-relations_show(PlannerInfo *root, Relids relids)
-{
-	int rti = -1;
-
-	if (expr_shows((Node *) root->parse->jointree, root))
-		return true;
-	while ((rti = bms_next_member(relids, rti)) >= 0)
-	{
-		RelOptInfo *rel = root->simple_rel_array[rti];
-		RangeTblEntry *rte;
-		ListCell *lc;
-
-		/* the number of an outer join */
-		if (rel == NULL)
-			continue;
-		rte = root->simple_rte_array[rti];
-		if (rte_shows(rte, root) ||
-			(rte->rtekind == RTE_CTE && cte_shows(root, rte)))
-			return true;
-		foreach(lc, rel->baserestrictinfo)
-		{
-			if (expr_shows((Node *) lfirst_node(RestrictInfo, lc)->clause,
-						   root))
-				return true;
-		}
-	}
-	return false;
-}
-
-/* ------------------------------------------------------------------------
- * Can anybody come to wait between two rows?
- */
-
-static bool
-is_foreign_function(Oid funcid, void *context)
-{
-	return funcid >= FirstNormalObjectId;
-}
-
-/* Anything but immutable functions of PostgreSQL's own? */
-static bool
-may_wait(Node *node, void *has_params)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, SubPlan) || IsA(node, AlternativeSubPlan) ||
-		IsA(node, SubLink))
-		return true;
-	/* a sub-select, which runs when it is first asked for */
-	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC)
-		return true;
-	if (check_functions_in_node(node, is_foreign_function, NULL))
-		return true;
-	return expression_tree_walker(node, may_wait, has_params);
-}
-
-static bool
-expr_may_wait(Node *node)
-{
-	return contain_mutable_functions(node) || may_wait(node, NULL);
-}
-
-static bool
-rte_may_wait(const RangeTblEntry *rte)
-{
-	if (rte->securityQuals != NIL)
-		return true;
-	switch (rte->rtekind)
-	{
-		case RTE_RELATION:
-			return rte->inh || rte->tablesample != NULL ||
-				(rte->relkind != RELKIND_RELATION &&
-				 rte->relkind != RELKIND_MATVIEW);
-		case RTE_VALUES:
-			return expr_may_wait((Node *) rte->values_lists);
-		case RTE_FUNCTION:
-			return expr_may_wait((Node *) rte->functions);
-		default:
-			return true;
-	}
-}
-
-/*
- * Are all rows of this relation taken before anybody can come to wait for
- * somebody else?  See iopool_feed_begin().  That is so where it is all of FROM
- * below a plain aggregate, and nothing is computed but by functions that can
- * be trusted not to look elsewhere.
- */
-static bool
-is_swallowed(PlannerInfo *root, RelOptInfo *rel, Index rti)
-{
-	Query *query = root->parse;
-	int other = -1;
-
-	if (!query->hasAggs || query->groupClause != NIL ||
-		query->groupingSets != NIL || query->rowMarks != NIL ||
-		!bms_is_subset(root->all_baserels, rel->relids) ||
-		expr_may_wait((Node *) query->targetList) ||
-		expr_may_wait((Node *) query->jointree) ||
-		expr_may_wait(query->havingQual))
-		return false;
-
-	while ((other = bms_next_member(root->all_baserels, other)) >= 0)
-	{
-		if (other != (int) rti && rte_may_wait(root->simple_rte_array[other]))
-			return false;
-	}
-	return true;
 }
 
 /* ------------------------------------------------------------------------
@@ -606,9 +384,9 @@ make_path(PlannerInfo *root, RelOptInfo *rel, const CustomPathMethods *methods,
 		  List *clauses, bool is_left)
 {
 	CustomPath *path = makeNode(CustomPath);
-	bool keeps_ring = is_swallowed(root, rel, rti) &&
+	bool keeps_ring = iopool_scan_is_swallowed(root, rel, rti) &&
 		(bms_is_empty(root->simple_rel_array[rti]->lateral_relids) ||
-		 !expr_may_wait((Node *) call->args));
+		 !iopool_scan_expr_may_wait((Node *) call->args));
 	List *info = list_make3(makeInteger(function), makeInteger(is_left),
 							makeInteger(keeps_ring));
 
@@ -640,7 +418,7 @@ add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
 		rel->reloptkind != RELOPT_BASEREL || rel->pathlist == NIL ||
 		!bms_is_empty(rel->lateral_relids) || root->rowMarks != NIL)
 		return;
-	call = call_of(rte, &function);
+	call = iopool_scan_call_of(rte, &function);
 	/* one row has nothing to stream */
 	if (call == NULL || function == IOPOOL_SCAN_READ)
 		return;
@@ -686,8 +464,9 @@ lateral_call(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
 		!bms_is_subset(innerrel->lateral_relids, outerrel->relids) ||
 		!bms_is_empty(joinrel->lateral_relids) || root->rowMarks != NIL)
 		return NULL;
-	call = call_of(root->simple_rte_array[innerrel->relid], function);
-	if (call == NULL || expr_shows((Node *) call->args, root))
+	call =
+		iopool_scan_call_of(root->simple_rte_array[innerrel->relid], function);
+	if (call == NULL || iopool_scan_expr_shows((Node *) call->args, root))
 		return NULL;
 
 	/* LEFT ... ON true; other conditions decide what is a match */
@@ -724,7 +503,7 @@ lateral_call(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
 		if (find_outer(outerrel->reltarget->exprs, lfirst(lc)) == NULL)
 			return NULL;
 	}
-	return relations_show(root, outerrel->relids) ? NULL : call;
+	return iopool_scan_relations_show(root, outerrel->relids) ? NULL : call;
 }
 
 /* A path that joins one path of the outer relation with the function. */

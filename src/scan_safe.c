@@ -1,0 +1,246 @@
+/*-------------------------------------------------------------------------
+ *
+ * scan_safe.c
+ *	  What a query must not have for our nodes to take rows ahead, or to keep
+ *	  a ring between two rows.
+ *
+ * Taking rows ahead must not show: nothing that is evaluated for them may do
+ * more than compute.  Keeping a ring must not stop others: nothing may come to
+ * wait for them between two rows.  Both are questions to the query's tree as
+ * the planner has it when paths are made: sub-selects are planned by then, and
+ * subqueries that were not pulled up are as they were parsed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "catalog/pg_class.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/clauses.h"
+
+#include "compat.h"
+#include "scan.h"
+
+/* ------------------------------------------------------------------------
+ * Would it show that rows are taken ahead?
+ */
+
+static bool query_shows(Query *query, PlannerInfo *root);
+
+/* The parts of an expression that contain_volatile_functions() passes by. */
+static bool
+hides_volatile(Node *node, void *context)
+{
+	PlannerInfo *root = context;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return query_shows((Query *) node, root);
+	if (IsA(node, SubPlan))
+	{
+		PlannerInfo *subroot =
+			list_nth(root->glob->subroots, ((SubPlan *) node)->plan_id - 1);
+
+		if (query_shows(subroot->parse, root))
+			return true;
+	}
+	return expression_tree_walker(node, hides_volatile, context);
+}
+
+bool
+iopool_scan_expr_shows(Node *node, PlannerInfo *root)
+{
+	return contain_volatile_functions(node) || hides_volatile(node, root);
+}
+
+static bool
+rte_shows(RangeTblEntry *rte, PlannerInfo *root)
+{
+	IopoolScanFunction function;
+	FuncExpr *call;
+
+	if (iopool_scan_expr_shows((Node *) rte->securityQuals, root))
+		return true;
+	switch (rte->rtekind)
+	{
+		case RTE_SUBQUERY:
+			/* those that were pulled up are part of the query itself */
+			return rte->subquery != NULL && query_shows(rte->subquery, root);
+		case RTE_VALUES:
+			return iopool_scan_expr_shows((Node *) rte->values_lists, root);
+		case RTE_FUNCTION:
+			/* our own may be read ahead themselves */
+			call = iopool_scan_call_of(rte, &function);
+			if (call != NULL)
+				return iopool_scan_expr_shows((Node *) call->args, root);
+			/* others are called once, whoever asks for rows */
+			return rte->lateral &&
+				iopool_scan_expr_shows((Node *) rte->functions, root);
+		case RTE_TABLEFUNC:
+			return rte->lateral &&
+				iopool_scan_expr_shows((Node *) rte->tablefunc, root);
+		default:
+			return false;
+	}
+}
+
+static bool
+query_shows(Query *query, PlannerInfo *root)
+{
+	ListCell *lc;
+
+	if (query->commandType != CMD_SELECT || query->rowMarks != NIL ||
+		query->hasModifyingCTE ||
+		iopool_scan_expr_shows((Node *) query->targetList, root) ||
+		iopool_scan_expr_shows((Node *) query->jointree, root) ||
+		iopool_scan_expr_shows(query->havingQual, root) ||
+		iopool_scan_expr_shows(query->limitCount, root) ||
+		iopool_scan_expr_shows(query->limitOffset, root))
+		return true;
+	foreach(lc, query->rtable)
+	{
+		if (rte_shows(lfirst_node(RangeTblEntry, lc), root))
+			return true;
+	}
+	foreach(lc, query->cteList)
+	{
+		if (iopool_scan_expr_shows(lfirst_node(CommonTableExpr, lc)->ctequery,
+								   root))
+			return true;
+	}
+	return false;
+}
+
+static bool
+cte_shows(PlannerInfo *root, RangeTblEntry *rte)
+{
+	PlannerInfo *owner = root;
+	ListCell *lc;
+
+	for (Index up = rte->ctelevelsup; up > 0 && owner != NULL; up--)
+		owner = owner->parent_root;
+	if (owner == NULL || rte->self_reference)
+		return true;
+	foreach(lc, owner->parse->cteList)
+	{
+		CommonTableExpr *cte = lfirst_node(CommonTableExpr, lc);
+
+		if (strcmp(cte->ctename, rte->ctename) == 0)
+			return iopool_scan_expr_shows(cte->ctequery, root);
+	}
+	return true;
+}
+
+/* Would it show that rows of these relations are asked for ahead of time? */
+bool
+iopool_scan_relations_show(PlannerInfo *root, Relids relids)
+{
+	int rti = -1;
+
+	if (iopool_scan_expr_shows((Node *) root->parse->jointree, root))
+		return true;
+	while ((rti = bms_next_member(relids, rti)) >= 0)
+	{
+		RelOptInfo *rel = root->simple_rel_array[rti];
+		RangeTblEntry *rte;
+		ListCell *lc;
+
+		/* the number of an outer join */
+		if (rel == NULL)
+			continue;
+		rte = root->simple_rte_array[rti];
+		if (rte_shows(rte, root) ||
+			(rte->rtekind == RTE_CTE && cte_shows(root, rte)))
+			return true;
+		foreach(lc, rel->baserestrictinfo)
+		{
+			if (iopool_scan_expr_shows(
+					(Node *) lfirst_node(RestrictInfo, lc)->clause, root))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* ------------------------------------------------------------------------
+ * Can anybody come to wait between two rows?
+ */
+
+static bool
+is_foreign_function(Oid funcid, void *context)
+{
+	return funcid >= FirstNormalObjectId;
+}
+
+/* Anything but immutable functions of PostgreSQL's own? */
+static bool
+may_wait(Node *node, void *has_params)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, SubPlan) || IsA(node, AlternativeSubPlan) ||
+		IsA(node, SubLink))
+		return true;
+	/* a sub-select, which runs when it is first asked for */
+	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC)
+		return true;
+	if (check_functions_in_node(node, is_foreign_function, NULL))
+		return true;
+	return expression_tree_walker(node, may_wait, has_params);
+}
+
+bool
+iopool_scan_expr_may_wait(Node *node)
+{
+	return contain_mutable_functions(node) || may_wait(node, NULL);
+}
+
+static bool
+rte_may_wait(const RangeTblEntry *rte)
+{
+	if (rte->securityQuals != NIL)
+		return true;
+	switch (rte->rtekind)
+	{
+		case RTE_RELATION:
+			return rte->inh || rte->tablesample != NULL ||
+				(rte->relkind != RELKIND_RELATION &&
+				 rte->relkind != RELKIND_MATVIEW);
+		case RTE_VALUES:
+			return iopool_scan_expr_may_wait((Node *) rte->values_lists);
+		case RTE_FUNCTION:
+			return iopool_scan_expr_may_wait((Node *) rte->functions);
+		default:
+			return true;
+	}
+}
+
+/*
+ * Are all rows of this relation taken before anybody can come to wait for
+ * somebody else?  See iopool_feed_begin().  That is so where it is all of FROM
+ * below a plain aggregate, and nothing is computed but by functions that can
+ * be trusted not to look elsewhere.
+ */
+bool
+iopool_scan_is_swallowed(PlannerInfo *root, RelOptInfo *rel, Index rti)
+{
+	Query *query = root->parse;
+	int other = -1;
+
+	if (!query->hasAggs || query->groupClause != NIL ||
+		query->groupingSets != NIL || query->rowMarks != NIL ||
+		!bms_is_subset(root->all_baserels, rel->relids) ||
+		iopool_scan_expr_may_wait((Node *) query->targetList) ||
+		iopool_scan_expr_may_wait((Node *) query->jointree) ||
+		iopool_scan_expr_may_wait(query->havingQual))
+		return false;
+
+	while ((other = bms_next_member(root->all_baserels, other)) >= 0)
+	{
+		if (other != (int) rti && rte_may_wait(root->simple_rte_array[other]))
+			return false;
+	}
+	return true;
+}
