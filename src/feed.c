@@ -213,6 +213,7 @@ add_part(IopoolFeed *feed, IopoolPool *pool)
 		.source = feed_source,
 		.source_arg = part,
 		.max_pending = feed->keeps_ring ? 0 : MAX_ROUND,
+		.lets_go = !feed->keeps_ring,
 	};
 
 	/* a ring of one pool must not be held while one of another is waited for */

@@ -57,6 +57,9 @@ typedef struct IopoolStreamOptions
 	 */
 	bool is_background;
 
+	/* Reads in rounds: lets go of the ring whenever nothing is in flight. */
+	bool lets_go;
+
 	/* Results may pile up in it: the caller bounds their memory. */
 	bool keeps_results;
 

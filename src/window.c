@@ -165,7 +165,7 @@ iopool_window_let_go(IopoolStream *stream)
 {
 	if (!stream->is_holding || stream->in_flight > 0)
 		return;
-	if (stream->options.is_background ||
+	if (stream->options.is_background || stream->options.lets_go ||
 		(stream->source_ended && dlist_is_empty(&stream->todo)))
 	{
 		stream->is_holding = false;
@@ -435,6 +435,9 @@ poll_leases(IopoolLease **leases, int nleases, unsigned wait_nr,
 		else if (nleases > 1)
 			slice = Min(deadline, iopool_deadline_now() + SLICE_US);
 		iopool_lease_poll(leases[i], wait_nr, slice);
+		/* the next one may take long, where a method reads by itself */
+		if (nleases > 1)
+			iopool_window_let_all_go();
 	}
 }
 

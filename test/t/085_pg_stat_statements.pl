@@ -50,7 +50,7 @@ sub all_work
 			SELECT string_agg(toplevel || ':' || calls || ':' || rows, ' ' ORDER BY toplevel, calls)
 			FROM pg_stat_statements WHERE query ~ '^(SELECT|PERFORM)? ?.*iopool_read_batch\(\$1' AND query !~ 'CREATE'}),
 		'false:1:1 true:4:4', "$label: statements are counted");
-	like(log_since($node, $position), qr/Function Scan on iopool_read_batch.*rows=3 .*actual .*rows=3/,
+	like(log_since($node, $position), qr/Custom Scan \(IopoolScan\).*rows=3 .*actual .*rows=3/,
 		"$label: plans are logged, with the rows that the planner was told");
 	return;
 }

@@ -104,10 +104,11 @@ foreach my $method (@methods)
 	}
 
 	# Ranges of two pools: while those of one wait for the disk, the ring of
-	# the other is free.
+	# the other is free.  (A node of the executor reads from both at a time.)
 	write_words($fs->backing('gated'), 100_000);
 	$fs->gate('gated');
-	my $session = start_sql($node, q{SELECT ordinal, data = int8send(file_offset)
+	my $session = start_sql($node, q{SET iopool.enable_stream_scan = off;
+		SELECT ordinal, data = int8send(file_offset)
 		FROM iopool_read_batch(ARRAY['first:words', 'held:gated', 'first:words', 'held:gated'],
 			ARRAY[0, 8000, 16000, 24000], ARRAY[8, 8, 8, 8])});
 	$fs->wait_blocked('gated', 1);
