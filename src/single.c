@@ -20,8 +20,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "portability/instr_time.h"
 #include "executor/execdesc.h"
+#include "portability/instr_time.h"
 #include "storage/fd.h"
 #include "tcop/pquery.h"
 #include "utils/memutils.h"

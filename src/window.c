@@ -435,9 +435,6 @@ poll_leases(IopoolLease **leases, int nleases, unsigned wait_nr,
 		else if (nleases > 1)
 			slice = Min(deadline, iopool_deadline_now() + SLICE_US);
 		iopool_lease_poll(leases[i], wait_nr, slice);
-		/* the next one may take long, where a method reads by itself */
-		if (nleases > 1)
-			iopool_window_let_all_go();
 	}
 }
 
