@@ -49,6 +49,14 @@ StaticAssertDecl(IOPOOL_MAX_ENTRIES <= TAG_READ_MASK,
 
 #define REAP_BATCH 64
 
+/*
+ * Completions that are taken at a time, and bytes after which those that wait
+ * leave the rest for the next look: their place is filled first, because the
+ * bytes are copied as they are taken, and the disk would be idle meanwhile.
+ */
+#define TAKE_BATCH 4
+#define TAKE_BYTES (256 * 1024)
+
 /* By number of the pool; made when first used, kept until the process ends. */
 static IopoolLease *leases[IOPOOL_MAX_POOLS + 1];
 
@@ -311,6 +319,7 @@ iopool_lease_ready(IopoolLease *lease, IopoolDeadline deadline)
 		lease->generation = ring->generation;
 		lease->handle.shared = ring->method_state;
 		lease->handle.is_background = false;
+		lease->handle.has_no_workers = false;
 
 		rc = lease->method->attach(&lease->handle);
 		if (rc != 0)
@@ -424,20 +433,26 @@ route_completion(IopoolLease *lease, const IopoolCompletion *completion)
 	read->done(read, completion->result);
 }
 
-/* Take every completion that is there; returns how many. */
+/* Take the completions that are there, up to so many bytes; returns how many. */
 static int
-reap_all(IopoolLease *lease)
+reap(IopoolLease *lease, int64 max_bytes)
 {
-	IopoolCompletion completions[REAP_BATCH];
+	IopoolCompletion completions[TAKE_BATCH];
+	int64 nbytes = 0;
 	int total = 0;
 	int n;
 
-	while ((n = lease->method->reap(&lease->handle, completions, REAP_BATCH)) >
-		   0)
+	while (nbytes < max_bytes &&
+		   (n = lease->method->reap(&lease->handle, completions,
+									TAKE_BATCH)) > 0)
 	{
-		iopool_lease_tick(lease);
+		if (total == 0)
+			iopool_lease_tick(lease);
 		for (int i = 0; i < n; i++)
+		{
+			nbytes += Max(completions[i].result, 0);
 			route_completion(lease, &completions[i]);
+		}
 		total += n;
 	}
 
@@ -537,7 +552,7 @@ iopool_lease_poll(IopoolLease *lease, unsigned wait_nr,
 	else if (lease->method->ping != NULL)
 		(void) lease->method->ping(lease->handle.shared);
 
-	nreaped = reap_all(lease);
+	nreaped = reap(lease, waits ? TAKE_BYTES : PG_INT64_MAX);
 
 	/* completions make room; without any, give the kernel a moment */
 	if (lease->fatal_errno == 0 && take_submit_result(lease, rc) &&

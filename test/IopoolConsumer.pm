@@ -165,7 +165,7 @@ sub with_canary
 	my $session = start_sql($node, $script . canary() . ($params{after} // ''));
 	my $pid = backend_pid($node, $session);
 	$fs->wait_blocked($name, $params{nblocked} // 1);
-	$params{act}->($pid) if $params{act};
+	$params{act}->($pid, $session) if $params{act};
 
 	# Nothing may let go of the reads before they are in.
 	if (defined $late)
