@@ -7,9 +7,10 @@
 #
 #   host              the PostgreSQL of this machine
 #   NN                PostgreSQL NN, in a root that roots.sh makes and keeps
-#   NN-no-liburing    the same, compiled without a library: pg_regress on all methods that are left,
+#   NN-no-liburing    the same, compiled without a library: pg_regress on all methods that are left, in mode buffered,
 #   NN-no-libaio      and those TAP files that tell what is compiled in (see BUILD_TESTS)
-#   18-io_method      the server's own reads go through io_uring too; without the TAP files from 100 on
+#   18-io_method      the server's own reads go through io_uring too: pg_regress in modes buffered and direct,
+#                     and those TAP files where its rings could be in the way of ours (see RING_TESTS)
 #
 # Each is a run of test.sh, with every method that its libraries allow required.
 # The last line, "N passed, N failed", adds up all of them.
@@ -38,6 +39,11 @@ host_major()
 # left do is the same code as with the library, and is tested there.
 BUILD_TESTS="001_preload 002_settings 003_method 031_files 050_unit 060_doctor 071_upgrade 085_pg_stat_statements"
 
+# TAP files that rings of the server's own can make a difference to: which start
+# and end with its processes, wait, and take descriptors and locked memory.
+RING_TESTS="001_preload 002_settings 003_method 020_interrupt 021_crash 031_files 032_memory 051_seal 060_doctor
+    080_standby 082_settings_live 083_single_user 111_request_life"
+
 # The names of all combinations, those that take longest first.
 all_combinations()
 {
@@ -57,9 +63,10 @@ all_combinations()
 settings_of()
 {
     case $1 in
-        *-no-liburing) printf '%s\n' WITH_LIBURING=no IOPOOL_REQUIRE_METHODS="libaio sync" ;;
-        *-no-libaio) printf '%s\n' WITH_LIBAIO=no IOPOOL_REQUIRE_METHODS="io_uring sync" ;;
-        *-io_method) printf '%s\n' IOPOOL_TEST_CONF="io_method = io_uring" IOPOOL_REQUIRE_METHODS="io_uring libaio sync" ;;
+        *-no-liburing) printf '%s\n' WITH_LIBURING=no MODES=buffered IOPOOL_REQUIRE_METHODS="libaio sync" ;;
+        *-no-libaio) printf '%s\n' WITH_LIBAIO=no MODES=buffered IOPOOL_REQUIRE_METHODS="io_uring sync" ;;
+        *-io_method) printf '%s\n' MODES="buffered direct" IOPOOL_TEST_CONF="io_method = io_uring" \
+            IOPOOL_REQUIRE_METHODS="io_uring libaio sync" ;;
         *) printf '%s\n' IOPOOL_REQUIRE_METHODS="io_uring libaio sync" ;;
     esac
 }
@@ -73,10 +80,8 @@ run_combination()
     settings+=("ONLY=$3")
     if [[ $name == *-no-* && -z ${TESTS:-} ]]; then
         settings+=("TESTS=$(make -C "$TOP" --no-print-directory regress-list) $BUILD_TESTS")
-    fi
-    # The server's own rings change nothing for what reads through iopool's.
-    if [[ $name == *-io_method && -z ${TESTS:-} ]]; then
-        settings+=("TESTS=$(make -C "$TOP" --no-print-directory regress-list) $(cd "$TOP/test/t" && echo [0]*.pl | sed 's/\.pl//g')")
+    elif [[ $name == *-io_method && -z ${TESTS:-} ]]; then
+        settings+=("TESTS=$(make -C "$TOP" --no-print-directory regress-list) ${RING_TESTS//$'\n'/ }")
     fi
     if [[ $name == host ]]; then
         env "${settings[@]}" "$scriptdir/test.sh"

@@ -319,7 +319,6 @@ iopool_lease_ready(IopoolLease *lease, IopoolDeadline deadline)
 		lease->generation = ring->generation;
 		lease->handle.shared = ring->method_state;
 		lease->handle.is_background = false;
-		lease->handle.has_no_workers = false;
 
 		rc = lease->method->attach(&lease->handle);
 		if (rc != 0)
@@ -443,8 +442,8 @@ reap(IopoolLease *lease, int64 max_bytes)
 	int n;
 
 	while (nbytes < max_bytes &&
-		   (n = lease->method->reap(&lease->handle, completions,
-									TAKE_BATCH)) > 0)
+		   (n = lease->method->reap(&lease->handle, completions, TAKE_BATCH)) >
+			   0)
 	{
 		if (total == 0)
 			iopool_lease_tick(lease);
@@ -594,48 +593,4 @@ iopool_lease_drain(IopoolLease *lease, const int *in_flight)
 	/* the ring is given back now, or used on by another stream */
 	iopool_pool_mark_draining(lease->pool, lease->ring, lease->generation,
 							  false);
-}
-
-/*
- * So many bytes (a multiple of IOPOOL_BLOCK_SIZE) of the ring's bounce
- * buffer, block aligned; NULL when there is no such room now.
- */
-char *
-iopool_lease_bounce_alloc(IopoolLease *lease, int len)
-{
-	int need = len / IOPOOL_BLOCK_SIZE;
-	int run = 0;
-
-	if (need > lease->nfree_blocks)
-		return NULL;
-
-	/* next fit: blocks come back roughly in the order they were taken */
-	for (int i = 0; i < lease->nblocks + need; i++)
-	{
-		int block = (lease->next_block + i) % lease->nblocks;
-
-		if (block == 0)
-			run = 0; /* a run does not wrap around */
-		run = lease->block_used[block] ? 0 : run + 1;
-		if (run == need)
-		{
-			int first = block - need + 1;
-
-			memset(&lease->block_used[first], true, need);
-			lease->nfree_blocks -= need;
-			lease->next_block = (block + 1) % lease->nblocks;
-			return lease->ring->bounce + (Size) first * IOPOOL_BLOCK_SIZE;
-		}
-	}
-	return NULL;
-}
-
-void
-iopool_lease_bounce_free(IopoolLease *lease, char *bounce, int len)
-{
-	int first = (bounce - lease->ring->bounce) / IOPOOL_BLOCK_SIZE;
-	int nblocks = len / IOPOOL_BLOCK_SIZE;
-
-	memset(&lease->block_used[first], false, nblocks);
-	lease->nfree_blocks += nblocks;
 }

@@ -23,7 +23,6 @@ typedef struct IopoolIo
 	uint64 tag; /* comes back in the completion */
 	int fd;
 	bool is_direct; /* fd is O_DIRECT; iov is aligned */
-	bool is_bulk;	/* copies many bytes, beside other reads */
 	int rw_flags;	/* RWF_* */
 	off_t offset;	/* bytes */
 	const struct iovec *iov;
@@ -49,9 +48,6 @@ typedef struct IopoolHandle
 	 * make itself are better left to the kernel.  Set when a lease begins.
 	 */
 	bool is_background;
-
-	/* The kernel has no threads to copy for this process in this lease. */
-	bool has_no_workers;
 } IopoolHandle;
 
 typedef struct IopoolMethod

@@ -46,7 +46,7 @@
 static int
 seal_ring(struct io_uring *ring)
 {
-	struct io_uring_restriction allowed[3];
+	struct io_uring_restriction allowed[2];
 	int rc;
 
 	memset(allowed, 0, sizeof(allowed));
@@ -54,8 +54,6 @@ seal_ring(struct io_uring *ring)
 	allowed[0].sqe_op = IORING_OP_READ;
 	allowed[1].opcode = IORING_RESTRICTION_SQE_OP;
 	allowed[1].sqe_op = IORING_OP_READV;
-	allowed[2].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
-	allowed[2].sqe_flags = IOSQE_ASYNC;
 
 	/*
 	 * liburing 2.3 declares io_uring_register_restrictions() and
@@ -167,8 +165,6 @@ uring_prepare(IopoolHandle *handle, const IopoolIo *io)
 		io_uring_prep_readv(sqe, io->fd, io->iov, io->niov, io->offset);
 	sqe->rw_flags = io->rw_flags;
 	sqe->user_data = io->tag;
-	if (io->is_bulk && !handle->has_no_workers)
-		sqe->flags |= IOSQE_ASYNC;
 	return 0;
 }
 
@@ -255,9 +251,6 @@ uring_reap(IopoolHandle *handle, IopoolCompletion *completions, int max)
 			break;
 		completions[n].tag = cqe->user_data;
 		completions[n].result = cqe->res;
-		/* no thread could be made, say for RLIMIT_NPROC; it is read again */
-		if (cqe->res == -ECANCELED)
-			handle->has_no_workers = true;
 		n++;
 	}
 	io_uring_cq_advance(ring, n);

@@ -42,6 +42,15 @@ enum
 	IOPOOL_SCAN_COLUMNS,
 };
 
+/* Places in custom_private of a path: the call, clauses, an IntList. */
+enum
+{
+	IOPOOL_PATH_CALL,
+	IOPOOL_PATH_CLAUSES, /* of a join: its RestrictInfos */
+	IOPOOL_PATH_INFO, /* as IOPOOL_SCAN_FUNCTION .. IOPOOL_SCAN_KEEPS_RING */
+	IOPOOL_PATH_RTI,  /* of the function */
+};
+
 /* A call whose results are not handed out yet, with its outer row. */
 typedef struct IopoolScanRow
 {
@@ -97,6 +106,12 @@ typedef struct IopoolScanState
 } IopoolScanState;
 
 /* scan_plan.c */
+extern Expr *iopool_scan_find_outer(List *exprs, Node *node);
+extern Plan *iopool_scan_plan_path(PlannerInfo *root, RelOptInfo *rel,
+								   CustomPath *path, List *tlist,
+								   List *clauses, List *custom_plans);
+
+/* scan_path.c */
 extern void iopool_scan_install(void);
 extern FuncExpr *iopool_scan_call_of(RangeTblEntry *rte,
 									 IopoolScanFunction *function);
@@ -107,6 +122,15 @@ extern bool iopool_scan_relations_show(PlannerInfo *root, Relids relids);
 extern bool iopool_scan_expr_may_wait(Node *node);
 extern bool iopool_scan_is_swallowed(PlannerInfo *root, RelOptInfo *rel,
 									 Index rti);
+
+/* scan_calls.c */
+extern void iopool_scan_add_calls(IopoolScanState *state);
+extern void iopool_scan_drop_row(IopoolScanState *state);
+extern void iopool_scan_show_outer(const IopoolScanRow *row,
+								   TupleTableSlot *slot);
+extern void iopool_scan_copy_outer(IopoolScanState *state,
+								   const TupleTableSlot *outer,
+								   TupleTableSlot *slot);
 
 /* scan_exec.c */
 extern const CustomScanMethods iopool_scan_methods;

@@ -33,12 +33,6 @@
 /* Of the processors that we know; elsewhere the advice is refused or useless. */
 #define HUGE_PAGE_SIZE (2 * 1024 * 1024)
 
-/*
- * Copying that many bytes out of the page cache takes longer than waking a
- * thread of the kernel's that does it on another processor meanwhile.
- */
-#define BULK_BYTES (128 * 1024)
-
 /* Share of the bounce buffer that one direct read takes at most. */
 #define BOUNCE_SHARE 16
 
@@ -547,10 +541,6 @@ iopool_transfer_start(IopoolStream *stream, IopoolPiece *piece)
 	piece->start = end;
 	if (piece->start == piece->end)
 		drop_piece(stream, piece);
-
-	/* the first is copied by this process */
-	read->io.is_bulk = !read->io.is_direct &&
-		end - read->start >= BULK_BYTES && stream->lease->in_flight > 0;
 
 	count_in_flight(stream, read);
 	stream->totals.nreads++;
