@@ -80,7 +80,7 @@ begin(int nrings)
 }
 
 static void
-begin_read(IopoolLease *lease, Outcome *outcome)
+begin_read_of(IopoolLease *lease, Outcome *outcome, char *dest, int len)
 {
 	IopoolRead *read = iopool_lease_get_read(lease);
 
@@ -92,12 +92,18 @@ begin_read(IopoolLease *lease, Outcome *outcome)
 	read->io.fd = fd;
 	read->io.is_direct = false;
 	read->io.rw_flags = 0;
-	read->io.offset = mock_between(0, 1024 * 1024 - LEN);
+	read->io.offset = mock_between(0, 1024 * 1024 - len);
 	read->io.niov = 1;
-	read->iov[0].iov_base = outcome->data;
-	read->iov[0].iov_len = LEN;
+	read->iov[0].iov_base = dest;
+	read->iov[0].iov_len = len;
 	read->start = read->io.offset;
 	iopool_lease_prepare(read);
+}
+
+static void
+begin_read(IopoolLease *lease, Outcome *outcome)
+{
+	begin_read_of(lease, outcome, outcome->data, LEN);
 }
 
 static void
@@ -632,6 +638,25 @@ lease_drain_own(int rounds)
 	CHECK(nleft > 0);
 }
 
+/* Who waits takes some of what has come; who does not takes all. */
+static void
+lease_takes_some(int rounds)
+{
+	static char bytes[6][TAKE_BYTES / 4];
+	IopoolLease *lease = begin(1);
+	Outcome outcomes[6];
+
+	mock_script.is_held = false;
+	for (int i = 0; i < 6; i++)
+		begin_read_of(lease, &outcomes[i], bytes[i], sizeof(bytes[i]));
+	iopool_lease_poll(lease, 6, IOPOOL_FOREVER);
+	CHECK_EQUAL(count_done(outcomes, 6, sizeof(bytes[0])), 4);
+	CHECK_EQUAL(lease->in_flight, 2);
+	iopool_lease_poll(lease, 1, IOPOOL_NO_WAIT);
+	CHECK_EQUAL(lease->in_flight, 0);
+	end(lease);
+}
+
 /* Invariant 13: the process exits with reads prepared and in the kernel. */
 static void
 lease_exit(int rounds)
@@ -761,6 +786,7 @@ const UnitCase unit_lease_cases[] = {
 	{"lease_attach_fails", lease_attach_fails},
 	{"lease_drain_foreign", lease_drain_foreign},
 	{"lease_drain_own", lease_drain_own},
+	{"lease_takes_some", lease_takes_some},
 	{"lease_exit", lease_exit},
 	{"lease_bounce", lease_bounce},
 	{NULL, NULL},
