@@ -250,6 +250,15 @@ run_loop()
     echo "$4 $(as_user "$T/pread" loop "$data" "$T/offsets.${3//@RUN@/$2}" "$5" "$6")"
 }
 
+# run_range state repeat bytes: one range into new memory
+run_range()
+{
+    # shellcheck disable=SC2046 # a command and its arguments
+    as_user $(set_cache "$1")
+    as_user "$T/pread" touch $((2 * $3))
+    echo "1 $(as_user "$T/pread" range "$data" "$3")"
+}
+
 # run_sql state repeat pool query reads length [setting=value...]: the query is
 # the name of a variable, and returns the bytes that it read as "total"
 run_sql()
@@ -266,7 +275,8 @@ run_sql()
     query=${query//@READS@/$reads}
     # Memory that the machine has not used for a while can cost more than the
     # reads (a hypervisor may have to find it first), so some is touched and
-    # freed right before: results take twice their bytes at most.
+    # freed right before, by the session and, in large pages, by another process:
+    # results take twice their bytes at most.
     memory=$((2 * reads * length))
     ((memory < 1000000000)) || memory=1000000000
     result=$(
@@ -279,6 +289,7 @@ $settings$SETTINGS;
 ${query//@RUN@/0} \\gset
 SELECT cpu(), length(repeat('x', $memory)) AS touched \\gset
 \\! $(set_cache "$state")
+\\! $T/pread touch $memory
 SELECT clock_timestamp() AS start, cpu() AS cpu \\gset
 ${query//@RUN@/$repeat} \\gset
 SELECT extract(epoch FROM clock_timestamp() - :'start'), cpu() - :cpu, :total;
@@ -438,6 +449,7 @@ B4|fio io_uring, 1 MiB, direct|direct|$long
 B4|iopool_read, direct|direct|run_sql default RANGE_IOPOOL 1 $one
 B4|fio io_uring, 1 MiB, buffered|cold|$long
 B4|iopool_read, buffered|cold|run_sql default RANGE_IOPOOL 1 $one
+B4|C WILLNEED + pread, new memory|cold|run_range $one
 B5|pg_read_binary_file|hot|run_sql default PG $reads
 B5|iopool_read|hot|run_sql default SINGLE $reads
 B6|iopool_read_batch, buffered|cold|run_sql default LATERAL_BATCH $ROWS $LENGTH

@@ -9,10 +9,12 @@
  * pread drop FILE						out of the page cache, and verify
  * pread warm FILE						all of it into the page cache
  * pread loop FILE OFFSETS LEN WINDOW	read them, print the seconds it took
+ * pread range FILE BYTES				one range into new memory, the seconds it took
+ * pread touch BYTES					memory, in large pages, and free it
  *
  * "loop" with WINDOW 0 is one pread(2) after the other.  With a WINDOW it
  * keeps so many reads ahead of pread(2) announced to the kernel with
- * POSIX_FADV_WILLNEED.
+ * POSIX_FADV_WILLNEED.  "range" does so too, a megabyte at a time.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,6 +34,9 @@
 /* The loop's buffers: they fit into the cache of a processor. */
 #define MAX_BUFFERS	 ((size_t) 128)
 #define BUFFER_BYTES ((size_t) 512 * 1024)
+
+/* Chunks of a long range that are announced to the kernel. */
+#define RANGE_AHEAD 16
 
 /* The kernel may keep a few pages that somebody else has locked just now. */
 #define MAX_RESIDENT 0.001
@@ -271,6 +276,52 @@ loop(const char *path, const char *offsets_path, size_t len, size_t window)
 	printf("%.6f\n", now() - start);
 }
 
+/* Memory that this process has never touched, in large pages where there are. */
+static char *
+new_memory(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+						MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		die("mmap");
+	(void) madvise(memory, size, MADV_HUGEPAGE);
+	return memory;
+}
+
+static void
+touch(size_t size)
+{
+	char *memory = new_memory(size);
+
+	for (size_t i = 0; i < size; i += 4096)
+		memory[i] = 1;
+	if (munmap(memory, size) != 0)
+		die("munmap");
+}
+
+/* The beginning of the file, as one value would be read. */
+static void
+read_range(const char *path, size_t size)
+{
+	int fd = open_file(path);
+	double start = now();
+	char *memory = new_memory(size);
+
+	for (size_t done = 0; done < size; done += CHUNK)
+	{
+		(void) posix_fadvise(fd, (off_t) (done + CHUNK),
+							 (off_t) (RANGE_AHEAD * CHUNK),
+							 POSIX_FADV_WILLNEED);
+		if (pread(fd, memory + done, CHUNK, (off_t) done) != (ssize_t) CHUNK)
+			die("pread");
+	}
+	if (munmap(memory, size) != 0)
+		die("munmap");
+	printf("%.6f\n", now() - start);
+	close(fd);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -288,11 +339,15 @@ main(int argc, char **argv)
 	else if (strcmp(what, "loop") == 0 && argc == 6)
 		loop(argv[2], argv[3], (size_t) atoll(argv[4]),
 			 (size_t) atoll(argv[5]));
+	else if (strcmp(what, "range") == 0 && argc == 4)
+		read_range(argv[2], (size_t) atoll(argv[3]));
+	else if (strcmp(what, "touch") == 0 && argc == 3)
+		touch((size_t) atoll(argv[2]));
 	else
 	{
 		fprintf(
 			stderr,
-			"usage: pread fill|offsets|drop|warm|loop ..., see bench/pread.c\n");
+			"usage: pread fill|offsets|drop|warm|loop|range|touch ..., see bench/pread.c\n");
 		return 2;
 	}
 	return 0;
