@@ -136,7 +136,8 @@ typedef struct IopoolSyncQueue
 	int nqueued; /* prepared, from head on */
 	int head;
 	int nadvised;			/* of the queued, told to the kernel */
-	int ndone;				/* completions that wait to be reaped */
+	int ndone;				/* completions that wait to be reaped, ... */
+	int done_head;			/* ... from here on */
 	int64 head_tried_at;	/* when the first of the queue was tried for the
 							 * first time without waiting, us; 0: never */
 	bool is_impatient;		/* trying has been in vain: read right away */

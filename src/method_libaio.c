@@ -43,7 +43,8 @@ typedef struct LibaioRing
 	int nfree;
 	int nprepared;
 	int nsubmitted;
-	int nready;				 /* completions in done */
+	int nready;				 /* completions in done, ... */
+	int done_head;			 /* ... from here on */
 	struct iocb *iocbs;		 /* [entries] */
 	struct iocb **free;		 /* [entries] */
 	struct iocb **prepared;	 /* [entries], in order of preparation */
@@ -173,7 +174,8 @@ libaio_prepare(IopoolHandle *handle, const IopoolIo *io)
 static void
 finish_iocb(LibaioRing *ring, struct iocb *iocb, int result)
 {
-	IopoolCompletion *completion = &ring->done[ring->nready++];
+	IopoolCompletion *completion =
+		&ring->done[(ring->done_head + ring->nready++) % ring->sync.entries];
 
 	completion->tag = (uint64) (uintptr_t) iocb->data;
 	completion->result = result;
@@ -283,10 +285,11 @@ libaio_reap(IopoolHandle *handle, IopoolCompletion *completions, int max)
 		(void) collect_events(ring, 0, 0);
 
 	n = Min(ring->nready, max);
-	memcpy(completions, ring->done, sizeof(IopoolCompletion) * n);
+	for (int i = 0; i < n; i++)
+		completions[i] =
+			ring->done[(ring->done_head + i) % ring->sync.entries];
+	ring->done_head = (ring->done_head + n) % ring->sync.entries;
 	ring->nready -= n;
-	memmove(ring->done, ring->done + n,
-			sizeof(IopoolCompletion) * ring->nready);
 
 	return n + iopool_sync_queue_reap(&ring->sync, completions + n, max - n);
 }

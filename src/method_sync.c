@@ -128,7 +128,8 @@ iopool_sync_read(const IopoolIo *io)
 static void
 finish_head(IopoolSyncQueue *queue, int result)
 {
-	IopoolCompletion *completion = &queue->done[queue->ndone++];
+	IopoolCompletion *completion =
+		&queue->done[(queue->done_head + queue->ndone++) % queue->entries];
 
 	completion->tag = queue->queue[queue->head].tag;
 	completion->result = result;
@@ -262,10 +263,10 @@ iopool_sync_queue_reap(IopoolSyncQueue *queue, IopoolCompletion *completions,
 {
 	int n = Min(queue->ndone, max);
 
-	memcpy(completions, queue->done, sizeof(IopoolCompletion) * n);
+	for (int i = 0; i < n; i++)
+		completions[i] = queue->done[(queue->done_head + i) % queue->entries];
+	queue->done_head = (queue->done_head + n) % queue->entries;
 	queue->ndone -= n;
-	memmove(queue->done, queue->done + n,
-			sizeof(IopoolCompletion) * queue->ndone);
 	return n;
 }
 
