@@ -23,7 +23,7 @@
 #define MAX_PULL 8192
 
 /* Share of the reads in flight to wait for: fewer, larger rounds. */
-#define WAIT_SHARE 4
+#define WAIT_SHARE 8
 
 /*
  * Longest wait for reads of one pool while those of another are waited for as
