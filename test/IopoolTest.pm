@@ -746,7 +746,24 @@ sub clear
 	return;
 }
 
-sub gate { my ($self, $name) = @_; $self->sidecar($name, 'gate'); return; }
+# Closes the gate, when nothing is on its way any more.  What a session before
+# has announced to the kernel would be held otherwise, long after the session;
+# and whoever opens the file waits for the pages that are being read, which is
+# how we know.
+sub gate
+{
+	my ($self, $name) = @_;
+	my $path = $self->path($name);
+
+	if (!-e $self->backing("$name.gate"))
+	{
+		open my $file, '<', $path or die "could not open \"$path\": $!";
+		close $file;
+	}
+	$self->sidecar($name, 'gate');
+	return;
+}
+
 sub ungate { my ($self, $name) = @_; $self->clear($name, 'gate'); return; }
 
 # How many reads of the file the gate holds now.
