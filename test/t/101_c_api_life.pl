@@ -41,6 +41,8 @@ BEGIN
 		n := (SELECT count(*) FROM consumer_take(s, 600 - ntaken, -1, 'caller'));
 		ntaken := ntaken + n;
 	END LOOP;
+	-- the last of what is taken may have come before these had a place
+	PERFORM consumer_submit(s);
 END $$;
 
 -- Takes all that is left and tells how much of it is right.
