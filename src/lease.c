@@ -432,7 +432,11 @@ route_completion(IopoolLease *lease, const IopoolCompletion *completion)
 	read->done(read, completion->result);
 }
 
-/* Take the completions that are there, up to so many bytes; returns how many. */
+/*
+ * Take the completions that are there, up to so many bytes; returns how many.
+ * With nothing in flight any more all are taken, for then the ring may go back,
+ * and what somebody else has left in it must not go along.
+ */
 static int
 reap(IopoolLease *lease, int64 max_bytes)
 {
@@ -441,7 +445,7 @@ reap(IopoolLease *lease, int64 max_bytes)
 	int total = 0;
 	int n;
 
-	while (nbytes < max_bytes &&
+	while ((nbytes < max_bytes || lease->in_flight == 0) &&
 		   (n = lease->method->reap(&lease->handle, completions, TAKE_BATCH)) >
 			   0)
 	{

@@ -259,13 +259,13 @@ sub poll_until
 }
 
 # Whether a condition holds now, and goes on to hold for so many looks, some 6 ms
-# apart (default: an eighth of a second): far longer than what could end it
+# apart (default: a quarter of a second): far longer than what could end it
 # would take.
 sub stays
 {
 	my ($condition, $nlooks) = @_;
 
-	foreach (1 .. $nlooks // 20)
+	foreach (1 .. $nlooks // 40)
 	{
 		return 0 unless $condition->();
 		usleep(5_000);

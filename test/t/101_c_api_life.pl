@@ -227,7 +227,8 @@ foreach my $method (test_methods())
 					return unless $is_cancelled;
 					if (async_in($method, $mode))
 					{
-						poll_until(sub { ($session->output)[1] =~ /only take/ });
+						poll_until(sub { ($session->output)[1] =~ /only take/ })
+						  or fail("$label: the session waits for what is held");
 						ask_until($node, "SELECT wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = $pid");
 					}
 					wait_inside($node, $pid, $method, $mode);

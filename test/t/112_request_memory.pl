@@ -88,22 +88,22 @@ foreach my $method (test_methods())
 		# What a backend allocates once and keeps.
 		$session->query_safe('SELECT next_bytes(submit(20, 1000000), 2)');
 
-		# 80 MB in rows of 1 MB, taken a few at a time, need no more than they
-		# are; 200 MB in requests of which each is submitted when the one before
+		# 200 MB in rows of 1 MB, taken a few at a time, need no more than they
+		# are; 400 MB in requests of which each is submitted when the one before
 		# is processed need no more than two.
-		my ($value, $growth) = run_and_watch($session, $pid, 'SELECT next_bytes(submit(80, 1048576), 5)');
-		is($value, 80 * 1048576, "$label: 80 MB are read");
-		cmp_ok($growth, '<', 144 * 1024, "$label: 80 MB of results take less than 144 MB");
+		my ($value, $growth) = run_and_watch($session, $pid, 'SELECT next_bytes(submit(200, 1048576), 5)');
+		is($value, 200 * 1048576, "$label: 200 MB are read");
+		cmp_ok($growth, '<', 264 * 1024, "$label: 200 MB of results take less than 264 MB");
 		($value, $growth) = run_and_watch($session, $pid, q{
 			WITH RECURSIVE windows AS (
 				SELECT 1 AS n, submit(10, 1048576) AS ready, 0::bigint AS total
 				UNION ALL
-				SELECT n + 1, CASE WHEN n < 20 THEN submit(10, 1048576) END,
+				SELECT n + 1, CASE WHEN n < 40 THEN submit(10, 1048576) END,
 					total + (SELECT sum(length(data)) FROM iopool_fetch(ready))
 				FROM windows WHERE ready IS NOT NULL)
 			SELECT max(total) FROM windows});
-		is($value, 200 * 1048576, "$label: 200 MB in windows are read");
-		cmp_ok($growth, '<', 64 * 1024, "$label: 200 MB in windows of 10 MB take less than 64 MB");
+		is($value, 400 * 1048576, "$label: 400 MB in windows are read");
+		cmp_ok($growth, '<', 64 * 1024, "$label: 400 MB in windows of 10 MB take less than 64 MB");
 
 		# Many ranges of a byte; fewer where each costs a visit to the disk.
 		my $nranges = $mode eq 'direct' ? 20_000 : 200_000;
@@ -116,25 +116,25 @@ foreach my $method (test_methods())
 
 		foreach my $cycle (sort keys %cycles)
 		{
-			my $loop = 'DO $$ DECLARE r bigint; BEGIN FOR i IN 1 .. 20 LOOP '
+			my $loop = 'DO $$ DECLARE r bigint; BEGIN FOR i IN 1 .. 50 LOOP '
 			  . "$cycles{$cycle} END LOOP; END \$\$";
 			$loop =~ s/FILE/$file/g;
 			$session->query_safe($loop);
 			my $before = anon_kb($pid);
 			$session->query_safe($loop);
 			cmp_ok(anon_kb($pid) - $before, '<', 4 * 1024,
-				"$label: 20 requests more, $cycle, take no more memory");
+				"$label: 50 requests more, $cycle, take no more memory");
 		}
 
 		# The end of a transaction gives all of it back.
 		my $before = anon_kb($pid);
 		$session->query_safe('BEGIN');
-		$session->query_safe('SELECT iopool_wait(submit(100, 1048576))');
-		cmp_ok(anon_kb($pid) - $before, '>', 75 * 1024, "$label: unfetched rows wait in memory");
-		$session->query_safe('SELECT count(*) FROM iopool_fetch_next((SELECT request FROM iopool_requests), 75)');
+		$session->query_safe('SELECT iopool_wait(submit(200, 1048576))');
+		cmp_ok(anon_kb($pid) - $before, '>', 150 * 1024, "$label: unfetched rows wait in memory");
+		$session->query_safe('SELECT count(*) FROM iopool_fetch_next((SELECT request FROM iopool_requests), 150)');
 		# as the server counts it: the system gets freed memory back in no order
 		cmp_ok($session->query_safe('SELECT sum(total_bytes)::bigint / 1024 FROM pg_backend_memory_contexts'),
-			'<', 50 * 1024, "$label: those that are handed out do not");
+			'<', 100 * 1024, "$label: those that are handed out do not");
 		$session->query_safe('ROLLBACK');
 		cmp_ok(anon_kb($pid) - $before, '<', 16 * 1024, "$label: a rollback gives it back");
 		$session->quit;

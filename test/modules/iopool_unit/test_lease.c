@@ -654,6 +654,18 @@ lease_takes_some(int rounds)
 	CHECK_EQUAL(lease->in_flight, 2);
 	iopool_lease_poll(lease, 1, IOPOOL_NO_WAIT);
 	CHECK_EQUAL(lease->in_flight, 0);
+
+	/* with the last of its own, the ring may go: nothing is left in it */
+	mock_script.is_held = true;
+	for (int i = 0; i < 4; i++)
+		begin_read_of(lease, &outcomes[i], bytes[i], sizeof(bytes[i]));
+	iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
+	for (int i = 0; i < 4; i++)
+		mock_complete(lease->ring, 0);
+	mock_deliver(lease->ring, UINT64CONST(1) << TAG_READ_BITS, LEN);
+	iopool_lease_poll(lease, 4, IOPOOL_FOREVER);
+	CHECK_EQUAL(lease->in_flight, 0);
+	CHECK_EQUAL(lease->delta.counters[IOPOOL_COUNTER_STALE], 1);
 	end(lease);
 }
 
