@@ -3,6 +3,12 @@
  * args.c
  *	  SQL arguments -> validated ranges.
  *
+ * This is where the arguments of a call come in, and the only place that sees
+ * the Datums of its arrays and paths.  What leaves it is a copy in the memory
+ * context that the caller names, so a call that is read later, or by somebody
+ * else, keeps no pointer into an executor's memory: a sub-select hands out a
+ * pointer into a tuple that it frees for its next row.
+ *
  * Every element is looked at before the first file is opened, so a call with
  * a bad argument reads nothing.
  *
@@ -10,11 +16,18 @@
  */
 #include "postgres.h"
 
+#include "access/tupmacs.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 
 #include "args.h"
+
+/* Elements, and bytes, between two looks at interrupts. */
+#define ELEMENTS_PER_CHECK 4096
+#define BYTES_PER_CHECK	   (1024 * 1024)
 
 /* An array of at most one dimension without NULLs. */
 static ArrayType *
@@ -34,18 +47,58 @@ plain_array(Datum datum, const char *argname)
 	return array;
 }
 
+/* What the elements of an array lie in, copied; frees the array if detoasted. */
+static void *
+take_elements(MemoryContext cxt, ArrayType *array, Datum datum)
+{
+	Size size = ARR_SIZE(array) - ARR_DATA_OFFSET(array);
+	char *copy = MemoryContextAllocHuge(cxt, Max(size, 1));
+
+	for (Size done = 0; done < size; done += BYTES_PER_CHECK)
+	{
+		CHECK_FOR_INTERRUPTS();
+		memcpy(copy + done, ARR_DATA_PTR(array) + done,
+			   Min(size - done, BYTES_PER_CHECK));
+	}
+	if ((Pointer) array != DatumGetPointer(datum))
+		pfree(array);
+	return copy;
+}
+
 /*
- * The elements of a bigint array of at most one dimension; raises 22023 and
- * 22004 for others.  They belong to the datum, or to the current context.
- * Detoasted arrays are aligned for int64.
+ * The elements of a bigint array of at most one dimension, copied into cxt;
+ * raises 22023 and 22004 for others.
  */
 const int64 *
-iopool_args_bigints(Datum datum, const char *argname, int *nelems)
+iopool_args_bigints(MemoryContext cxt, Datum datum, const char *argname,
+					int *nelems)
 {
 	ArrayType *array = plain_array(datum, argname);
 
 	*nelems = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
-	return (const int64 *) ARR_DATA_PTR(array);
+	return take_elements(cxt, array, datum);
+}
+
+/* The same of a text array, as Datums. */
+static Datum *
+take_texts(MemoryContext cxt, Datum datum, const char *argname, int *nelems)
+{
+	ArrayType *array = plain_array(datum, argname);
+	Datum *elems;
+	char *pos;
+
+	*nelems = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	pos = take_elements(cxt, array, datum);
+	elems = MemoryContextAllocHuge(cxt, sizeof(Datum) * Max(*nelems, 1));
+	for (int i = 0; i < *nelems; i++)
+	{
+		if (i % ELEMENTS_PER_CHECK == 0)
+			CHECK_FOR_INTERRUPTS();
+		elems[i] = PointerGetDatum(pos);
+		pos = att_addlength_pointer(pos, -1, pos);
+		pos = (char *) att_align_nominal(pos, TYPALIGN_INT);
+	}
+	return elems;
 }
 
 static void
@@ -94,55 +147,66 @@ static void
 check_ranges(const IopoolArgs *args)
 {
 	for (int i = 0; i < args->nranges; i++)
+	{
+		if (i % ELEMENTS_PER_CHECK == 0)
+			CHECK_FOR_INTERRUPTS();
 		iopool_args_check_range(args->offsets[i], iopool_args_length(args, i));
+	}
 }
 
-/* Form (path, file_offsets[], lengths[]) */
+static void
+take_path(IopoolArgs *args, MemoryContext cxt, Datum path)
+{
+	MemoryContext old_cxt = MemoryContextSwitchTo(cxt);
+
+	args->path = TextDatumGetCString(path);
+	MemoryContextSwitchTo(old_cxt);
+}
+
+/* Form (path, file_offsets[], lengths[]), copied into cxt */
 void
-iopool_args_path_lengths(IopoolArgs *args, Datum path, Datum offsets,
-						 Datum lengths)
+iopool_args_path_lengths(IopoolArgs *args, MemoryContext cxt, Datum path,
+						 Datum offsets, Datum lengths)
 {
 	int nlengths;
 
 	memset(args, 0, sizeof(IopoolArgs));
-	args->path = TextDatumGetCString(path);
+	take_path(args, cxt, path);
 	args->offsets =
-		iopool_args_bigints(offsets, "file_offsets", &args->nranges);
-	args->lengths = iopool_args_bigints(lengths, "lengths", &nlengths);
+		iopool_args_bigints(cxt, offsets, "file_offsets", &args->nranges);
+	args->lengths = iopool_args_bigints(cxt, lengths, "lengths", &nlengths);
 	check_same_count(args->nranges, nlengths, "lengths");
 	check_ranges(args);
 }
 
-/* Form (path, file_offsets[], length) */
+/* Form (path, file_offsets[], length), copied into cxt */
 void
-iopool_args_path_length(IopoolArgs *args, Datum path, Datum offsets,
-						int64 length)
+iopool_args_path_length(IopoolArgs *args, MemoryContext cxt, Datum path,
+						Datum offsets, int64 length)
 {
 	memset(args, 0, sizeof(IopoolArgs));
-	args->path = TextDatumGetCString(path);
+	take_path(args, cxt, path);
 	args->offsets =
-		iopool_args_bigints(offsets, "file_offsets", &args->nranges);
+		iopool_args_bigints(cxt, offsets, "file_offsets", &args->nranges);
 	args->length = length;
 	/* also when there is no range: the argument is wrong all the same */
 	iopool_args_check_range(0, length);
 	check_ranges(args);
 }
 
-/* Form (paths[], file_offsets[], lengths[]) */
+/* Form (paths[], file_offsets[], lengths[]), copied into cxt */
 void
-iopool_args_paths_lengths(IopoolArgs *args, Datum paths, Datum offsets,
-						  Datum lengths)
+iopool_args_paths_lengths(IopoolArgs *args, MemoryContext cxt, Datum paths,
+						  Datum offsets, Datum lengths)
 {
-	ArrayType *array = plain_array(paths, "paths");
 	int npaths;
 	int nlengths;
 
 	memset(args, 0, sizeof(IopoolArgs));
-	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &args->paths,
-					  NULL, &npaths);
+	args->paths = take_texts(cxt, paths, "paths", &npaths);
 	args->offsets =
-		iopool_args_bigints(offsets, "file_offsets", &args->nranges);
-	args->lengths = iopool_args_bigints(lengths, "lengths", &nlengths);
+		iopool_args_bigints(cxt, offsets, "file_offsets", &args->nranges);
+	args->lengths = iopool_args_bigints(cxt, lengths, "lengths", &nlengths);
 	check_same_count(args->nranges, nlengths, "lengths");
 	check_same_count(args->nranges, npaths, "paths");
 	check_ranges(args);

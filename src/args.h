@@ -12,7 +12,10 @@
 
 #include "types.h"
 
-/* The ranges of a call, all of them valid. */
+/*
+ * The ranges of a call, all of them valid.  Everything it points to is in the
+ * memory context that it was taken into, and nothing of it in the caller's.
+ */
 typedef struct IopoolArgs
 {
 	int nranges;
@@ -24,14 +27,15 @@ typedef struct IopoolArgs
 } IopoolArgs;
 
 /* args.c */
-extern void iopool_args_path_lengths(IopoolArgs *args, Datum path,
-									 Datum offsets, Datum lengths);
-extern void iopool_args_path_length(IopoolArgs *args, Datum path,
-									Datum offsets, int64 length);
-extern void iopool_args_paths_lengths(IopoolArgs *args, Datum paths,
-									  Datum offsets, Datum lengths);
-extern const int64 *iopool_args_bigints(Datum datum, const char *argname,
-										int *nelems);
+extern void iopool_args_path_lengths(IopoolArgs *args, MemoryContext cxt,
+									 Datum path, Datum offsets, Datum lengths);
+extern void iopool_args_path_length(IopoolArgs *args, MemoryContext cxt,
+									Datum path, Datum offsets, int64 length);
+extern void iopool_args_paths_lengths(IopoolArgs *args, MemoryContext cxt,
+									  Datum paths, Datum offsets,
+									  Datum lengths);
+extern const int64 *iopool_args_bigints(MemoryContext cxt, Datum datum,
+										const char *argname, int *nelems);
 extern bool iopool_args_is_valid_range(int64 offset, int64 length);
 extern void iopool_args_check_range(int64 offset, int64 length);
 extern bool iopool_args_is_report(Datum on_error);

@@ -331,8 +331,8 @@ add_call(IopoolFeed *feed, IopoolFeedCall *call)
 }
 
 /*
- * Add a call, whose arrays have to outlive it.  Raises if the current user
- * may not read a path.
+ * Add a call, which ends before the memory that its args were taken into
+ * (args.h).  Raises if the current user may not read a path.
  */
 IopoolFeedCall *
 iopool_feed_add(IopoolFeed *feed, const IopoolArgs *args, bool report)

@@ -162,24 +162,6 @@ iopool_request_register_callbacks(void)
 	RegisterSubXactCallback(at_subxact_end, NULL);
 }
 
-/* Copy what the batch goes on using of arguments that belong to the caller. */
-static void
-copy_args(IopoolArgs *dest, const IopoolArgs *args)
-{
-	Size size = sizeof(int64) * (Size) args->nranges;
-	int64 *copy;
-
-	*dest = *args;
-	dest->offsets = copy = MemoryContextAllocHuge(CurrentMemoryContext, size);
-	memcpy(copy, args->offsets, size);
-	if (args->lengths != NULL)
-	{
-		dest->lengths = copy =
-			MemoryContextAllocHuge(CurrentMemoryContext, size);
-		memcpy(copy, args->lengths, size);
-	}
-}
-
 /* Bytes that all ranges will bring; raises 53400 when they are too many. */
 static int64
 check_limit(const int64 *sizes, int nranges)
@@ -212,7 +194,7 @@ begin(IopoolRequest *request, const IopoolArgs *args)
 	IopoolBatch *batch = &request->batch;
 	int nranges = args->nranges;
 
-	copy_args(&batch->args, args);
+	batch->args = *args;
 	batch->report = true;
 	iopool_batch_begin(batch, iopool_io_mode);
 	batch->sizes = iopool_batch_measure(batch);
@@ -232,24 +214,34 @@ begin(IopoolRequest *request, const IopoolArgs *args)
 }
 
 /*
+ * The memory of a request that is about to be submitted, for its arguments;
+ * the current context's until then.
+ */
+MemoryContext
+iopool_request_context(void)
+{
+	return AllocSetContextCreate(CurrentMemoryContext, "iopool request",
+								 ALLOCSET_DEFAULT_SIZES);
+}
+
+/*
  * Submit the ranges of a call, for the current user and with the settings of
- * the session.  Returns with reads in flight, as far as ring and window allow;
- * may wait for a ring.
+ * the session.  They were taken into cxt, which is iopool_request_context()'s,
+ * and the request's from now on.  Returns with reads in flight, as far as ring
+ * and window allow; may wait for a ring.
  *
  * Raises as iopool_batch_begin() and iopool_lease_ready() do, and 53400 when
  * the results would take more than iopool.max_request_memory.
  */
 IopoolRequest *
-iopool_request_submit(const IopoolArgs *args)
+iopool_request_submit(MemoryContext cxt, const IopoolArgs *args)
 {
-	MemoryContext cxt =
-		AllocSetContextCreate(TopTransactionContext, "iopool request",
-							  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old_cxt = MemoryContextSwitchTo(cxt);
 	IopoolRequest *request = palloc0(sizeof(IopoolRequest));
 	RequestEntry *entry;
 	bool found;
 
+	MemoryContextSetParent(cxt, TopTransactionContext);
 	request->cxt = cxt;
 	request->number = next_number++;
 	request->subid = GetCurrentSubTransactionId();

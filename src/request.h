@@ -39,7 +39,9 @@ extern PGDLLIMPORT dlist_head iopool_requests;
 /* request.c */
 extern void iopool_request_register_callbacks(void);
 extern void iopool_request_enter(void);
-extern IopoolRequest *iopool_request_submit(const IopoolArgs *args);
+extern MemoryContext iopool_request_context(void);
+extern IopoolRequest *iopool_request_submit(MemoryContext cxt,
+											const IopoolArgs *args);
 extern IopoolRequest *iopool_request_find(int64 number);
 extern IopoolRequest *iopool_request_get(int64 number);
 extern bool iopool_request_step(IopoolRequest *const *requests, int nrequests,

@@ -52,7 +52,8 @@ begin_feed(IopoolScanState *state, bool in_order)
 
 /*
  * Evaluate the arguments of a call, in the current memory context; false if
- * one of them is NULL.
+ * one of them is NULL.  By-reference values may lie anywhere, such as in a
+ * tuple of a sub-select, and are good until the next evaluation.
  */
 static bool
 evaluate_args(IopoolScanState *state, Datum *args)
@@ -100,73 +101,73 @@ add_range(IopoolScanState *state, IopoolScanRow *row)
 }
 
 /*
- * Look at the arguments of a batch, in the order in which the function does.
- * Returns what is wrong with them, to be raised when the row's turn comes, or
- * NULL.  Nothing is held where the error comes from, so it can be caught.
+ * Take the arguments of a batch into the row's memory, in the order in which
+ * the function looks at them.  What is wrong with them is kept, to be raised
+ * when the row's turn comes.  Nothing is held where the error comes from, so
+ * it can be caught.
  */
-static ErrorData *
-check_args(IopoolScanState *state, const Datum *args, IopoolArgs *ranges,
-		   bool *report)
+static void
+take_args(IopoolScanState *state, IopoolScanRow *row, const Datum *args,
+		  IopoolArgs *ranges, bool *report)
 {
-	MemoryContext cxt = CurrentMemoryContext;
-	ErrorData *volatile error = NULL;
+	MemoryContext old_cxt = CurrentMemoryContext;
 
 	PG_TRY();
 	{
 		switch (state->function)
 		{
 			case IOPOOL_SCAN_BATCH_LENGTH:
-				iopool_args_path_length(ranges, args[0], args[1],
+				iopool_args_path_length(ranges, row->cxt, args[0], args[1],
 										DatumGetInt64(args[2]));
 				break;
 			case IOPOOL_SCAN_BATCH_PATHS:
-				iopool_args_paths_lengths(ranges, args[0], args[1], args[2]);
+				iopool_args_paths_lengths(ranges, row->cxt, args[0], args[1],
+										  args[2]);
 				break;
 			default:
-				iopool_args_path_lengths(ranges, args[0], args[1], args[2]);
+				iopool_args_path_lengths(ranges, row->cxt, args[0], args[1],
+										 args[2]);
 				break;
 		}
 		*report = iopool_args_is_report(args[3]);
 	}
 	PG_CATCH();
 	{
-		MemoryContextSwitchTo(cxt);
-		error = CopyErrorData();
+		MemoryContextSwitchTo(row->cxt);
+		row->error = CopyErrorData();
+		MemoryContextSwitchTo(old_cxt);
 		/* a cancel, say, is not for later */
-		if (error->sqlerrcode != ERRCODE_INVALID_PARAMETER_VALUE &&
-			error->sqlerrcode != ERRCODE_NULL_VALUE_NOT_ALLOWED)
+		if (row->error->sqlerrcode != ERRCODE_INVALID_PARAMETER_VALUE &&
+			row->error->sqlerrcode != ERRCODE_NULL_VALUE_NOT_ALLOWED)
 			PG_RE_THROW();
 		FlushErrorState();
 	}
 	PG_END_TRY();
-	return error;
 }
 
-/* The same of iopool_read_batch(), whose arrays live as long as the row. */
+/* Add the call of a row of iopool_read_batch(). */
 static void
 add_ranges(IopoolScanState *state, IopoolScanRow *row)
 {
-	MemoryContext old_cxt;
+	MemoryContext old_cxt =
+		MemoryContextSwitchTo(state->args_econtext->ecxt_per_tuple_memory);
 	Datum args[IOPOOL_SCAN_MAX_ARGS];
 	IopoolArgs ranges;
 	bool report;
 
-	row->cxt = AllocSetContextCreate(state->cxt, "iopool scan row",
-									 ALLOCSET_SMALL_SIZES);
-	old_cxt = MemoryContextSwitchTo(row->cxt);
-	if (!evaluate_args(state, args))
-		MemoryContextReset(row->cxt);
-	else
+	if (evaluate_args(state, args))
 	{
 		iopool_shmem_require();
-		row->error = check_args(state, args, &ranges, &report);
+		row->cxt = AllocSetContextCreate(state->cxt, "iopool scan row",
+										 ALLOCSET_SMALL_SIZES);
+		take_args(state, row, args, &ranges, &report);
 		if (row->error == NULL)
 		{
 			begin_feed(state, row->outer != NULL || DatumGetBool(args[4]));
 			row->call = iopool_feed_add(state->feed, &ranges, report);
 		}
+		row->size += MemoryContextMemAllocated(row->cxt, true);
 	}
-	row->size += MemoryContextMemAllocated(row->cxt, true);
 	MemoryContextSwitchTo(old_cxt);
 }
 

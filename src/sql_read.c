@@ -210,8 +210,9 @@ iopool_read_batch(PG_FUNCTION_ARGS)
 	IopoolBatch batch;
 
 	iopool_request_enter();
-	iopool_args_path_lengths(&batch.args, PG_GETARG_DATUM(0),
-							 PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
+	iopool_args_path_lengths(&batch.args, CurrentMemoryContext,
+							 PG_GETARG_DATUM(0), PG_GETARG_DATUM(1),
+							 PG_GETARG_DATUM(2));
 	return return_rows(fcinfo, &batch, PG_GETARG_DATUM(3), PG_GETARG_BOOL(4));
 }
 
@@ -221,8 +222,9 @@ iopool_read_batch_length(PG_FUNCTION_ARGS)
 	IopoolBatch batch;
 
 	iopool_request_enter();
-	iopool_args_path_length(&batch.args, PG_GETARG_DATUM(0),
-							PG_GETARG_DATUM(1), PG_GETARG_INT64(2));
+	iopool_args_path_length(&batch.args, CurrentMemoryContext,
+							PG_GETARG_DATUM(0), PG_GETARG_DATUM(1),
+							PG_GETARG_INT64(2));
 	return return_rows(fcinfo, &batch, PG_GETARG_DATUM(3), PG_GETARG_BOOL(4));
 }
 
@@ -232,8 +234,9 @@ iopool_read_batch_paths(PG_FUNCTION_ARGS)
 	IopoolBatch batch;
 
 	iopool_request_enter();
-	iopool_args_paths_lengths(&batch.args, PG_GETARG_DATUM(0),
-							  PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
+	iopool_args_paths_lengths(&batch.args, CurrentMemoryContext,
+							  PG_GETARG_DATUM(0), PG_GETARG_DATUM(1),
+							  PG_GETARG_DATUM(2));
 	return return_rows(fcinfo, &batch, PG_GETARG_DATUM(3), PG_GETARG_BOOL(4));
 }
 
@@ -366,8 +369,9 @@ iopool_read_array(PG_FUNCTION_ARGS)
 	IopoolBatch batch;
 
 	iopool_request_enter();
-	iopool_args_path_lengths(&batch.args, PG_GETARG_DATUM(0),
-							 PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
+	iopool_args_path_lengths(&batch.args, CurrentMemoryContext,
+							 PG_GETARG_DATUM(0), PG_GETARG_DATUM(1),
+							 PG_GETARG_DATUM(2));
 	return return_array(&batch, PG_GETARG_DATUM(3));
 }
 
@@ -377,8 +381,9 @@ iopool_read_array_length(PG_FUNCTION_ARGS)
 	IopoolBatch batch;
 
 	iopool_request_enter();
-	iopool_args_path_length(&batch.args, PG_GETARG_DATUM(0),
-							PG_GETARG_DATUM(1), PG_GETARG_INT64(2));
+	iopool_args_path_length(&batch.args, CurrentMemoryContext,
+							PG_GETARG_DATUM(0), PG_GETARG_DATUM(1),
+							PG_GETARG_INT64(2));
 	return return_array(&batch, PG_GETARG_DATUM(3));
 }
 
@@ -388,8 +393,9 @@ iopool_read_array_paths(PG_FUNCTION_ARGS)
 	IopoolBatch batch;
 
 	iopool_request_enter();
-	iopool_args_paths_lengths(&batch.args, PG_GETARG_DATUM(0),
-							  PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
+	iopool_args_paths_lengths(&batch.args, CurrentMemoryContext,
+							  PG_GETARG_DATUM(0), PG_GETARG_DATUM(1),
+							  PG_GETARG_DATUM(2));
 	return return_array(&batch, PG_GETARG_DATUM(3));
 }
 
@@ -403,8 +409,9 @@ iopool_prefetch(PG_FUNCTION_ARGS)
 	int64 nhinted = 0;
 
 	iopool_request_enter();
-	iopool_args_path_lengths(&batch.args, PG_GETARG_DATUM(0),
-							 PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
+	iopool_args_path_lengths(&batch.args, CurrentMemoryContext,
+							 PG_GETARG_DATUM(0), PG_GETARG_DATUM(1),
+							 PG_GETARG_DATUM(2));
 	iopool_batch_begin(&batch, IOPOOL_IO_BUFFERED);
 	if (batch.args.nranges == 0)
 		PG_RETURN_INT64(0);

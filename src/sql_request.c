@@ -52,22 +52,26 @@ Datum
 iopool_submit(PG_FUNCTION_ARGS)
 {
 	IopoolArgs args;
+	MemoryContext cxt;
 
 	iopool_request_enter();
-	iopool_args_path_lengths(&args, PG_GETARG_DATUM(0), PG_GETARG_DATUM(1),
-							 PG_GETARG_DATUM(2));
-	PG_RETURN_INT64(iopool_request_submit(&args)->number);
+	cxt = iopool_request_context();
+	iopool_args_path_lengths(&args, cxt, PG_GETARG_DATUM(0),
+							 PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
+	PG_RETURN_INT64(iopool_request_submit(cxt, &args)->number);
 }
 
 Datum
 iopool_submit_paths(PG_FUNCTION_ARGS)
 {
 	IopoolArgs args;
+	MemoryContext cxt;
 
 	iopool_request_enter();
-	iopool_args_paths_lengths(&args, PG_GETARG_DATUM(0), PG_GETARG_DATUM(1),
-							  PG_GETARG_DATUM(2));
-	PG_RETURN_INT64(iopool_request_submit(&args)->number);
+	cxt = iopool_request_context();
+	iopool_args_paths_lengths(&args, cxt, PG_GETARG_DATUM(0),
+							  PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
+	PG_RETURN_INT64(iopool_request_submit(cxt, &args)->number);
 }
 
 Datum
@@ -136,7 +140,8 @@ iopool_wait_any(PG_FUNCTION_ARGS)
 	bool has_time = true;
 
 	iopool_request_enter();
-	numbers = iopool_args_bigints(PG_GETARG_DATUM(0), "requests", &nrequests);
+	numbers = iopool_args_bigints(CurrentMemoryContext, PG_GETARG_DATUM(0),
+								  "requests", &nrequests);
 	requests = palloc(sizeof(IopoolRequest *) * nrequests);
 	for (int i = 0; i < nrequests; i++)
 		requests[i] = iopool_request_get(numbers[i]);
