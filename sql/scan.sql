@@ -136,6 +136,37 @@ SELECT nodes_of($$SELECT data FROM scan_item, scan_next(id) AS n, iopool_read('i
 SELECT nodes_of($$SELECT data FROM scan_item, iopool_read(path, (SELECT nextval('scan_seq') + id - id), 8) AS data$$);
 SELECT nodes_of($$SELECT data FROM scan_item, iopool_read(path, file_offset, 8) AS data WHERE (SELECT nextval('scan_seq') + id) > 0$$);
 SELECT nodes_of($$SELECT data FROM scan_item AS i, iopool_read(path, file_offset, 8) AS data WHERE (SELECT id FROM scan_item AS j WHERE j.id = i.id + 0 FOR UPDATE) > 0$$);
+-- functions that no node of the expression names: the CHECK of a domain, which
+-- casts, arrays, input functions and functions on rows run, and casts to json
+CREATE FUNCTION scan_check(n bigint) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN PERFORM nextval('scan_seq'); RETURN true; END$$;
+CREATE DOMAIN scan_checked AS bigint CHECK (scan_check(VALUE));
+CREATE DOMAIN scan_positive AS bigint CHECK (VALUE >= 0);
+CREATE TYPE scan_pair AS (n scan_checked);
+CREATE TYPE scan_row AS (n bigint);
+CREATE FUNCTION scan_row_json(r scan_row) RETURNS json LANGUAGE plpgsql AS $$BEGIN PERFORM nextval('scan_seq'); RETURN r.n::text::json; END$$;
+CREATE CAST (scan_row AS json) WITH FUNCTION scan_row_json(scan_row);
+CREATE TYPE scan_range AS RANGE (subtype = scan_checked);
+SELECT nodes_of($$SELECT data FROM scan_item, iopool_read(path, file_offset::scan_positive, length) AS data$$);
+SELECT nodes_of($$SELECT data FROM scan_item, iopool_read(path, file_offset::scan_checked, length) AS data$$);
+SELECT nodes_of($$SELECT data FROM scan_item, iopool_read(path, file_offset::text::scan_checked, length) AS data$$);
+SELECT nodes_of($$SELECT data FROM scan_item, iopool_read_batch(path, ARRAY[file_offset]::scan_positive[], 8) AS data$$);
+SELECT nodes_of($$SELECT data FROM scan_item, iopool_read_batch(path, ARRAY[file_offset]::scan_checked[], 8) AS data$$);
+SELECT nodes_of($$SELECT data FROM scan_item, iopool_read_batch(path, array_to_string(ARRAY[file_offset], ',', '')::text::scan_checked[], 8) AS data$$);
+SELECT nodes_of($$SELECT data FROM scan_item, iopool_read(path, (json_populate_record(NULL::scan_pair, '{}')).n, length) AS data$$);
+SELECT nodes_of($$SELECT data FROM scan_item, iopool_read(path, lower(int8range(file_offset, NULL)::text::scan_range), length) AS data$$);
+SELECT nodes_of($$SELECT data FROM scan_item, iopool_read(path, to_json(ROW(file_offset)::scan_row)::text::bigint, length) AS data$$);
+SELECT nodes_of($$SELECT data FROM (SELECT file_offset::scan_checked AS n FROM scan_item) AS s, iopool_read('iopool_words', n, 8) AS data$$);
+SELECT nodes_of($$SELECT data FROM scan_tag AS t LEFT JOIN (SELECT id, file_offset::scan_checked AS n FROM scan_item) AS s ON s.id = t.item_id, iopool_read('iopool_words', n, 8) AS data$$);
+SELECT nodes_of($$SELECT data FROM scan_item, iopool_read(path, file_offset, 8) AS data WHERE file_offset::scan_checked > 0$$);
+-- as many as rows are asked for
+SELECT nextval('scan_seq') AS before FROM setval('scan_seq', 1);
+SELECT data FROM scan_item, iopool_read(path, file_offset::scan_checked, 8) AS data LIMIT 3;
+SELECT nextval('scan_seq') AS "three more, and this one";
+DROP CAST (scan_row AS json);
+DROP FUNCTION scan_row_json;
+DROP TYPE scan_range, scan_pair, scan_row;
+DROP DOMAIN scan_checked, scan_positive;
+DROP FUNCTION scan_check;
 -- a function that is to be called in its own way
 ALTER FUNCTION iopool_read(text, bigint, bigint) SECURITY DEFINER;
 SELECT nodes_of($$SELECT data FROM scan_item, iopool_read(path, file_offset, length) AS data$$);
@@ -143,6 +174,12 @@ ALTER FUNCTION iopool_read(text, bigint, bigint) SECURITY INVOKER SET iopool.mer
 SELECT nodes_of($$SELECT data FROM scan_item, iopool_read(path, file_offset, length) AS data$$);
 ALTER FUNCTION iopool_read(text, bigint, bigint) RESET ALL;
 SELECT nodes_of($$SELECT data FROM scan_item, iopool_read(path, file_offset, length) AS data$$);
+-- a function of another library, which the planner is not to load
+CREATE FUNCTION scan_foreign(text, bigint, bigint) RETURNS bytea LANGUAGE c STRICT AS '$libdir/iopool', 'iopool_read';
+SELECT nodes_of($$SELECT data FROM scan_item, scan_foreign(path, file_offset, 8) AS data$$);
+UPDATE pg_proc SET probin = '$libdir/no_such_library' WHERE proname = 'scan_foreign';
+SELECT * FROM plan_of($$SELECT * FROM scan_foreign('iopool_words', 0, 8) WHERE false$$);
+DROP FUNCTION scan_foreign;
 -- nobody has asked for it
 SET iopool.enable_stream_scan = off;
 SELECT * FROM plan_of($$SELECT id, data FROM scan_item, iopool_read(path, file_offset, length) AS data WHERE id = 7$$);
@@ -213,6 +250,15 @@ SELECT * FROM compare($$SELECT id, data FROM scan_item, iopool_read(path, file_o
 SELECT * FROM compare($$SELECT id, b.* FROM scan_item, iopool_read_batch(path, ARRAY[file_offset + 8, 0], 8) AS b$$);
 SELECT * FROM compare($$SELECT id, b.* FROM scan_item, iopool_read_batch(path, ARRAY[file_offset + 8, 0], 8, 'raise', false) AS b ORDER BY id, ordinal$$);
 SELECT * FROM compare($$SELECT id, b.data FROM scan_item, iopool_read_batch(ARRAY[path, 'iopool_other'], ARRAY[file_offset, 0], ARRAY[length, length]) AS b$$);
+-- a function that may come to wait, which only a type names, meets no ring that
+-- is held: this one would fail
+CREATE FUNCTION scan_none_held(n bigint) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$BEGIN RETURN sum(in_use) = 0 FROM iopool_pools; END$$;
+CREATE DOMAIN scan_quiet AS bigint CHECK (scan_none_held(VALUE));
+SELECT count(data) FROM scan_item, iopool_read(path, file_offset::scan_quiet, 8) AS data;
+SELECT count(data) FROM scan_item, iopool_read_batch(path, ARRAY[file_offset]::scan_quiet[], 8) AS data;
+SELECT sum(length(data)::bigint::scan_quiet) FROM scan_item, iopool_read(path, file_offset, 8) AS data;
+DROP DOMAIN scan_quiet;
+DROP FUNCTION scan_none_held;
 -- a subquery that has been pulled up, below an aggregate
 SELECT count(*), sum(length(data)) FROM (SELECT id, file_offset FROM scan_item) AS s, iopool_read('iopool_words', s.file_offset, 8) AS data;
 -- no column of the function, of the outer row, or of either

@@ -17,6 +17,7 @@
 #include "optimizer/optimizer.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
+#include "utils/guc_tables.h"
 #include "utils/selfuncs.h"
 #include "utils/wait_event.h"
 
@@ -83,6 +84,29 @@
 #else
 #define iopool_wait_event_new(name) ((uint32) PG_WAIT_EXTENSION)
 #endif
+
+/* Nodes of SQL/JSON that give values of any type. */
+#if PG_VERSION_NUM >= 170000
+#define IOPOOL_CASES_JSON_EXPR \
+	case T_JsonExpr:           \
+	case T_JsonConstructorExpr:
+#elif PG_VERSION_NUM >= 160000
+#define IOPOOL_CASES_JSON_EXPR case T_JsonConstructorExpr:
+#else
+#define IOPOOL_CASES_JSON_EXPR
+#endif
+
+/* All settings of the server, and how many they are. */
+static inline struct config_generic **
+iopool_guc_variables(int *nvariables)
+{
+#if PG_VERSION_NUM >= 160000
+	return get_guc_variables(nvariables);
+#else
+	*nvariables = GetNumConfigOptions();
+	return get_guc_variables();
+#endif
+}
 
 /* Elements that the planner expects in an array expression. */
 #if PG_VERSION_NUM >= 170000

@@ -20,6 +20,7 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
+#include "compat.h"
 #include "errors.h"
 #include "guc.h"
 #include "method.h"
@@ -94,22 +95,6 @@ iopool_guc_io_mode_list(void)
 						 entry->name);
 	return buf.data;
 }
-
-/* Every setting of ours, to look at the values that waited for us. */
-static const char *const setting_names[] = {
-	"iopool.method",
-	"iopool.rings",
-	"iopool.ring_entries",
-	"iopool.pools",
-	"iopool.bounce_size",
-	"iopool.pool",
-	"iopool.io_mode",
-	"iopool.checkout_timeout",
-	"iopool.max_in_flight_bytes",
-	"iopool.merge_gap",
-	"iopool.max_request_memory",
-	"iopool.log_min_duration",
-};
 
 /*
  * Parser of iopool.pools:
@@ -503,6 +488,40 @@ define_session_settings(void)
 							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
 }
 
+/* A value of ours that waited in the configuration. */
+typedef struct ConfiguredValue
+{
+	char *name;
+	char *value;
+} ConfiguredValue;
+
+/* All of them, as a list of ConfiguredValue in the current memory context. */
+static List *
+configured_values(void)
+{
+	List *values = NIL;
+	int nvariables;
+	struct config_generic **variables = iopool_guc_variables(&nvariables);
+
+	for (int i = 0; i < nvariables; i++)
+	{
+		const char *name = variables[i]->name;
+		const char *value;
+		ConfiguredValue *configured;
+
+		if (pg_strncasecmp(name, "iopool.", strlen("iopool.")) != 0)
+			continue;
+		value = GetConfigOption(name, true, false);
+		if (value == NULL)
+			continue;
+		configured = palloc(sizeof(ConfiguredValue));
+		configured->name = pstrdup(name);
+		configured->value = pstrdup(value);
+		values = lappend(values, configured);
+	}
+	return values;
+}
+
 /*
  * Define every setting.  Called once, while shared_preload_libraries are
  * loaded; ends the server's start on a configured value that is invalid.
@@ -510,25 +529,23 @@ define_session_settings(void)
 void
 iopool_guc_define(void)
 {
-	const char *configured[lengthof(setting_names)];
-
-	for (size_t i = 0; i < lengthof(setting_names); i++)
-	{
-		configured[i] = GetConfigOption(setting_names[i], true, false);
-		if (configured[i] != NULL)
-			configured[i] = pstrdup(configured[i]);
-	}
+	List *configured = configured_values();
+	ListCell *lc;
 
 	define_pool_settings();
 	define_session_settings();
 	MarkGUCPrefixReserved("iopool");
 
-	/* changeVal = false: check the value, and say what is wrong as FATAL */
-	for (size_t i = 0; i < lengthof(setting_names); i++)
+	foreach(lc, configured)
 	{
-		if (configured[i] != NULL)
-			(void) set_config_option(setting_names[i], configured[i],
-									 PGC_POSTMASTER, PGC_S_FILE,
-									 GUC_ACTION_SET, false, FATAL, false);
+		ConfiguredValue *setting = lfirst(lc);
+
+		/* core has said that there is no such setting, and removed it */
+		if (GetConfigOption(setting->name, true, false) == NULL)
+			continue;
+		/* changeVal = false: check the value, and say what is wrong as FATAL */
+		(void) set_config_option(setting->name, setting->value, PGC_POSTMASTER,
+								 PGC_S_FILE, GUC_ACTION_SET, false, FATAL,
+								 false);
 	}
 }

@@ -52,8 +52,42 @@ extern PGDLLEXPORT Datum iopool_read_batch_paths(PG_FUNCTION_ARGS);
  */
 
 /*
+ * Is this library ours?  The paths that the extension's script may give it,
+ * and no other: a path that merely ends the same is somebody else's.
+ */
+static bool
+is_own_library(const char *path)
+{
+	static const char *const own_paths[] = {
+		"$libdir/iopool",
+		"$libdir/iopool" DLSUFFIX,
+		"iopool",
+		"iopool" DLSUFFIX,
+	};
+
+	for (size_t i = 0; i < lengthof(own_paths); i++)
+	{
+		if (strcmp(path, own_paths[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A column of pg_proc that is text, or NULL. */
+static char *
+proc_text(HeapTuple tuple, AttrNumber attno)
+{
+	bool isnull;
+	Datum value = SysCacheGetAttr(PROCOID, tuple, attno, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+/*
  * Which of our functions this is.  By its address, so whatever somebody has
  * put around it (SECURITY DEFINER, SET, a hook) is called as it should be.
+ * Only our own library is asked: to ask loads it, and the planner is not to
+ * load others'.
  */
 static IopoolScanFunction
 identify(Oid funcid)
@@ -65,17 +99,15 @@ identify(Oid funcid)
 
 	if (!HeapTupleIsValid(tuple))
 		return IOPOOL_SCAN_NONE;
-	/* no library of others is to be loaded for the question */
 	proc = (Form_pg_proc) GETSTRUCT(tuple);
 	is_candidate = proc->prolang == ClanguageId && proc->proisstrict;
 	if (is_candidate)
 	{
-		bool isnull;
-		Datum source =
-			SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc, &isnull);
+		char *library = proc_text(tuple, Anum_pg_proc_probin);
+		char *symbol = proc_text(tuple, Anum_pg_proc_prosrc);
 
-		is_candidate = !isnull &&
-			strncmp(TextDatumGetCString(source), "iopool_read", 11) == 0;
+		is_candidate = library != NULL && is_own_library(library) &&
+			symbol != NULL && strncmp(symbol, "iopool_read", 11) == 0;
 	}
 	ReleaseSysCache(tuple);
 	if (!is_candidate)

@@ -16,8 +16,13 @@
 
 #include "access/transam.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/clauses.h"
+#include "parser/parse_coerce.h"
+#include "utils/lsyscache.h"
+#include "utils/typcache.h"
 
 #include "compat.h"
 #include "scan.h"
@@ -27,6 +32,149 @@
  */
 
 static bool query_shows(Query *query, PlannerInfo *root);
+
+static bool
+is_volatile(Oid funcid)
+{
+	return OidIsValid(funcid) && func_volatile(funcid) == PROVOLATILE_VOLATILE;
+}
+
+static bool type_shows(Oid typid, PlannerInfo *root);
+
+/* The CHECK constraints of a domain, and what it is made of. */
+static bool
+domain_shows(Oid typid, PlannerInfo *root)
+{
+	/* not on the stack: it lives as long as the current memory context */
+	DomainConstraintRef *ref = palloc(sizeof(DomainConstraintRef));
+	ListCell *lc;
+
+	InitDomainConstraintRef(typid, ref, CurrentMemoryContext, false);
+	foreach(lc, ref->constraints)
+	{
+		DomainConstraintState *check = lfirst(lc);
+
+		if (check->constrainttype == DOM_CONSTRAINT_CHECK &&
+			iopool_scan_expr_shows((Node *) check->check_expr, root))
+			return true;
+	}
+	return type_shows(getBaseType(typid), root);
+}
+
+static bool
+row_type_shows(Oid typid, PlannerInfo *root)
+{
+	TupleDesc desc = lookup_rowtype_tupdesc_copy(typid, -1);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (!att->attisdropped && type_shows(att->atttypid, root))
+			return true;
+	}
+	return false;
+}
+
+/* Functions that give a type its text, its order and its other forms. */
+static bool
+type_functions_show(Oid typid)
+{
+	static const Oid cast_targets[] = {JSONOID, JSONBOID, XMLOID, TEXTOID};
+	TypeCacheEntry *cache =
+		lookup_type_cache(typid,
+						  TYPECACHE_EQ_OPR | TYPECACHE_CMP_PROC |
+							  TYPECACHE_HASH_PROC);
+	Oid function;
+	Oid ioparam;
+	bool is_varlena;
+
+	getTypeInputInfo(typid, &function, &ioparam);
+	if (is_volatile(function))
+		return true;
+	getTypeOutputInfo(typid, &function, &is_varlena);
+	if (is_volatile(function) || is_volatile(cache->cmp_proc) ||
+		is_volatile(cache->hash_proc) ||
+		(OidIsValid(cache->eq_opr) && is_volatile(get_opcode(cache->eq_opr))))
+		return true;
+
+	for (size_t i = 0; i < lengthof(cast_targets); i++)
+	{
+		if (find_coercion_pathway(cast_targets[i], typid, COERCION_EXPLICIT,
+								  &function) == COERCION_PATH_FUNC &&
+			is_volatile(function))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Would it show that a value of this type is made, compared or written?  Types
+ * of users hide functions that no node of an expression names: a domain its
+ * CHECK constraints, which casts, input functions and json_populate_record()
+ * run; any type its input and output, its comparison, and its cast to json,
+ * which to_json() runs.
+ */
+static bool
+type_shows(Oid typid, PlannerInfo *root)
+{
+	Oid element = InvalidOid;
+
+	check_stack_depth();
+	if (typid < FirstNormalObjectId)
+		return false;
+	switch (get_typtype(typid))
+	{
+		case TYPTYPE_DOMAIN:
+			return domain_shows(typid, root);
+		case TYPTYPE_COMPOSITE:
+			return type_functions_show(typid) || row_type_shows(typid, root);
+		case TYPTYPE_MULTIRANGE:
+			return type_shows(get_multirange_range(typid), root);
+		case TYPTYPE_RANGE:
+			element = get_range_subtype(typid);
+			break;
+		case TYPTYPE_BASE:
+			element = get_element_type(typid);
+			break;
+		default:
+			break;
+	}
+	return type_functions_show(typid) ||
+		(OidIsValid(element) && type_shows(element, root));
+}
+
+/*
+ * The type that a node brings into an expression, or InvalidOid.  Others only
+ * pass on what is below them.
+ */
+static Oid
+type_brought_in(Node *node)
+{
+	switch (nodeTag(node))
+	{
+		case T_Var:
+		case T_Const:
+		case T_Param:
+		case T_FuncExpr:
+		case T_OpExpr:
+		case T_Aggref:
+		case T_WindowFunc:
+		case T_SubscriptingRef:
+		case T_FieldSelect:
+		case T_RelabelType:
+		case T_CoerceViaIO:
+		case T_ArrayCoerceExpr:
+		case T_ConvertRowtypeExpr:
+		case T_CoerceToDomain:
+		case T_RowExpr:
+		case T_ArrayExpr:
+			IOPOOL_CASES_JSON_EXPR
+			return exprType(node);
+		default:
+			return InvalidOid;
+	}
+}
 
 /* The parts of an expression that contain_volatile_functions() passes by. */
 static bool
@@ -38,6 +186,8 @@ hides_volatile(Node *node, void *context)
 		return false;
 	if (IsA(node, Query))
 		return query_shows((Query *) node, root);
+	if (type_shows(type_brought_in(node), root))
+		return true;
 	if (IsA(node, SubPlan))
 	{
 		PlannerInfo *subroot =
@@ -152,6 +302,7 @@ iopool_scan_relations_show(PlannerInfo *root, Relids relids)
 			continue;
 		rte = root->simple_rte_array[rti];
 		if (rte_shows(rte, root) ||
+			iopool_scan_expr_shows((Node *) rel->reltarget->exprs, root) ||
 			(rte->rtekind == RTE_CTE && cte_shows(root, rte)))
 			return true;
 		foreach(lc, rel->baserestrictinfo)
@@ -174,7 +325,10 @@ is_foreign_function(Oid funcid, void *context)
 	return funcid >= FirstNormalObjectId;
 }
 
-/* Anything but immutable functions of PostgreSQL's own? */
+/*
+ * Anything but immutable functions of PostgreSQL's own?  What types of users
+ * hide, as in type_shows(), is none of these.
+ */
 static bool
 may_wait(Node *node, void *has_params)
 {
@@ -186,7 +340,8 @@ may_wait(Node *node, void *has_params)
 	/* a sub-select, which runs when it is first asked for */
 	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC)
 		return true;
-	if (check_functions_in_node(node, is_foreign_function, NULL))
+	if (check_functions_in_node(node, is_foreign_function, NULL) ||
+		type_brought_in(node) >= FirstNormalObjectId)
 		return true;
 	return expression_tree_walker(node, may_wait, has_params);
 }

@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
+#include "utils/memutils.h"
 
 #include "guc.h"
 #include "method.h"
@@ -142,23 +143,40 @@ init_pool(IopoolPool *pool, const IopoolPoolConfig *config, LWLock *lock)
 	}
 }
 
+/*
+ * The configured pools.  Their settings cannot change while the server runs,
+ * so they are parsed once, however often a crash makes shared memory anew.
+ */
+static List *
+pool_configs(void)
+{
+	static List *configs = NIL;
+
+	if (configs == NIL)
+	{
+		MemoryContext old_cxt = MemoryContextSwitchTo(TopMemoryContext);
+
+		configs = iopool_guc_pool_configs();
+		MemoryContextSwitchTo(old_cxt);
+	}
+	return configs;
+}
+
 static void
 iopool_shmem_request(void)
 {
-	List *configs;
 
 	if (prev_shmem_request_hook)
 		prev_shmem_request_hook();
 
-	configs = iopool_guc_pool_configs();
-	RequestAddinShmemSpace(layout_shared(NULL, configs));
-	RequestNamedLWLockTranche(TRANCHE_NAME, list_length(configs));
+	RequestAddinShmemSpace(layout_shared(NULL, pool_configs()));
+	RequestNamedLWLockTranche(TRANCHE_NAME, list_length(pool_configs()));
 }
 
 static void
 iopool_shmem_startup(void)
 {
-	List *configs = iopool_guc_pool_configs();
+	List *configs = pool_configs();
 	LWLockPadded *locks;
 	void *base;
 	bool found;

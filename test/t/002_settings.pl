@@ -40,10 +40,10 @@ sub refused
 	return;
 }
 
-# Asserts that it starts, and what a query then says.
+# Asserts that it starts, and what a query then says; $look is called meanwhile.
 sub accepted
 {
-	my ($settings, $label, $query, $expected) = @_;
+	my ($settings, $label, $query, $expected, $look) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 
 	set_conf($settings);
@@ -54,6 +54,7 @@ sub accepted
 	}
 	$node->safe_psql('postgres', 'CREATE EXTENSION IF NOT EXISTS iopool');
 	is($node->safe_psql('postgres', $query), $expected, $label);
+	$look->() if $look;
 	rings_home($node, $label);
 	$node->stop;
 	return;
@@ -87,6 +88,22 @@ foreach my $case (@bad)
 	my ($name, $value) = @$case;
 	refused("$name = '$value'", "$name = '$value'", qr/\Q$name\E/);
 }
+
+# Of every setting that there is, a value that is none of its type's.  A string
+# takes any value of its type; iopool.pools has its own tests below.
+my @all;
+accepted(
+	'',
+	'without settings',
+	"SELECT count(*) > 10 FROM pg_settings WHERE name LIKE 'iopool.%'",
+	't',
+	sub {
+		@all = split /\n/,
+		  $node->safe_psql('postgres',
+			"SELECT name FROM pg_settings WHERE name LIKE 'iopool.%' AND vartype <> 'string'");
+	});
+refused("$_ = 'no_such_value'", "$_, no value of its type", qr/\Q$_\E/)
+  foreach (@all);
 
 # A name that does not exist, with the reserved prefix, does not stop the server
 # in any supported PostgreSQL: it is removed with a WARNING that names it.
