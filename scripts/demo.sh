@@ -193,26 +193,15 @@ speed "pg_read_binary_file" "$single" "${single_ms[@]}"
 awk -v a="$single" -v b="$batch" 'BEGIN { printf "%-22s %9.1f times as fast\n", "ratio", a / b }'
 
 # --------------------------------------------------------------------------
-step "Three queries to go on with"
-cat <<SQL
--- the ten largest members, in one call
-SELECT m.name, length(b.data), encode(sha256(b.data), 'hex')
-FROM (SELECT array_agg(ordinal) AS n, array_agg("offset") AS o, array_agg(length) AS l
-      FROM (SELECT * FROM member ORDER BY length DESC LIMIT 10) AS top) AS a,
-     iopool_read_batch('$archive', a.o, a.l) AS b
-     JOIN member AS m ON m.ordinal = a.n[b.ordinal];
-
--- a text search in every C header of the archive, straight from the tar file
-SELECT m.name
-FROM (SELECT array_agg(ordinal) AS n, array_agg("offset") AS o, array_agg(length) AS l
-      FROM member WHERE name LIKE '%.h') AS a,
-     iopool_read_batch('$archive', a.o, a.l) AS b
-     JOIN member AS m ON m.ordinal = a.n[b.ordinal]
-WHERE position('io_uring'::bytea IN b.data) > 0;
-
--- what the pool has done so far
-SELECT * FROM iopool_pools;
-SQL
+step "Three queries to go on with, and what they give"
+# The path as a constant, so that the text can be pasted into any client.
+queries=$(<"$scriptdir/demo-queries.sql")
+queries=${queries//":'archive'"/"'$archive'"}
+note "$queries"
+cluster_psql <<<"$queries" >"$work/queries" || die "the queries above fail"
+note
+head -n 40 "$work/queries"
+[[ $(wc -l <"$work/queries") -le 40 ]] || note "..."
 
 step "Done"
 if [[ ${KEEP:-} == 1 ]]; then

@@ -12,7 +12,7 @@
  *		IopoolApiOptions options = IOPOOL_API_OPTIONS_INIT;
  *		IopoolApiStream *stream = iopool->begin(cxt, &options);
  *
- *		iopool->add(stream, &read);				(any number, at any time)
+ *		iopool->add(stream, &read);		// any number, at any time
  *		n = iopool->take(stream, results, lengthof(results), -1);
  *		iopool->end(stream);
  *
