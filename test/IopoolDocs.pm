@@ -143,6 +143,8 @@ sub check_block
 	return "$at: a block in the language \"$lang\"" unless $ways{$lang};
 	return "$at: \"$lang\" cannot be tested by \"$way\""
 	  unless grep { $_ eq $way } @{ $ways{$lang} };
+	return "$at: not only make would be run"
+	  if $way eq 'dry-run' && $block->{text} =~ /^(?!(?:sudo )?make\b|#|$)/m;
 	return;
 }
 

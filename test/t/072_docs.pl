@@ -31,9 +31,9 @@ plan skip_all => 'what the pages install needs an installation of this run (make
 # At least so many blocks are on these pages, so that none gets lost; each new
 # page adds its own.
 my %nblocks = (
-	'README.md' => 20,
-	'bench/README.md' => 3,
-	'doc/c-api.md' => 6,
+	'README.md' => 33,
+	'bench/README.md' => 4,
+	'doc/c-api.md' => 7,
 	'docker/README.md' => 2,
 	'src/README.md' => 2,
 );
@@ -101,7 +101,7 @@ sub run_sh
 	# and clang may not be there.
 	local $ENV{MAKEFLAGS} = ($is_dry ? 'n' : 's')
 	  . " -- with_llvm=no PG_CONFIG=$pg_config DESTDIR=$ENV{IOPOOL_TEST_DESTDIR} PG_CPPFLAGS=-I$ENV{IOPOOL_TEST_INCLUDE}";
-	my @bash = ('bash', '-e', '-o', 'pipefail', '-c', 'cd "$0" && eval "$1"');
+	my @bash = ('bash', '-e', '-o', 'pipefail', '-c', 'cd "$0"; eval "$1"');
 
 	my ($ok, $out, $err) = run_with('', @bash, $is_dry ? $top : $page->{dir}, here($block->{text}));
 	ok($ok && $err !~ /warning/i, $label) or diag($out . $err);
@@ -160,6 +160,7 @@ sub test_block
 	my ($lang, $way) = @$block{qw(lang way)};
 	my $label = "$page->{name}, line $block->{line}: $lang";
 
+	$page->{printed} = undef unless $lang eq 'output';
 	if (defined $block->{file})
 	{
 		append_to_file("$page->{dir}/$block->{file}", $block->{text});
@@ -233,6 +234,27 @@ my ($readme) = code_blocks(slurp_file("$top/README.md"));
 my ($first) = grep { $_->{lang} eq 'sql' } @$readme;
 like($node->safe_psql('page README.md', "EXPLAIN (COSTS OFF) $first->{text}"),
 	qr/IopoolLateral/, 'the first query of README is read ahead');
+
+# README's tables name what there is: all settings, rows of the doctor, columns of
+# the views and functions that users call.
+sub is_named
+{
+	my ($what, $sql) = @_;
+	my @names = split /\n/, $node->safe_psql('page README.md', $sql);
+	my $text = slurp_file("$top/README.md");
+
+	cmp_ok(scalar @names, '>', 4, "README: there are $what");
+	is_deeply([ grep { $text !~ /`\Q$_\E[`(]/ } @names ], [], "README names all $what");
+	return;
+}
+is_named('settings', "SELECT name FROM pg_settings WHERE name LIKE 'iopool.%'");
+is_named('rows of the doctor', "SELECT regexp_replace(check_name, '^directory_[a-z]+', 'directory_NAME') FROM iopool_check()");
+is_named('columns of views', "SELECT attname FROM pg_attribute WHERE attnum > 0 AND attrelid IN (SELECT oid FROM pg_class WHERE relkind = 'v' AND relname LIKE 'iopool%')");
+is_named('functions', "SELECT DISTINCT proname FROM pg_proc WHERE proname ~ '^iopool_' AND proname !~ 'support|validator|_list_|_stat_(pools|rings)'");
+my %is_setting = map { $_ => 1 }
+  split /\n/, $node->safe_psql('page README.md', "SELECT name FROM pg_settings WHERE name LIKE 'iopool.%'");
+my @tabled = slurp_file("$top/README.md") =~ /^\| `(iopool\.\w+)` \|/mg;
+is_deeply([ grep { !$is_setting{$_} } @tabled ], [], 'README names no other setting');
 
 # --------------------------------------------------------------------------
 # The example in the header of the C interface.

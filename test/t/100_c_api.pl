@@ -13,6 +13,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 use IopoolConsumer;
+use IopoolDocs;
 use IopoolTest;
 
 my $fs = IopoolTest::GateFS->new;
@@ -629,9 +630,9 @@ sub sizes
 # The example of doc/c-api.md, as it stands there.
 sub example
 {
-	my $page = slurp_file("$FindBin::RealBin/../../doc/c-api.md");
+	my ($blocks) = code_blocks(slurp_file("$FindBin::RealBin/../../doc/c-api.md"));
 	my $dir = "$base/example";
-	my %files = $page =~ /^`([\w.-]+)`:\n\n```\w*\n(.*?)^```$/msg;
+	my %files = map { $_->{file} => $_->{text} } grep { defined $_->{file} } @$blocks;
 
 	is(join(' ', sort keys %files), 'Makefile tree_sum--1.0.sql tree_sum.c tree_sum.control', 'the files of the example');
 	mkdir $dir or die;
