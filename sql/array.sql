@@ -55,3 +55,9 @@ SELECT iopool_prefetch('iopool_words', '{}'::bigint[], '{}'::bigint[]);
 SELECT iopool_prefetch('iopool_words', NULL, ARRAY[1]) IS NULL AS strict;
 SELECT iopool_prefetch('iopool_missing', ARRAY[0], ARRAY[8]);
 SELECT iopool_read('iopool_words', 4096, 8) AS after_prefetch;
+-- no more than there is, wherever a range ends, and whatever the size says
+SELECT iopool_prefetch('iopool_words', ARRAY[1048578, 1048579, 9223372036854775807, 9223372036854775806, 0],
+	ARRAY[1072693248, 1072693248, 1072693248, 8, 0]);
+SET statement_timeout = '1min';
+SELECT iopool_prefetch('/proc/self/status', ARRAY[0, 9223372036854775000], ARRAY[1072693248, 1072693248]);
+RESET statement_timeout;

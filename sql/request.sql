@@ -196,7 +196,8 @@ SELECT iopool_submit('iopool_words', ARRAY[0], ARRAY[8]) AS a \gset
 SELECT iopool_submit('iopool_words', ARRAY[8], ARRAY[8]) AS b \gset
 SELECT iopool_wait(:a), iopool_wait(:b);
 SELECT iopool_wait_any(ARRAY[:a, :b]) = :a AS a, iopool_wait_any(ARRAY[:b, :a]) = :b AS b,
-	   iopool_wait_any(ARRAY[:b, :b, :a], 0) = :b AS b, iopool_wait_any('{}'::bigint[]) IS NULL AS nothing,
+	   iopool_wait_any(ARRAY[:b, :b, :a], 0) = :b AS b, iopool_wait_any(array_fill(:b, ARRAY[1000000]) || ARRAY[:a], 0) = :b AS b,
+	   iopool_wait_any('{}'::bigint[]) IS NULL AS nothing,
 	   iopool_wait_any('{}'::bigint[], 0) IS NULL AS nothing, iopool_wait_any(('[5:6]={' || :a || ',' || :b || '}')::bigint[], 0) = :a AS a;
 -- one that is done before one that is not
 SELECT iopool_submit(array_fill('iopool_big'::text, ARRAY[3000]),

@@ -1,6 +1,7 @@
 -- Requests that fail: SQLSTATE and wording, and what is left of the request.
 
--- Like failure(), with the detail.
+-- Like failure(), with the detail.  What memory is for differs between releases
+-- of PostgreSQL, so long numbers are N.
 CREATE FUNCTION failure_detail(statement text, OUT state text, OUT message text, OUT detail text, OUT hint text)
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -10,7 +11,7 @@ EXCEPTION WHEN OTHERS THEN
 	state := SQLSTATE;
 	message := SQLERRM;
 	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-	detail := nullif(detail, '');
+	detail := regexp_replace(nullif(detail, ''), '[0-9]{4,}', 'N', 'g');
 	hint := nullif(hint, '');
 END
 $$;
@@ -186,46 +187,46 @@ SELECT count(*) FROM iopool_rings WHERE state <> 'free';
 SELECT state FROM failure(format('SELECT iopool_poll(%s)', :s));
 
 -- the limit: what unfetched requests will bring, cut at the end of file
-SET iopool.max_request_memory = '64kB';
+SET iopool.max_request_memory = '2MB';
 BEGIN;
-SELECT * FROM failure_detail($$SELECT iopool_submit('iopool_words', ARRAY[0, 100000], ARRAY[65536, 1])$$);
+SELECT * FROM failure_detail($$SELECT iopool_submit('iopool_big', ARRAY[0, 4000000], ARRAY[2097152, 1])$$);
 SELECT count(*) FROM iopool_requests;
-SELECT iopool_submit('iopool_words', ARRAY[0, 100000], ARRAY[65535, 1]) AS r \gset
-SELECT * FROM failure_detail($$SELECT iopool_submit('iopool_words', ARRAY[5], ARRAY[1])$$);
+SELECT iopool_submit('iopool_big', ARRAY[0, 4000000], ARRAY[900000, 900000]) AS r \gset
+SELECT * FROM failure_detail($$SELECT iopool_submit('iopool_big', ARRAY[5], ARRAY[300000])$$);
 -- also in a function that would go on
-SELECT * FROM failure_detail($$SELECT iopool_submit('iopool_words', ARRAY[5], ARRAY[1]) FROM generate_series(1, 3)$$);
+SELECT * FROM failure_detail($$SELECT iopool_submit('iopool_big', ARRAY[5], ARRAY[300000]) FROM generate_series(1, 3)$$);
 -- done or not, until it is fetched
 SELECT iopool_wait(:r);
-SELECT state FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[5], ARRAY[1])$$);
+SELECT state FROM failure($$SELECT iopool_submit('iopool_big', ARRAY[5], ARRAY[300000])$$);
 -- past and at the end of file there is nothing, as in no bytes and in no file
 SELECT iopool_submit(ARRAY['iopool_words', 'iopool_words', 'iopool_missing'], ARRAY[1048579, 9000000, 0],
 	ARRAY[1000000, 1072693248, 1000000]) AS s \gset
 SELECT count(*), count(error) FROM iopool_fetch(:s, 'report');
 -- rows that have been handed out make room, as many as they are
-SELECT length(data) AS first_bytes FROM iopool_fetch_next(:r, 1) \gset
-SELECT iopool_submit('iopool_words', ARRAY[0], ARRAY[:first_bytes]) AS s \gset
-SELECT state FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[5], ARRAY[1])$$);
+SELECT length(data) FROM iopool_fetch_next(:r, 1);
+SELECT iopool_submit('iopool_big', ARRAY[0], ARRAY[1000000]) AS s \gset
+SELECT state FROM failure($$SELECT iopool_submit('iopool_big', ARRAY[5], ARRAY[200000])$$);
 SELECT count(*) FROM iopool_fetch(:r);
-SELECT iopool_submit('iopool_words', ARRAY[100], ARRAY[65536 - :first_bytes]) AS r \gset
-SELECT state FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[5], ARRAY[1])$$);
+SELECT iopool_submit('iopool_big', ARRAY[100], ARRAY[1000000]) AS r \gset
+SELECT state FROM failure($$SELECT iopool_submit('iopool_big', ARRAY[5], ARRAY[200000])$$);
 -- so do a cancel, a rollback to a savepoint, and the end of the transaction
 SELECT iopool_cancel(:r), iopool_cancel(:s);
 SELECT iopool_submit('iopool_words', ARRAY[0], ARRAY[1]) AS r \gset
 SAVEPOINT s;
-SELECT iopool_submit('iopool_words', ARRAY[0], ARRAY[65535]) AS s \gset
-SELECT state FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[5], ARRAY[1])$$);
+SELECT iopool_submit('iopool_big', ARRAY[0], ARRAY[1900000]) AS s \gset
+SELECT state FROM failure($$SELECT iopool_submit('iopool_big', ARRAY[5], ARRAY[200000])$$);
 ROLLBACK TO s;
-SELECT iopool_submit('iopool_words', ARRAY[0], ARRAY[65535]) AS s \gset
+SELECT iopool_submit('iopool_big', ARRAY[0], ARRAY[1900000]) AS s \gset
 ROLLBACK;
 BEGIN;
-SELECT iopool_submit('iopool_words', ARRAY[0], ARRAY[65536]) AS s \gset
+SELECT iopool_submit('iopool_big', ARRAY[0], ARRAY[2000000]) AS s \gset
 ROLLBACK;
 -- a range longer than the file is as long as the file
 BEGIN;
 SELECT iopool_submit('iopool_one', ARRAY[0], ARRAY[1072693248]) AS s \gset
 SELECT * FROM iopool_fetch(:s);
 -- overlapping ranges bring their bytes each
-SELECT state FROM failure($$SELECT iopool_submit('iopool_words', array_fill(0, ARRAY[3]), array_fill(30000, ARRAY[3]))$$);
+SELECT state FROM failure($$SELECT iopool_submit('iopool_words', array_fill(0, ARRAY[3]), array_fill(700000, ARRAY[3]))$$);
 SELECT * FROM failure_detail($$SELECT iopool_submit('iopool_big', array_fill(0, ARRAY[3000]), array_fill(1072693248, ARRAY[3000]))$$);
 COMMIT;
 -- what is refused has left nothing, however often
@@ -235,7 +236,7 @@ DECLARE
 BEGIN
 	FOR n IN 1 .. 200 LOOP
 		BEGIN
-			PERFORM iopool_submit('iopool_words', ARRAY[0], ARRAY[65537]);
+			PERFORM iopool_submit('iopool_big', ARRAY[0], ARRAY[2097152]);
 		EXCEPTION WHEN configuration_limit_exceeded THEN
 			refused := refused + 1;
 		END;
@@ -251,21 +252,38 @@ DECLARE
 	total bigint := 0;
 BEGIN
 	FOR n IN 1 .. 100 LOOP
-		r := iopool_submit('iopool_words', ARRAY[n, 300000], ARRAY[32768, 32768]);
+		r := iopool_submit('iopool_words', ARRAY[n, 300000], ARRAY[700000, 700000]);
 		total := total + (SELECT sum(length(data)) FROM iopool_fetch(r));
 	END LOOP;
 	RAISE NOTICE '% bytes', total;
 END
 $$;
--- nothing at all: only what has no bytes
+-- what a request has beside its bytes counts, for each range and for each request
+SELECT * FROM failure_detail($$SELECT iopool_submit('iopool_words', array_fill(9000000, ARRAY[50000]), array_fill(8, ARRAY[50000]))$$);
+SELECT * FROM failure_detail($$SELECT iopool_submit(array_agg('iopool_missing' || n), array_agg(0), array_agg(0))
+	FROM generate_series(1, 4000) AS n$$);
+CREATE FUNCTION submit_many(OUT submitted int) LANGUAGE plpgsql AS $$
+BEGIN
+	submitted := 0;
+	LOOP
+		PERFORM iopool_submit('iopool_words', '{}'::bigint[], '{}'::bigint[]);
+		submitted := submitted + 1;
+	END LOOP;
+EXCEPTION WHEN configuration_limit_exceeded THEN
+	NULL;
+END
+$$;
+-- a few kB each
+SELECT submitted BETWEEN 20 AND 1000 AS submitted FROM submit_many();
+DROP FUNCTION submit_many();
+-- nothing at all
 SET iopool.max_request_memory = 0;
 BEGIN;
 SELECT * FROM failure_detail($$SELECT iopool_submit('iopool_words', ARRAY[5], ARRAY[1])$$);
-SELECT iopool_submit('iopool_words', ARRAY[5, 2000000], ARRAY[0, 100]) AS s \gset
-SELECT count(*) FROM iopool_fetch(:s);
+SELECT * FROM failure_detail($$SELECT iopool_submit('iopool_words', '{}'::bigint[], '{}'::bigint[])$$);
 COMMIT;
 -- lowered below what is held: that stays, and nothing is added
-SET iopool.max_request_memory = '64kB';
+SET iopool.max_request_memory = '2MB';
 BEGIN;
 SELECT iopool_submit('iopool_words', ARRAY[0], ARRAY[65536]) AS s \gset
 SET LOCAL iopool.max_request_memory = '1kB';
@@ -352,13 +370,109 @@ SET ROLE regress_iopool_monitor;
 SELECT count(*) FROM iopool_requests;
 SELECT state FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[0], ARRAY[8])$$);
 RESET ROLE;
--- the right is looked at by submit
+-- a request is for roles that have the privileges of the one that submitted it:
+-- what each role gets of a request, and whether the view shows it
+CREATE FUNCTION what_can(OUT poll text, OUT wait text, OUT wait_any text, OUT fetch_next text, OUT fetch_all text, OUT cancel text,
+						 OUT seen bigint)
+LANGUAGE plpgsql AS $$
+DECLARE
+	r bigint := current_setting('my.request');
+BEGIN
+	poll := (SELECT coalesce(state, message) FROM failure(format('SELECT iopool_poll(%s)', r)));
+	wait := (SELECT coalesce(state, message) FROM failure(format('SELECT iopool_wait(%s)', r)));
+	wait_any := (SELECT coalesce(state, message) FROM failure(format('SELECT iopool_wait_any(ARRAY[%s])', r)));
+	fetch_next := (SELECT coalesce(state, message) FROM failure(format('SELECT iopool_fetch_next(%s)', r)));
+	BEGIN
+		seen := (SELECT count(*) FROM iopool_requests);
+	EXCEPTION WHEN insufficient_privilege THEN
+		NULL;
+	END;
+	IF fetch_next = 'no failure' THEN
+		RETURN;
+	END IF;
+	fetch_all := (SELECT coalesce(state, message) FROM failure(format('SELECT iopool_fetch(%s)', r)));
+	cancel := (SELECT coalesce(state, message) FROM failure(format('SELECT iopool_cancel(%s)', r)));
+END
+$$;
+CREATE ROLE regress_iopool_other IN ROLE pg_read_server_files;
+CREATE ROLE regress_iopool_member IN ROLE regress_iopool_reader;
+GRANT EXECUTE ON FUNCTION iopool_submit(text, bigint[], bigint[]), iopool_poll(bigint), iopool_wait(bigint, integer),
+	iopool_wait_any(bigint[], integer), iopool_fetch(bigint, text), iopool_fetch_next(bigint, integer, text),
+	iopool_cancel(bigint) TO regress_iopool_monitor;
 BEGIN;
-SELECT iopool_submit('iopool_words', ARRAY[0, 800], ARRAY[8, 8]) AS r \gset
+SET LOCAL ROLE regress_iopool_reader;
+SELECT iopool_submit('iopool_words', array_fill(0, ARRAY[10]), array_fill(8, ARRAY[10])) AS r \gset
+SELECT set_config('my.request', :'r', true) = :'r' AS set;
+SELECT * FROM what_can();
+-- a member may, and who has no more than the same rights may not
+SET LOCAL ROLE regress_iopool_member;
+SELECT * FROM what_can();
+SET LOCAL ROLE regress_iopool_other;
+SELECT * FROM what_can();
+SELECT * FROM failure(format('SELECT iopool_poll(%s)', :r));
 SET LOCAL ROLE regress_iopool_executor;
-SELECT data FROM iopool_fetch(:r);
-COMMIT;
+SELECT * FROM what_can();
+-- who sees all statistics sees it, and no more than that
+SET LOCAL ROLE regress_iopool_monitor;
+SELECT * FROM what_can();
+-- one's own among them does not help
+SET LOCAL ROLE regress_iopool_other;
+SELECT iopool_submit('iopool_words', ARRAY[0], ARRAY[8]) AS s \gset
+SELECT state FROM failure(format('SELECT iopool_wait_any(ARRAY[%s, %s])', :s, :r));
+SELECT request = :s AS s FROM iopool_requests;
+SELECT iopool_cancel(:s);
+-- a superuser may all
 RESET ROLE;
+SELECT * FROM what_can();
+SELECT count(*) FROM iopool_fetch(:r);
+COMMIT;
+-- nor is what a superuser, or a function with a superuser's rights, submits for
+-- who has not these rights; the function can fetch it
+CREATE FUNCTION as_owner(request bigint DEFAULT NULL, OUT result bigint)
+LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+	IF request IS NULL THEN
+		result := iopool_submit('iopool_words', array_fill(0, ARRAY[10]), array_fill(8, ARRAY[10]));
+	ELSE
+		result := (SELECT count(*) FROM iopool_fetch(request));
+	END IF;
+END
+$$;
+BEGIN;
+SET LOCAL ROLE regress_iopool_reader;
+SELECT as_owner() AS r \gset
+SELECT set_config('my.request', :'r', true) = :'r' AS set;
+SELECT * FROM what_can();
+SELECT as_owner(:r);
+SELECT as_owner(iopool_submit('iopool_words', ARRAY[0, 8], ARRAY[8, 8]));
+COMMIT;
+-- whose submitter is gone is for superusers
+CREATE ROLE regress_iopool_gone IN ROLE pg_read_server_files;
+BEGIN;
+SET LOCAL ROLE regress_iopool_gone;
+SELECT iopool_submit('iopool_words', ARRAY[0, 8], ARRAY[8, 8]) AS r \gset
+RESET ROLE;
+DROP ROLE regress_iopool_gone;
+SELECT set_config('my.request', :'r', true) = :'r' AS set;
+SET LOCAL ROLE regress_iopool_reader;
+SELECT * FROM what_can();
+RESET ROLE;
+SELECT count(*) FROM iopool_fetch(:r);
+ROLLBACK;
+DROP ROLE regress_iopool_gone;
+DROP FUNCTION as_owner(bigint), what_can();
+DROP OWNED BY regress_iopool_other, regress_iopool_member;
+DROP ROLE regress_iopool_other, regress_iopool_member;
+-- the right to a path is looked at by submit
+BEGIN;
+SET LOCAL ROLE regress_iopool_reader;
+SELECT iopool_submit('iopool_words', ARRAY[0, 800], ARRAY[8, 8]) AS r \gset
+RESET ROLE;
+REVOKE pg_read_server_files FROM regress_iopool_reader;
+GRANT EXECUTE ON FUNCTION iopool_fetch(bigint, text) TO regress_iopool_reader;
+SET LOCAL ROLE regress_iopool_reader;
+SELECT data FROM iopool_fetch(:r);
+ROLLBACK;
 
 -- directories, with pools of their own: a request reads from all of them
 \set dir `mkdir -p "$PG_ABS_BUILDDIR/results/iopool_request" && cd "$PG_ABS_BUILDDIR/results/iopool_request" && pwd -P`

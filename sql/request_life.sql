@@ -38,6 +38,10 @@ SELECT iopool_submit('iopool_missing', ARRAY[0], ARRAY[8]) AS c \gset
 COMMIT;
 SELECT lives(:a), lives(:b), lives(:c);
 SELECT * FROM left_over();
+-- once for all of them
+BEGIN;
+SELECT count(submit(1)) FROM generate_series(1, 25);
+COMMIT;
 -- part of a request is left, too
 BEGIN;
 SELECT submit(1000) AS a \gset
@@ -147,6 +151,41 @@ SELECT lives(:a), lives(:b);
 SELECT iopool_wait(:a);
 SELECT right_rows(:a);
 COMMIT;
+
+-- a cancel that is caught leaves no ring, whichever function it comes in, and
+-- no request that lives on is the worse for it; here it has come before that
+CREATE FUNCTION cancelled(statement text, OUT state text, OUT in_use numeric)
+LANGUAGE plpgsql AS $$
+BEGIN
+	BEGIN
+		EXECUTE format('SELECT pg_cancel_backend(pg_backend_pid()), %s', statement);
+	EXCEPTION WHEN query_canceled THEN
+		state := SQLSTATE;
+	END;
+	in_use := (SELECT sum(p.in_use) FROM iopool_pools AS p);
+END
+$$;
+BEGIN;
+SELECT submit(5000) AS a \gset
+SELECT submit(3) AS b \gset
+SET LOCAL iopool.pool = 'regress_two';
+SELECT submit(5000) AS c \gset
+SELECT * FROM cancelled(format('iopool_wait(%s)', :a));
+SELECT * FROM cancelled(format('iopool_wait(%s, 0)', :a));
+SELECT * FROM cancelled(format('iopool_wait_any(ARRAY[%s, %s])', :a, :c));
+SELECT * FROM cancelled(format('iopool_poll(%s)', :a));
+SELECT * FROM cancelled($$iopool_submit('iopool_words', apart(100), array_fill(8::bigint, ARRAY[100]))$$);
+SELECT * FROM cancelled($$iopool_read('iopool_words', 0, 8)$$);
+SELECT * FROM cancelled($$iopool_read('iopool_big', 0, 8000000)$$);
+SELECT * FROM cancelled($$iopool_read_array('iopool_words', apart(100), 8)$$);
+SELECT * FROM cancelled($$iopool_prefetch('iopool_words', ARRAY[0], ARRAY[8])$$);
+SELECT * FROM cancelled('iopool_stat_reset()');
+-- other work, without a ring
+SELECT in_use FROM iopool_pools WHERE name = 'regress_one';
+SELECT count(*) FROM iopool_requests;
+SELECT right_rows(:a), right_rows(:b), right_rows(:c);
+COMMIT;
+DROP FUNCTION cancelled(text);
 
 -- blocks with EXCEPTION are subtransactions
 DO $$

@@ -25,9 +25,8 @@
 
 #include "args.h"
 
-/* Elements, and bytes, between two looks at interrupts. */
-#define ELEMENTS_PER_CHECK 4096
-#define BYTES_PER_CHECK	   (1024 * 1024)
+/* Bytes that are copied between two looks at interrupts. */
+#define BYTES_PER_CHECK (1024 * 1024)
 
 /* An array of at most one dimension without NULLs. */
 static ArrayType *
@@ -92,8 +91,7 @@ take_texts(MemoryContext cxt, Datum datum, const char *argname, int *nelems)
 	elems = MemoryContextAllocHuge(cxt, sizeof(Datum) * Max(*nelems, 1));
 	for (int i = 0; i < *nelems; i++)
 	{
-		if (i % ELEMENTS_PER_CHECK == 0)
-			CHECK_FOR_INTERRUPTS();
+		CHECK_FOR_INTERRUPTS();
 		elems[i] = PointerGetDatum(pos);
 		pos = att_addlength_pointer(pos, -1, pos);
 		pos = (char *) att_align_nominal(pos, TYPALIGN_INT);
@@ -148,8 +146,7 @@ check_ranges(const IopoolArgs *args)
 {
 	for (int i = 0; i < args->nranges; i++)
 	{
-		if (i % ELEMENTS_PER_CHECK == 0)
-			CHECK_FOR_INTERRUPTS();
+		CHECK_FOR_INTERRUPTS();
 		iopool_args_check_range(args->offsets[i], iopool_args_length(args, i));
 	}
 }

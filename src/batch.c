@@ -25,9 +25,6 @@
 #include "guc.h"
 #include "method.h"
 
-/* Ranges between two looks at interrupts. */
-#define RANGES_PER_CHECK 4096
-
 /* The pool that a file is read from; the session's is looked up if needed. */
 static IopoolPool *
 pool_of_file(IopoolBatch *batch, const IopoolFile *file)
@@ -82,8 +79,7 @@ name_files(IopoolBatch *batch)
 	{
 		text *path = DatumGetTextPP(batch->args.paths[i]);
 
-		if (i % RANGES_PER_CHECK == 0)
-			CHECK_FOR_INTERRUPTS();
+		CHECK_FOR_INTERRUPTS();
 		batch->range_files[i] =
 			iopool_file_set_find(batch->files, VARDATA_ANY(path),
 								 VARSIZE_ANY_EXHDR(path));
@@ -102,6 +98,7 @@ iopool_batch_begin(IopoolBatch *batch, IopoolIoMode io_mode)
 	INSTR_TIME_SET_CURRENT(batch->start);
 	batch->dests = NULL;
 	batch->sizes = NULL;
+	batch->buffer_cxt = NULL;
 	batch->cxt = AllocSetContextCreate(CurrentMemoryContext, "iopool batch",
 									   ALLOCSET_DEFAULT_SIZES);
 	batch->files = iopool_file_set_create(batch->cxt, io_mode);
@@ -158,15 +155,16 @@ batch_source(void *arg, IopoolRange *range)
 	IopoolBatchPart *part = arg;
 	IopoolBatch *batch = part->batch;
 	const IopoolResult *first = &batch->first_failure;
-	int rangeno = part->next_range;
+	int rangeno;
 
-	if (batch->nparts > 1)
+	while (batch->nparts > 1 && part->next_range < batch->args.nranges &&
+		   iopool_batch_part_of(batch, part->next_range) !=
+			   part - batch->parts)
 	{
-		while (rangeno < batch->args.nranges &&
-			   iopool_batch_part_of(batch, rangeno) != part - batch->parts)
-			rangeno++;
-		part->next_range = rangeno;
+		CHECK_FOR_INTERRUPTS();
+		part->next_range++;
 	}
+	rangeno = part->next_range;
 
 	/* nothing behind a failure that will be raised matters any more */
 	if (rangeno == batch->args.nranges ||
@@ -201,6 +199,7 @@ begin_stream(IopoolBatchPart *part, bool is_request)
 		.max_in_flight_bytes = iopool_max_in_flight_bytes,
 		.merge_gap = iopool_merge_gap,
 		.header_size = VARHDRSZ,
+		.buffer_cxt = batch->buffer_cxt,
 		.source = batch_source,
 		.source_arg = part,
 		.is_background = is_request,

@@ -31,9 +31,11 @@ struct IopoolBatch
 	bool report; /* on_error => 'report' */
 
 	/* filled by the caller before a stream begins */
-	char **dests;		/* [nranges], or NULL: the stream allocates */
-	const int64 *sizes; /* [nranges], bytes at most to be read, and
+	char **dests;			  /* [nranges], or NULL: the stream allocates */
+	const int64 *sizes;		  /* [nranges], bytes at most to be read, and
 								 * room at dests; NULL: no limit */
+	MemoryContext buffer_cxt; /* of what a stream allocates for data, which
+								 * has to outlive cxt; NULL: cxt */
 
 	MemoryContext cxt; /* holds all of it; the caller deletes it */
 	IopoolFileSet *files;

@@ -90,6 +90,7 @@ struct IopoolFeed
 	dlist_head calls; /* those that are not dropped, first first */
 	dlist_head free_calls;
 	int nahead; /* ranges added and not handed out */
+	int failed; /* range of the only call that will be raised; -1: none */
 	int nparts;
 	FeedPart parts[IOPOOL_MAX_POOLS + 1];
 	IopoolStream *streams[IOPOOL_MAX_POOLS + 1]; /* [nparts] */
@@ -115,6 +116,7 @@ iopool_feed_begin(MemoryContext parent, bool in_order, bool keeps_ring,
 	feed->in_order = in_order;
 	feed->keeps_ring = keeps_ring;
 	feed->is_hungry = true;
+	feed->failed = -1;
 	feed->round = first_round;
 	feed->io_mode = iopool_io_mode;
 	dlist_init(&feed->calls);
@@ -264,6 +266,7 @@ feed_source(void *arg, IopoolRange *range)
 
 	for (;;)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (call == NULL || part->rangeno == call->args.nranges)
 		{
 			bool has_next = call == NULL
@@ -288,6 +291,9 @@ feed_source(void *arg, IopoolRange *range)
 			break;
 	}
 
+	/* nothing behind a failure that will be raised matters any more */
+	if (feed->failed >= 0 && part->rangeno > feed->failed)
+		return IOPOOL_SOURCE_END;
 	if (!feed->keeps_ring && call->first + part->rangeno >= feed->round_end)
 		return IOPOOL_SOURCE_LATER;
 
@@ -504,22 +510,55 @@ wait_for_reads(IopoolFeed *feed, IopoolFeedCall *call)
 	return step;
 }
 
+/* Is there a result of any pool? */
+static bool
+has_result(const IopoolFeed *feed)
+{
+	for (int i = 0; i < feed->nparts; i++)
+	{
+		if (iopool_window_next_is_ready(feed->streams[i]))
+			return true;
+	}
+	return false;
+}
+
 /*
- * A range has failed that must not: raise it, when nothing is in flight any
- * more.  Out of order, the first of those that have failed by then.
+ * A range of a call that is not handed out in order has failed: is there a
+ * failure before it?  All that comes before the first one that is known has to
+ * be read to tell, and nothing else.
+ */
+static void
+find_first_failure(IopoolFeed *feed, IopoolFeedCall *call,
+				   IopoolResult *failure)
+{
+	IopoolResult other;
+
+	do
+	{
+		while (take(feed, call, &other))
+		{
+			call->nout++;
+			feed->nahead--;
+			if (other.failure.kind == IOPOOL_FAILURE_NONE)
+				pfree(other.buffer);
+			else if (other.cookie < failure->cookie)
+				*failure = other;
+		}
+		feed->failed = (int) failure->cookie;
+	} while (wait_for_reads(feed, call) != IOPOOL_STEP_IDLE ||
+			 has_result(feed));
+}
+
+/*
+ * A range has failed that must not: raise the first failure in the order of
+ * the call, when nothing is in flight any more.
  */
 static void
 raise_failure(IopoolFeed *feed, IopoolFeedCall *call, IopoolResult *result)
 {
-	IopoolResult other;
-
+	if (!feed->in_order)
+		find_first_failure(feed, call, result);
 	iopool_feed_suspend(feed);
-	while (!feed->in_order && take(feed, call, &other))
-	{
-		if (other.failure.kind != IOPOOL_FAILURE_NONE &&
-			other.cookie < result->cookie)
-			*result = other;
-	}
 	iopool_errors_raise(&result->failure, result->path, result->offset,
 						result->length);
 }

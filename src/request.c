@@ -5,8 +5,16 @@
  *
  * A request is a batch whose streams are in the background: they go on
  * whenever the backend is inside a function of ours, and their results pile up
- * here until they are fetched.  What the results may take is reserved before
- * anything is read, so memory is bounded by iopool.max_request_memory.
+ * here until they are fetched.
+ *
+ * Memory.  All that a request takes is reserved before anything is read, so
+ * that iopool.max_request_memory bounds what the backend has for requests:
+ * what has been allocated by then, as the memory contexts tell, and what its
+ * ranges will take, with and beside their data.  The data is in a generation
+ * context, which does not round sizes up, and frees what has been handed out.
+ *
+ * Rights.  A request is used by roles that have the privileges of the one that
+ * submitted it, because the paths were looked at with the rights of that one.
  *
  * Life.  A request belongs to the subtransaction that made it, or to the one
  * that this has been merged into.  Its memory is a child of
@@ -19,9 +27,11 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_authid.h"
 #include "common/hashfn.h"
-#include "common/int.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -47,11 +57,20 @@ typedef struct RequestEntry
 #include "lib/simplehash.h"
 
 /*
- * What is kept of a range beside its data, in bytes, and for how many ranges
- * that does not count.
+ * Blocks of data.  What is longer than a sixteenth may get one of its own; what
+ * is shorter leaves less than its own size unused at the end of a block.  Then
+ * there are headers, of chunks and of blocks, as large as on any release.
  */
-#define RANGE_MEMORY 128
-#define FREE_RANGES	 8192
+#define BUFFER_BLOCK (64 * 1024)
+#define MAX_SHARED	 (BUFFER_BLOCK / 16)
+#define CHUNK_HEADER 32
+#define BLOCK_HEADER 128
+
+/* A request's entry in the hash table of requests, which is half empty. */
+#define TABLE_MEMORY (4 * sizeof(RequestEntry))
+
+/* Unfetched requests that are named at commit. */
+#define MAX_NAMED 10
 
 dlist_head iopool_requests = DLIST_STATIC_INIT(iopool_requests);
 
@@ -64,8 +83,7 @@ static request_table_hash *table = NULL;
 /* Never used twice by a backend, whatever becomes of the request. */
 static int64 next_number = 1;
 
-/* Unfetched ranges of all requests, and the bytes that they bring. */
-static int64 held_ranges = 0;
+/* What all requests count for iopool.max_request_memory. */
 static int64 held_bytes = 0;
 
 /*
@@ -85,46 +103,66 @@ destroy(IopoolRequest *request, bool has_failed)
 	if (request->nopen > 0)
 		dlist_delete(&request->running_node);
 	held_bytes -= request->held;
-	held_ranges -= request->batch.args.nranges - request->nout;
 	MemoryContextDelete(request->cxt);
 }
 
-/* At commit: what nobody has fetched is lost, which somebody should know. */
+/* What nobody has fetched is lost, which somebody should know. */
 static void
-end_all(void)
+warn_of_unfetched(void)
+{
+	StringInfoData numbers;
+	dlist_iter iter;
+	int nunfetched = 0;
+
+	initStringInfo(&numbers);
+	dlist_foreach(iter, &iopool_requests)
+	{
+		const IopoolRequest *request =
+			dlist_container(IopoolRequest, node, iter.cur);
+
+		if (request->nout == request->batch.args.nranges)
+			continue;
+		if (++nunfetched <= MAX_NAMED)
+			appendStringInfo(&numbers, "%s%lld", nunfetched > 1 ? ", " : "",
+							 (long long) request->number);
+	}
+	if (nunfetched > MAX_NAMED)
+		appendStringInfo(&numbers, " and %d more", nunfetched - MAX_NAMED);
+
+	if (nunfetched > 0)
+		ereport(WARNING,
+				(errmsg_plural("%d iopool request was not fetched before its transaction ended",
+							   "%d iopool requests were not fetched before their transaction ended",
+							   nunfetched, nunfetched),
+				 errdetail_plural("Its number: %s.", "Their numbers: %s.",
+								  nunfetched, numbers.data),
+				 errhint("Fetch requests to the end, or end them with iopool_cancel().")));
+	pfree(numbers.data);
+}
+
+static void
+end_all(bool has_failed)
 {
 	dlist_mutable_iter iter;
 
 	dlist_foreach_modify(iter, &iopool_requests)
-	{
-		IopoolRequest *request =
-			dlist_container(IopoolRequest, node, iter.cur);
-
-		if (request->nout < request->batch.args.nranges)
-			ereport(WARNING,
-					(errmsg("iopool request %lld was not fetched before its transaction ended",
-							(long long) request->number),
-					 errhint("Fetch requests to the end, or end them with iopool_cancel().")));
-		destroy(request, false);
-	}
+		destroy(dlist_container(IopoolRequest, node, iter.cur), has_failed);
 }
 
 static void
 at_xact_end(XactEvent event, void *arg)
 {
-	dlist_mutable_iter iter;
-
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PARALLEL_PRE_COMMIT:
 		case XACT_EVENT_PRE_PREPARE:
-			end_all();
+			warn_of_unfetched();
+			end_all(false);
 			break;
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PARALLEL_ABORT:
-			dlist_foreach_modify(iter, &iopool_requests)
-				destroy(dlist_container(IopoolRequest, node, iter.cur), true);
+			end_all(true);
 			break;
 		default:
 			break;
@@ -162,28 +200,75 @@ iopool_request_register_callbacks(void)
 	RegisterSubXactCallback(at_subxact_end, NULL);
 }
 
-/* Bytes that all ranges will bring; raises 53400 when they are too many. */
+/* Memory of the data of a range. */
 static int64
-check_limit(const int64 *sizes, int nranges)
+data_memory(int64 nbytes)
+{
+	int64 size = MAXALIGN(VARHDRSZ + nbytes);
+
+	if (size > MAX_SHARED)
+		return size + CHUNK_HEADER + BLOCK_HEADER;
+	return size + CHUNK_HEADER + size * size / BUFFER_BLOCK;
+}
+
+/* Memory of what the request has beside that, for each of its ranges. */
+static int64
+range_memory(void)
+{
+	return sizeof(IopoolResult) + sizeof(int) + sizeof(uint8);
+}
+
+/*
+ * Raise 53400 if a request may not take so many bytes more.  may_grow: it will
+ * take more than that.
+ */
+static void
+check_limit(int64 nbytes, int nranges, bool may_grow)
 {
 	int64 limit = (int64) iopool_max_request_memory_kb * 1024;
-	int64 nmore = held_ranges + nranges - FREE_RANGES;
-	int64 held = held_bytes + Max(nmore, 0) * RANGE_MEMORY;
-	int64 total = 0;
 
+	if (held_bytes <= limit && nbytes <= limit - held_bytes)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg_plural("request of %d range exceeds \"iopool.max_request_memory\"",
+						   "request of %d ranges exceeds \"iopool.max_request_memory\"",
+						   nranges, nranges),
+			 may_grow
+				 ? errdetail("Its bookkeeping alone takes %lld bytes; the limit is %lld bytes, of which unfetched requests hold %lld.",
+							 (long long) nbytes, (long long) limit,
+							 (long long) held_bytes)
+				 : errdetail("It takes %lld bytes with its bookkeeping; the limit is %lld bytes, of which unfetched requests hold %lld.",
+							 (long long) nbytes, (long long) limit,
+							 (long long) held_bytes),
+			 errhint("Fetch or cancel requests, submit less at a time, or raise \"iopool.max_request_memory\".")));
+}
+
+/*
+ * All that a request will take, nothing of which has been read yet; raises
+ * 53400 when that is too much.
+ */
+static int64
+reserve(IopoolRequest *request)
+{
+	int nranges = request->batch.args.nranges;
+	const int64 *sizes = request->batch.sizes;
+	int64 total = (int64) nranges * iopool_stream_range_memory();
+	int64 shared = 0;
+	int64 data = 0;
+
+	/* at most 2^27 ranges of less than 2^30 bytes: no overflow */
 	for (int i = 0; i < nranges; i++)
 	{
-		if (pg_add_s64_overflow(total, sizes[i], &total))
-			total = PG_INT64_MAX;
+		CHECK_FOR_INTERRUPTS();
+		data += data_memory(sizes[i]);
+		if (sizes[i] <= MAX_SHARED)
+			shared += data_memory(sizes[i]);
 	}
-	if (held > limit || total > limit - held)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("request of %lld bytes exceeds \"iopool.max_request_memory\"",
-						(long long) total),
-				 errdetail("The limit is %lld bytes, of which unfetched requests hold %lld.",
-						   (long long) limit, (long long) held),
-				 errhint("Fetch or cancel requests, submit less at a time, or raise \"iopool.max_request_memory\".")));
+	/* blocks grow, and the last one has room for more than it got */
+	total += data + Min(shared, BUFFER_BLOCK);
+	total += MemoryContextMemAllocated(request->cxt, true) + TABLE_MEMORY;
+	check_limit(total, nranges, false);
 	return total;
 }
 
@@ -193,21 +278,28 @@ begin(IopoolRequest *request, const IopoolArgs *args)
 {
 	IopoolBatch *batch = &request->batch;
 	int nranges = args->nranges;
+	Size nslots = Max(nranges, 1);
 
+	/* before memory is taken for it, and files are opened */
+	check_limit((int64) nranges *
+					(range_memory() + iopool_stream_range_memory()),
+				nranges, true);
 	batch->args = *args;
-	batch->report = true;
-	iopool_batch_begin(batch, iopool_io_mode);
-	batch->sizes = iopool_batch_measure(batch);
-	request->held = check_limit(batch->sizes, nranges);
-
 	request->results =
-		MemoryContextAllocHuge(request->cxt,
-							   sizeof(IopoolResult) * (Size) nranges);
+		MemoryContextAllocHuge(request->cxt, sizeof(IopoolResult) * nslots);
 	request->order =
-		MemoryContextAllocHuge(request->cxt, sizeof(int) * (Size) nranges);
-	request->is_out = palloc0(sizeof(bool) * nranges);
+		MemoryContextAllocHuge(request->cxt, sizeof(int) * nslots);
+	request->states = palloc0(nslots);
 
+	batch->report = true;
+	MemoryContextSwitchTo(request->buffer_cxt);
+	iopool_batch_begin(batch, iopool_io_mode);
+	MemoryContextSwitchTo(request->cxt);
+	batch->buffer_cxt = request->buffer_cxt;
+	batch->sizes = iopool_batch_measure(batch);
 	iopool_batch_start_all(batch);
+	request->held = reserve(request);
+
 	request->nopen = batch->nparts;
 	for (int i = 0; i < batch->nparts; i++)
 		iopool_window_start(batch->parts[i].stream);
@@ -221,7 +313,7 @@ MemoryContext
 iopool_request_context(void)
 {
 	return AllocSetContextCreate(CurrentMemoryContext, "iopool request",
-								 ALLOCSET_DEFAULT_SIZES);
+								 ALLOCSET_START_SMALL_SIZES);
 }
 
 /*
@@ -243,7 +335,12 @@ iopool_request_submit(MemoryContext cxt, const IopoolArgs *args)
 
 	MemoryContextSetParent(cxt, TopTransactionContext);
 	request->cxt = cxt;
+	request->buffer_cxt =
+		GenerationContextCreate(cxt, "iopool request data",
+								ALLOCSET_SMALL_MINSIZE,
+								ALLOCSET_SMALL_INITSIZE, BUFFER_BLOCK);
 	request->number = next_number++;
+	request->userid = GetUserId();
 	request->subid = GetCurrentSubTransactionId();
 	request->submitted_at = GetCurrentTimestamp();
 
@@ -268,7 +365,6 @@ iopool_request_submit(MemoryContext cxt, const IopoolArgs *args)
 	if (request->nopen > 0)
 		dlist_push_tail(&running, &request->running_node);
 	held_bytes += request->held;
-	held_ranges += args->nranges;
 	MemoryContextSwitchTo(old_cxt);
 	return request;
 }
@@ -283,7 +379,25 @@ iopool_request_find(int64 number)
 	return entry != NULL ? entry->request : NULL;
 }
 
-/* The same; raises 42704 if there is none. */
+/* May the current user use it? */
+static bool
+is_allowed(const IopoolRequest *request)
+{
+	return has_privs_of_role(GetUserId(), request->userid);
+}
+
+/* May the current user know of it? */
+bool
+iopool_request_is_visible(const IopoolRequest *request)
+{
+	return is_allowed(request) ||
+		has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS);
+}
+
+/*
+ * The request of that number for the current user to use; raises 42704 if
+ * there is none, and 42501 if it is not for him.
+ */
 IopoolRequest *
 iopool_request_get(int64 number)
 {
@@ -294,7 +408,41 @@ iopool_request_get(int64 number)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("request %lld does not exist", (long long) number),
 				 errhint("A request ends when it is fetched to the end or cancelled, and with the transaction or savepoint that it was submitted in.")));
+	if (!is_allowed(request))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for request %lld",
+						(long long) number),
+				 errdetail("Only roles with privileges of the role that submitted a request may use it.")));
 	return request;
+}
+
+/*
+ * The requests of these numbers, each once, in the order in which they are
+ * named first; raises as iopool_request_get().
+ */
+IopoolRequest **
+iopool_request_get_all(const int64 *numbers, int nnumbers, int *nrequests)
+{
+	static uint64 asked = 0;
+	int nall = table != NULL ? (int) table->members : 0;
+	IopoolRequest **requests =
+		MemoryContextAllocHuge(CurrentMemoryContext,
+							   sizeof(IopoolRequest *) * Max(nall, 1));
+
+	asked++;
+	*nrequests = 0;
+	for (int i = 0; i < nnumbers; i++)
+	{
+		IopoolRequest *request = iopool_request_get(numbers[i]);
+
+		CHECK_FOR_INTERRUPTS();
+		if (request->asked == asked)
+			continue;
+		request->asked = asked;
+		requests[(*nrequests)++] = request;
+	}
+	return requests;
 }
 
 /* Take what the streams of a request have brought. */
@@ -309,6 +457,7 @@ look(IopoolRequest *request)
 		while (iopool_stream_take(batch->parts[i].stream, &result))
 		{
 			request->results[result.cookie] = result;
+			request->states[result.cookie] = IOPOOL_RANGE_DONE;
 			request->order[request->ndone++] = (int) result.cookie;
 			request->nbytes += result.nbytes;
 			if (result.failure.kind != IOPOOL_FAILURE_NONE)
@@ -374,7 +523,8 @@ iopool_request_step(IopoolRequest *const *requests, int nrequests,
 
 	for (int i = 0; i < nrequests; i++)
 		nopen += requests[i]->nopen;
-	streams = palloc(sizeof(IopoolStream *) * nopen);
+	streams = MemoryContextAllocHuge(CurrentMemoryContext,
+									 sizeof(IopoolStream *) * Max(nopen, 1));
 	for (int i = 0; i < nrequests; i++)
 	{
 		for (int p = 0; p < requests[i]->nopen; p++)
@@ -400,15 +550,24 @@ iopool_request_wait(IopoolRequest *request, IopoolDeadline deadline)
 	return iopool_request_is_done(request);
 }
 
-/* Raise the failure of a range, which is done, if it has failed. */
+/*
+ * Raise the first failure in the order of the call that has not been handed
+ * out, if there is one, waiting for the ranges before it.
+ */
 void
-iopool_request_raise(const IopoolRequest *request, int rangeno)
+iopool_request_raise_first(IopoolRequest *request)
 {
-	const IopoolResult *result = &request->results[rangeno];
+	for (int i = 0; i < request->batch.args.nranges; i++)
+	{
+		const IopoolResult *result = &request->results[i];
 
-	if (result->failure.kind != IOPOOL_FAILURE_NONE)
-		iopool_errors_raise(&result->failure, result->path, result->offset,
-							result->length);
+		CHECK_FOR_INTERRUPTS();
+		while (request->states[i] == IOPOOL_RANGE_OPEN)
+			(void) iopool_request_step(&request, 1, false, IOPOOL_FOREVER);
+		if (iopool_request_has_failed(request, i))
+			iopool_errors_raise(&result->failure, result->path, result->offset,
+								result->length);
+	}
 }
 
 /* A range's row is the caller's: free what is kept of it. */
@@ -416,16 +575,15 @@ void
 iopool_request_hand_out(IopoolRequest *request, int rangeno)
 {
 	IopoolResult *result = &request->results[rangeno];
-	int64 size = request->batch.sizes[rangeno];
+	int64 memory = data_memory(request->batch.sizes[rangeno]);
 
 	if (result->buffer != NULL)
 		pfree(result->buffer);
 	result->buffer = NULL;
-	request->is_out[rangeno] = true;
+	request->states[rangeno] = IOPOOL_RANGE_OUT;
 	request->nout++;
-	request->held -= size;
-	held_bytes -= size;
-	held_ranges--;
+	request->held -= memory;
+	held_bytes -= memory;
 }
 
 /* End a request, with whatever it still has to do left undone. */

@@ -12,20 +12,32 @@
 
 #include "batch.h"
 
+/* What has become of a range of a request. */
+typedef enum IopoolRangeState
+{
+	IOPOOL_RANGE_OPEN, /* not read yet */
+	IOPOOL_RANGE_DONE,
+	IOPOOL_RANGE_OUT, /* handed out */
+} IopoolRangeState;
+
 typedef struct IopoolRequest
 {
 	dlist_node node;		 /* in iopool_requests */
 	dlist_node running_node; /* while it is not done */
 	int64 number;
+	Oid userid;				/* that submitted it */
 	SubTransactionId subid; /* that it ends with */
 	TimestampTz submitted_at;
-	MemoryContext cxt; /* holds all of it */
+	MemoryContext cxt;		  /* holds all of it */
+	MemoryContext buffer_cxt; /* of data; a child of cxt, and parent of the
+								 * batch's, which drains when it goes */
 	IopoolBatch batch;
-	int nopen;	/* parts whose streams have not ended */
-	int64 held; /* bytes that count for iopool.max_request_memory */
+	int nopen;	  /* parts whose streams have not ended */
+	int64 held;	  /* bytes that count for iopool.max_request_memory */
+	uint64 asked; /* the last iopool_request_get_all() that found it */
 
 	IopoolResult *results; /* [nranges], by range; of those that are done */
-	bool *is_out;		   /* [nranges], has been handed out */
+	uint8 *states;		   /* [nranges], IopoolRangeState */
 	int *order;			   /* [ndone], ranges as they completed */
 	int ndone;
 	int nfailed;
@@ -44,11 +56,14 @@ extern IopoolRequest *iopool_request_submit(MemoryContext cxt,
 											const IopoolArgs *args);
 extern IopoolRequest *iopool_request_find(int64 number);
 extern IopoolRequest *iopool_request_get(int64 number);
+extern IopoolRequest **iopool_request_get_all(const int64 *numbers,
+											  int nnumbers, int *nrequests);
+extern bool iopool_request_is_visible(const IopoolRequest *request);
 extern bool iopool_request_step(IopoolRequest *const *requests, int nrequests,
 								bool is_eager, IopoolDeadline deadline);
 extern bool iopool_request_wait(IopoolRequest *request,
 								IopoolDeadline deadline);
-extern void iopool_request_raise(const IopoolRequest *request, int rangeno);
+extern void iopool_request_raise_first(IopoolRequest *request);
 extern void iopool_request_hand_out(IopoolRequest *request, int rangeno);
 extern void iopool_request_end(IopoolRequest *request);
 
@@ -56,6 +71,13 @@ static inline bool
 iopool_request_is_done(const IopoolRequest *request)
 {
 	return request->ndone == request->batch.args.nranges;
+}
+
+static inline bool
+iopool_request_has_failed(const IopoolRequest *request, int rangeno)
+{
+	return request->states[rangeno] == IOPOOL_RANGE_DONE &&
+		request->results[rangeno].failure.kind != IOPOOL_FAILURE_NONE;
 }
 
 #endif /* IOPOOL_REQUEST_H */

@@ -117,6 +117,7 @@ next_result(IopoolScanState *state)
 	{
 		IopoolScanRow *row;
 
+		CHECK_FOR_INTERRUPTS();
 		iopool_scan_add_calls(state);
 		if (state->nrows == 0)
 		{

@@ -24,6 +24,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <unistd.h>
 
 #include "catalog/pg_type.h"
 #include "funcapi.h"
@@ -44,6 +45,9 @@
  * however long the advice is.
  */
 #define ADVICE_SIZE (128 * 1024)
+
+/* What one call tells the kernel at most, as a share of the memory. */
+#define ADVICE_SHARE 4
 
 /* Least memory of a tuplestore, as for work_mem. */
 #define MIN_STORE_KB 64
@@ -261,6 +265,7 @@ layout_array(MemoryContext cxt, int nelems, const int64 *lengths, char **dests)
 
 	for (int i = 0; i < nelems; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (lengths[i] < 0)
 			has_nulls = true;
 		else
@@ -289,6 +294,7 @@ layout_array(MemoryContext cxt, int nelems, const int64 *lengths, char **dests)
 	{
 		char *element = (char *) array + offset;
 
+		CHECK_FOR_INTERRUPTS();
 		dests[i] = NULL;
 		if (lengths[i] < 0)
 			continue;
@@ -350,6 +356,7 @@ return_array(IopoolBatch *batch, Datum on_error)
 		array = layout_array(batch->cxt, nranges, actual, new_dests);
 		for (int i = 0; i < nranges; i++)
 		{
+			CHECK_FOR_INTERRUPTS();
 			if (actual[i] > 0)
 				memcpy(new_dests[i], dests[i], actual[i]);
 		}
@@ -399,13 +406,49 @@ iopool_read_array_paths(PG_FUNCTION_ARGS)
 	return return_array(&batch, PG_GETARG_DATUM(3));
 }
 
+/*
+ * Tell the kernel to read [pos, end) of an open file.  False: it did not want
+ * to be told about all of it.
+ */
+static bool
+advise(const IopoolFile *file, int64 pos, int64 end)
+{
+	bool is_taken = true;
+
+	while (pos < end)
+	{
+		int64 len = Min(end - pos, ADVICE_SIZE);
+
+		CHECK_FOR_INTERRUPTS();
+		if (posix_fadvise(file->fd, pos, len, POSIX_FADV_WILLNEED) != 0)
+			is_taken = false;
+		pos += len;
+	}
+	return is_taken;
+}
+
+/* Bytes that one call may bring into the page cache. */
+static int64
+advice_budget(void)
+{
+	return (int64) sysconf(_SC_PHYS_PAGES) / ADVICE_SHARE *
+		sysconf(_SC_PAGESIZE);
+}
+
 IOPOOL_FUNCTION(iopool_prefetch);
 
+/*
+ * Ranges are told in the order of the call, as far as the file goes, until the
+ * budget is used up: a call must not push all else out of the page cache.  One
+ * that is told in part does not count.
+ */
 Datum
 iopool_prefetch(PG_FUNCTION_ARGS)
 {
+	int64 budget = advice_budget();
 	IopoolBatch batch;
 	IopoolFile *file;
+	int64 size;
 	int64 nhinted = 0;
 
 	iopool_request_enter();
@@ -422,23 +465,22 @@ iopool_prefetch(PG_FUNCTION_ARGS)
 	iopool_stream_acquire(batch.files, file);
 	if (file->failure.kind != IOPOOL_FAILURE_NONE)
 		iopool_errors_raise(&file->failure, file->path, 0, 0);
+	size = iopool_file_size(file);
 
-	for (int i = 0; i < batch.args.nranges; i++)
+	for (int i = 0; i < batch.args.nranges && budget > 0; i++)
 	{
 		int64 pos = batch.args.offsets[i];
-		int64 end = pos +
-			iopool_file_available(file, pos,
-								  iopool_args_length(&batch.args, i));
-		bool is_hinted = pos < end;
+		int64 length = iopool_args_length(&batch.args, i);
+		int64 told;
 
-		for (; pos < end; pos += ADVICE_SIZE)
-		{
-			CHECK_FOR_INTERRUPTS();
-			if (posix_fadvise(file->fd, pos, Min(end - pos, ADVICE_SIZE),
-							  POSIX_FADV_WILLNEED) != 0)
-				is_hinted = false;
-		}
-		nhinted += is_hinted;
+		CHECK_FOR_INTERRUPTS();
+		if (pos >= size || length == 0)
+			continue;
+		length = Min(length, size - pos);
+		told = Min(length, budget);
+		budget -= told;
+		if (advise(file, pos, pos + told) && told == length)
+			nhinted++;
 	}
 
 	MemoryContextDelete(batch.cxt);

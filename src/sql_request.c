@@ -20,7 +20,8 @@
  *		end it
  *
  * What fails leaves the request as it was: rows are taken from it only when
- * all that a call returns are in its tuplestore.
+ * all that a call returns are in its tuplestore.  With on_error => 'raise',
+ * a failure among these rows raises the first one in the order of the call.
  *
  *-------------------------------------------------------------------------
  */
@@ -136,15 +137,14 @@ iopool_wait_any(PG_FUNCTION_ARGS)
 	IopoolRequest **requests;
 	IopoolRequest *done;
 	const int64 *numbers;
+	int nnumbers;
 	int nrequests;
 	bool has_time = true;
 
 	iopool_request_enter();
 	numbers = iopool_args_bigints(CurrentMemoryContext, PG_GETARG_DATUM(0),
-								  "requests", &nrequests);
-	requests = palloc(sizeof(IopoolRequest *) * nrequests);
-	for (int i = 0; i < nrequests; i++)
-		requests[i] = iopool_request_get(numbers[i]);
+								  "requests", &nnumbers);
+	requests = iopool_request_get_all(numbers, nnumbers, &nrequests);
 
 	done = first_done(requests, nrequests);
 	while (done == NULL && nrequests > 0 && has_time)
@@ -179,14 +179,11 @@ iopool_fetch(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 
 	(void) iopool_request_wait(request, IOPOOL_FOREVER);
-	for (int i = 0; i < nranges && !report; i++)
-	{
-		if (!request->is_out[i])
-			iopool_request_raise(request, i);
-	}
+	if (!report)
+		iopool_request_raise_first(request);
 	for (int i = 0; i < nranges; i++)
 	{
-		if (!request->is_out[i])
+		if (request->states[i] != IOPOOL_RANGE_OUT)
 			put_range((ReturnSetInfo *) fcinfo->resultinfo, request, i);
 	}
 
@@ -222,7 +219,11 @@ iopool_fetch_next(PG_FUNCTION_ARGS)
 	upto = request->nout + Min(max_rows, request->ndone - request->nout);
 
 	for (int i = request->nout; i < upto && !report; i++)
-		iopool_request_raise(request, request->order[i]);
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (iopool_request_has_failed(request, request->order[i]))
+			iopool_request_raise_first(request);
+	}
 	for (int i = request->nout; i < upto; i++)
 		put_range((ReturnSetInfo *) fcinfo->resultinfo, request,
 				  request->order[i]);
@@ -240,7 +241,7 @@ iopool_cancel(PG_FUNCTION_ARGS)
 	iopool_shmem_require();
 	request = iopool_request_find(PG_GETARG_INT64(0));
 	if (request != NULL)
-		iopool_request_end(request);
+		iopool_request_end(iopool_request_get(request->number));
 
 	iopool_request_enter();
 	PG_RETURN_BOOL(request != NULL);
@@ -257,7 +258,7 @@ pool_names(const IopoolBatch *batch)
 	return names;
 }
 
-/* One row for each request of this backend. */
+/* One row for each request of this backend that the user may know of. */
 Datum
 iopool_list_requests(PG_FUNCTION_ARGS)
 {
@@ -274,6 +275,9 @@ iopool_list_requests(PG_FUNCTION_ARGS)
 		Datum values[REQUESTS_COLUMNS];
 		bool nulls[REQUESTS_COLUMNS] = {false};
 
+		CHECK_FOR_INTERRUPTS();
+		if (!iopool_request_is_visible(request))
+			continue;
 		values[0] = Int64GetDatum(request->number);
 		values[1] = CStringGetTextDatum(pool_names(&request->batch));
 		values[2] = Int32GetDatum(request->batch.args.nranges);

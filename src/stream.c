@@ -29,10 +29,14 @@
 
 #include <errno.h>
 
+#include "port/pg_bitutils.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
 #include "transfer.h"
+
+/* What aset.c puts in front of a chunk, in bytes, on any release. */
+#define MAX_CHUNK_HEADER 16
 
 /* Ranges that may be on their way, in multiples of the ring's entries. */
 #define MAX_PENDING_FACTOR 4
@@ -118,6 +122,8 @@ iopool_stream_begin(MemoryContext cxt, const IopoolStreamOptions *options)
 	int entries = options->pool->entries;
 
 	stream->options = *options;
+	if (options->buffer_cxt == NULL)
+		stream->options.buffer_cxt = cxt;
 	stream->max_reserved = options->max_in_flight_bytes;
 	if (options->max_pending == 0)
 	{
@@ -143,6 +149,17 @@ iopool_stream_begin(MemoryContext cxt, const IopoolStreamOptions *options)
 	dlist_push_tail(&iopool_open_streams, &stream->node);
 	stream->is_open = true;
 	return stream;
+}
+
+/*
+ * Bytes that a stream has for a range on its way, beside its data.  Where
+ * neighbours are read together, all of a stream's ranges can be on their way.
+ */
+Size
+iopool_stream_range_memory(void)
+{
+	/* an AllocSet rounds up to a power of two, and has a header */
+	return pg_nextpower2_size_t(sizeof(IopoolPending)) + MAX_CHUNK_HEADER;
 }
 
 /* Has nothing ended it yet? */
@@ -197,7 +214,7 @@ emit(IopoolStream *stream, IopoolPending *pending, IopoolResult *result)
 		/* nothing there to read: the header alone */
 		if (pending->dest == NULL)
 			pending->allocated =
-				MemoryContextAlloc(stream->cxt,
+				MemoryContextAlloc(stream->options.buffer_cxt,
 								   Max(stream->options.header_size, 1));
 		result->buffer = pending->allocated;
 	}
@@ -266,6 +283,8 @@ iopool_stream_take(IopoolStream *stream, IopoolResult *result)
 bool
 iopool_stream_next(IopoolStream *stream, IopoolResult *result)
 {
+	/* what is there already may be much, and a row of it slow to make */
+	iopool_window_check_interrupts();
 	while (!iopool_stream_take(stream, result))
 	{
 		IopoolStep step;

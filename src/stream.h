@@ -38,10 +38,12 @@ typedef struct IopoolStreamOptions
 	bool in_order; /* results in the order of the source, or as they
 								 * complete */
 	int64 max_in_flight_bytes;
-	int merge_gap;		 /* bytes; -1: never merge */
-	Size header_size;	 /* bytes to leave free in front of the data in
+	int merge_gap;			  /* bytes; -1: never merge */
+	Size header_size;		  /* bytes to leave free in front of the data in
 								 * buffers that the stream allocates */
-	IopoolSource source; /* may raise, and is asked again for the same
+	MemoryContext buffer_cxt; /* of these buffers; has to outlive the stream's
+								 * context.  NULL: that */
+	IopoolSource source;	  /* may raise, and is asked again for the same
 								 * range if the stream goes on */
 	void *source_arg;
 
@@ -83,7 +85,7 @@ typedef struct IopoolResult
 	int64 nbytes; /* as read: less at end of file */
 	char *buffer; /* allocated by the stream, starts with the
 								 * header; now the caller's, to pfree before
-								 * the stream's memory context goes.  NULL
+								 * its memory context goes.  NULL
 								 * when the caller gave dest or on failure */
 	IopoolFailure failure;
 } IopoolResult;
@@ -110,6 +112,7 @@ typedef struct IopoolStream IopoolStream;
 /* stream.c */
 extern IopoolStream *iopool_stream_begin(MemoryContext cxt,
 										 const IopoolStreamOptions *options);
+extern Size iopool_stream_range_memory(void);
 extern bool iopool_stream_next(IopoolStream *stream, IopoolResult *result);
 extern bool iopool_stream_take(IopoolStream *stream, IopoolResult *result);
 extern void iopool_stream_acquire(IopoolFileSet *set, IopoolFile *file);
@@ -132,5 +135,6 @@ extern IopoolStep iopool_window_step(IopoolStream *const *streams,
 extern void iopool_window_run(IopoolStream *const *streams, int nstreams);
 extern bool iopool_window_next_is_ready(IopoolStream *stream);
 extern void iopool_window_pump(void);
+extern void iopool_window_check_interrupts(void);
 
 #endif /* IOPOOL_STREAM_H */

@@ -465,7 +465,7 @@ iopool_transfer_allocate(IopoolStream *stream, IopoolPiece *piece,
 			pending->end <= piece->start)
 			continue;
 		memory =
-			MemoryContextAllocExtended(stream->cxt,
+			MemoryContextAllocExtended(stream->options.buffer_cxt,
 									   header_size +
 										   (pending->end - pending->start),
 									   may_raise ? 0 : MCXT_ALLOC_NO_OOM);

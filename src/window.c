@@ -8,6 +8,9 @@
  * made the read, whoever waits.  A wait fills the streams that are waited for
  * first, and then those in the background.
  *
+ * An error in here leaves no ring behind for what is not in flight, whoever
+ * catches it: see guarded().
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -18,9 +21,10 @@
 
 /*
  * Ranges pulled at a time, also where none of them has anything to read: a
- * million of them past the end of a file must not hold up an interrupt.
+ * million of them past the end of a file, for each of which the file's size is
+ * looked at, must not hold up an interrupt.
  */
-#define MAX_PULL 8192
+#define MAX_PULL 1024
 
 /* Share of the reads in flight to wait for: fewer, larger rounds. */
 #define WAIT_SHARE 8
@@ -216,10 +220,12 @@ static void
 fill_window(IopoolStream *stream, IopoolDeadline deadline, bool may_raise)
 {
 	IopoolLease *lease = stream->lease;
-	IopoolPiece *piece;
+	IopoolPiece *piece = next_piece(stream, may_raise);
 
-	iopool_lease_tick(lease);
-	while ((piece = next_piece(stream, may_raise)) != NULL)
+	/* most of many streams have nothing to start */
+	if (piece != NULL)
+		iopool_lease_tick(lease);
+	for (; piece != NULL; piece = next_piece(stream, may_raise))
 	{
 		/* before a ring is taken, which would be held for nothing */
 		if (!iopool_transfer_allocate(stream, piece, may_raise))
@@ -305,25 +311,105 @@ submit_all(void)
 }
 
 /*
- * Let every background stream go on: take what has come, and start reads in
- * its place.  Waits for nothing; may raise when interrupted.
+ * A cancel or terminate request is about to be served: start nothing new, and
+ * wait for what is in flight before CHECK_FOR_INTERRUPTS() raises.  That is of
+ * all streams of this backend, so who catches a cancel has no ring.
  */
 void
-iopool_window_pump(void)
+iopool_window_check_interrupts(void)
+{
+	if (likely(!INTERRUPTS_PENDING_CONDITION()))
+		return;
+	if (QueryCancelPending || ProcDiePending)
+	{
+		IopoolLease *leases[IOPOOL_MAX_POOLS + 1];
+		int nleases = busy_leases(leases);
+
+		for (int i = 0; i < nleases; i++)
+			iopool_lease_drain(leases[i], &leases[i]->in_flight);
+	}
+	CHECK_FOR_INTERRUPTS();
+}
+
+/*
+ * An error takes control away from these streams, and may be caught where some
+ * of them live on: those of requests, or of a C consumer.  Take back what is
+ * prepared, which would wait for the next call with a ring that looks busy,
+ * take what has come, and let go of every ring that has nothing in flight.
+ * Does not raise.
+ */
+static void
+leave_by_error(void)
+{
+	IopoolLease *leases[IOPOOL_MAX_POOLS + 1];
+	int nleases = busy_leases(leases);
+
+	for (int i = 0; i < nleases; i++)
+	{
+		iopool_lease_cancel_prepared(leases[i]);
+		iopool_lease_poll(leases[i], 0, IOPOOL_NO_WAIT);
+		/* short reads that would go on */
+		iopool_lease_cancel_prepared(leases[i]);
+	}
+	iopool_window_let_all_go();
+}
+
+/* What a public function of this file is asked to do. */
+typedef struct WindowCall
+{
+	IopoolStream *const *streams;
+	int nstreams;
+	bool is_eager;
+	IopoolDeadline deadline;
+	IopoolStep step; /* the result */
+} WindowCall;
+
+/*
+ * The one way in to all that can raise while a ring is held: waits for rings,
+ * sources, which open files and look at interrupts, memory, cancels.
+ */
+static IopoolStep
+guarded(void (*function)(WindowCall *call), WindowCall *call)
+{
+	PG_TRY();
+	{
+		function(call);
+	}
+	PG_CATCH();
+	{
+		leave_by_error();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	return call->step;
+}
+
+static void
+pump(WindowCall *call)
 {
 	IopoolLease *leases[IOPOOL_MAX_POOLS + 1];
 	int nleases;
 
-	if (dlist_is_empty(&iopool_open_streams))
-		return;
-	/* a cancel starts nothing new */
-	CHECK_FOR_INTERRUPTS();
+	iopool_window_check_interrupts();
 	nleases = busy_leases(leases);
 	for (int i = 0; i < nleases; i++)
 		iopool_lease_poll(leases[i], leases[i]->in_flight, IOPOOL_NO_WAIT);
 	fill_background();
 	submit_all();
 	iopool_window_let_all_go();
+}
+
+/*
+ * Let every background stream go on: take what has come, and start reads in
+ * its place.  Waits for nothing; may raise when interrupted.
+ */
+void
+iopool_window_pump(void)
+{
+	WindowCall call = {0};
+
+	if (!dlist_is_empty(&iopool_open_streams))
+		(void) guarded(pump, &call);
 }
 
 /* The next range to hand out, or NULL. */
@@ -351,21 +437,12 @@ iopool_window_next_is_ready(IopoolStream *stream)
 	return iopool_window_next_ready(stream) != NULL;
 }
 
-/*
- * A cancel or terminate request is about to be served: start nothing new, and
- * wait for what is in flight before CHECK_FOR_INTERRUPTS() raises.
- */
-static void
-check_interrupts(IopoolStream *const *streams, int nstreams)
+/* Does this stream wait for reads in flight, its own or another stream's? */
+static bool
+waits_for_reads(IopoolStream *stream)
 {
-	if (likely(!INTERRUPTS_PENDING_CONDITION()))
-		return;
-	if (QueryCancelPending || ProcDiePending)
-	{
-		for (int i = 0; i < nstreams; i++)
-			iopool_lease_drain(streams[i]->lease, &streams[i]->in_flight);
-	}
-	CHECK_FOR_INTERRUPTS();
+	return stream->lease->in_flight > 0 &&
+		(stream->in_flight > 0 || !dlist_is_empty(&stream->todo));
 }
 
 /* Leases with reads in flight that these streams wait for. */
@@ -376,12 +453,8 @@ leases_of(IopoolStream *const *streams, int nstreams, IopoolLease **leases)
 
 	for (int i = 0; i < nstreams; i++)
 	{
-		IopoolStream *stream = streams[i];
-
-		/* also when all that is in flight is another stream's */
-		if (stream->lease->in_flight > 0 &&
-			(stream->in_flight > 0 || !dlist_is_empty(&stream->todo)))
-			add_lease(leases, &nleases, stream->lease);
+		if (waits_for_reads(streams[i]))
+			add_lease(leases, &nleases, streams[i]->lease);
 	}
 	return nleases;
 }
@@ -410,14 +483,14 @@ fill_streams(IopoolStream *const *streams, int nstreams,
 	for (int i = 0; i < nstreams; i++)
 		fill_window(streams[i], IOPOOL_NO_WAIT, true);
 	fill_background();
-	if (deadline == IOPOOL_NO_WAIT)
+	if (deadline == IOPOOL_NO_WAIT || has_result(streams, nstreams) ||
+		leases_of(streams, nstreams, leases) > 0)
 		return;
 	for (int i = 0; i < nstreams; i++)
 	{
-		if (has_result(streams, nstreams) ||
-			leases_of(streams, nstreams, leases) > 0)
-			return;
 		fill_window(streams[i], deadline, true);
+		if (waits_for_reads(streams[i]) || has_result(&streams[i], 1))
+			return;
 	}
 }
 
@@ -438,22 +511,18 @@ poll_leases(IopoolLease **leases, int nleases, unsigned wait_nr,
 	}
 }
 
-/*
- * One round for streams that somebody waits for: start what can be started,
- * and wait until something has completed, but not beyond the deadline.
- * is_eager: wait for one read only, where more at a time would cost less.
- * Serves interrupts, and raises as iopool_lease_ready() does.
- */
-IopoolStep
-iopool_window_step(IopoolStream *const *streams, int nstreams, bool is_eager,
-				   IopoolDeadline deadline)
+static void
+step(WindowCall *call)
 {
+	IopoolStream *const *streams = call->streams;
+	int nstreams = call->nstreams;
 	IopoolLease *leases[IOPOOL_MAX_POOLS + 1];
+	IopoolDeadline deadline = call->deadline;
 	IopoolDeadline wait_until = deadline;
 	unsigned wait_nr = 1;
 	int nleases;
 
-	check_interrupts(streams, nstreams);
+	iopool_window_check_interrupts();
 	fill_streams(streams, nstreams, deadline);
 
 	/* ranges past the end of a file, say, need no waiting */
@@ -467,30 +536,48 @@ iopool_window_step(IopoolStream *const *streams, int nstreams, bool is_eager,
 
 	if (nleases > 0)
 	{
-		if (nstreams == 1 && !is_eager)
+		if (nstreams == 1 && !call->is_eager)
 			wait_nr = Max(streams[0]->in_flight / WAIT_SHARE, 1);
 		poll_leases(leases, nleases, wait_nr, wait_until);
 
 		/* what has come makes room: keep the queue full meanwhile */
-		check_interrupts(streams, nstreams);
+		iopool_window_check_interrupts();
 		fill_streams(streams, nstreams, IOPOOL_NO_WAIT);
 		submit_all();
 		iopool_window_let_all_go();
 	}
 
 	if (iopool_deadline_has_passed(deadline))
-		return IOPOOL_STEP_LATE;
-	return nleases > 0 ? IOPOOL_STEP_MOVED : IOPOOL_STEP_IDLE;
+		call->step = IOPOOL_STEP_LATE;
+	else
+		call->step = nleases > 0 ? IOPOOL_STEP_MOVED : IOPOOL_STEP_IDLE;
 }
 
 /*
- * Read on until nothing is left that these streams may start: their windows
- * are full of results, or their ranges are through.  Serves interrupts, and
- * raises as iopool_lease_ready() does.
+ * One round for streams that somebody waits for: start what can be started,
+ * and wait until something has completed, but not beyond the deadline.
+ * is_eager: wait for one read only, where more at a time would cost less.
+ * Serves interrupts, and raises as iopool_lease_ready() does.
  */
-void
-iopool_window_run(IopoolStream *const *streams, int nstreams)
+IopoolStep
+iopool_window_step(IopoolStream *const *streams, int nstreams, bool is_eager,
+				   IopoolDeadline deadline)
 {
+	WindowCall call = {
+		.streams = streams,
+		.nstreams = nstreams,
+		.is_eager = is_eager,
+		.deadline = deadline,
+	};
+
+	return guarded(step, &call);
+}
+
+static void
+run(WindowCall *call)
+{
+	IopoolStream *const *streams = call->streams;
+	int nstreams = call->nstreams;
 	IopoolLease *leases[IOPOOL_MAX_POOLS + 1];
 	int nleases;
 
@@ -498,7 +585,7 @@ iopool_window_run(IopoolStream *const *streams, int nstreams)
 	{
 		unsigned wait_nr = 1;
 
-		check_interrupts(streams, nstreams);
+		iopool_window_check_interrupts();
 		fill_streams(streams, nstreams, IOPOOL_NO_WAIT);
 		nleases = leases_of(streams, nstreams, leases);
 
@@ -521,6 +608,29 @@ iopool_window_run(IopoolStream *const *streams, int nstreams)
 }
 
 /*
+ * Read on until nothing is left that these streams may start: their windows
+ * are full of results, or their ranges are through.  Serves interrupts, and
+ * raises as iopool_lease_ready() does.
+ */
+void
+iopool_window_run(IopoolStream *const *streams, int nstreams)
+{
+	WindowCall call = {.streams = streams, .nstreams = nstreams};
+
+	(void) guarded(run, &call);
+}
+
+static void
+start(WindowCall *call)
+{
+	iopool_window_check_interrupts();
+	for (int i = 0; i < call->nstreams; i++)
+		fill_window(call->streams[i], IOPOOL_FOREVER, true);
+	submit_all();
+	iopool_window_let_all_go();
+}
+
+/*
  * Start reads as far as ring and window allow, without waiting for any; may
  * wait for a ring.  Serves interrupts, and raises as iopool_lease_ready()
  * does.
@@ -528,8 +638,7 @@ iopool_window_run(IopoolStream *const *streams, int nstreams)
 void
 iopool_window_start(IopoolStream *stream)
 {
-	check_interrupts(&stream, 1);
-	fill_window(stream, IOPOOL_FOREVER, true);
-	submit_all();
-	iopool_window_let_all_go();
+	WindowCall call = {.streams = &stream, .nstreams = 1};
+
+	(void) guarded(start, &call);
 }

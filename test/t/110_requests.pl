@@ -550,7 +550,7 @@ foreach my $method (test_methods())
 			ROLLBACK PREPARED 'fetched';});
 		is($out, "1\nrequests: 0\nright: 5000", "$method: a prepared transaction keeps no request");
 		my @warnings = $err =~ /WARNING:  (.*)/g;
-		is_deeply(\@warnings, ['iopool request 1 was not fetched before its transaction ended'],
+		is_deeply(\@warnings, ['1 iopool request was not fetched before its transaction ended'],
 			"$method: and says so, once");
 		rings_home($node, "$method, prepared transaction");
 	}
