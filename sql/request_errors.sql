@@ -11,7 +11,7 @@ EXCEPTION WHEN OTHERS THEN
 	state := SQLSTATE;
 	message := SQLERRM;
 	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-	detail := regexp_replace(nullif(detail, ''), '[0-9]{4,}', 'N', 'g');
+	detail := regexp_replace(nullif(detail, ''), '[0-9]{3,}', 'N', 'g');
 	hint := nullif(hint, '');
 END
 $$;
@@ -409,7 +409,7 @@ SET LOCAL ROLE regress_iopool_member;
 SELECT * FROM what_can();
 SET LOCAL ROLE regress_iopool_other;
 SELECT * FROM what_can();
-SELECT * FROM failure(format('SELECT iopool_poll(%s)', :r));
+SELECT state, replace(message, :'r', 'N') AS message, detail FROM failure_detail(format('SELECT iopool_poll(%s)', :r));
 SET LOCAL ROLE regress_iopool_executor;
 SELECT * FROM what_can();
 -- who sees all statistics sees it, and no more than that

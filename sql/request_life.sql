@@ -180,8 +180,6 @@ SELECT * FROM cancelled($$iopool_read('iopool_big', 0, 8000000)$$);
 SELECT * FROM cancelled($$iopool_read_array('iopool_words', apart(100), 8)$$);
 SELECT * FROM cancelled($$iopool_prefetch('iopool_words', ARRAY[0], ARRAY[8])$$);
 SELECT * FROM cancelled('iopool_stat_reset()');
--- other work, without a ring
-SELECT in_use FROM iopool_pools WHERE name = 'regress_one';
 SELECT count(*) FROM iopool_requests;
 SELECT right_rows(:a), right_rows(:b), right_rows(:c);
 COMMIT;

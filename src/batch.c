@@ -25,6 +25,13 @@
 #include "guc.h"
 #include "method.h"
 
+/*
+ * Blocks of a batch's context, which do not grow further: a request counts
+ * what it takes, and does not know how much of its last block it needs.
+ */
+#define BATCH_SIZES \
+	ALLOCSET_DEFAULT_MINSIZE, ALLOCSET_DEFAULT_INITSIZE, IOPOOL_BATCH_BLOCK
+
 /* The pool that a file is read from; the session's is looked up if needed. */
 static IopoolPool *
 pool_of_file(IopoolBatch *batch, const IopoolFile *file)
@@ -100,7 +107,7 @@ iopool_batch_begin(IopoolBatch *batch, IopoolIoMode io_mode)
 	batch->sizes = NULL;
 	batch->buffer_cxt = NULL;
 	batch->cxt = AllocSetContextCreate(CurrentMemoryContext, "iopool batch",
-									   ALLOCSET_DEFAULT_SIZES);
+									   BATCH_SIZES);
 	batch->files = iopool_file_set_create(batch->cxt, io_mode);
 	batch->file = NULL;
 	batch->range_files = NULL;

@@ -13,6 +13,9 @@
 #include "args.h"
 #include "stream.h"
 
+/* Longest block of a batch's memory context that is for several chunks. */
+#define IOPOOL_BATCH_BLOCK (64 * 1024)
+
 typedef struct IopoolBatch IopoolBatch;
 
 /* The ranges of one pool, and their stream. */

@@ -66,8 +66,11 @@ typedef struct RequestEntry
 #define CHUNK_HEADER 32
 #define BLOCK_HEADER 128
 
-/* A request's entry in the hash table of requests, which is half empty. */
-#define TABLE_MEMORY (4 * sizeof(RequestEntry))
+/*
+ * Of each request: its entry in the hash table of requests, which is half
+ * empty, and what the C library has for the blocks of its contexts.
+ */
+#define REQUEST_MEMORY (4 * sizeof(RequestEntry) + 4 * BLOCK_HEADER)
 
 /* Unfetched requests that are named at commit. */
 #define MAX_NAMED 10
@@ -253,9 +256,10 @@ reserve(IopoolRequest *request)
 {
 	int nranges = request->batch.args.nranges;
 	const int64 *sizes = request->batch.sizes;
-	int64 total = (int64) nranges * iopool_stream_range_memory();
+	int64 ranges = (int64) nranges * iopool_stream_range_memory();
 	int64 shared = 0;
 	int64 data = 0;
+	int64 total;
 
 	/* at most 2^27 ranges of less than 2^30 bytes: no overflow */
 	for (int i = 0; i < nranges; i++)
@@ -266,8 +270,9 @@ reserve(IopoolRequest *request)
 			shared += data_memory(sizes[i]);
 	}
 	/* blocks grow, and the last one has room for more than it got */
-	total += data + Min(shared, BUFFER_BLOCK);
-	total += MemoryContextMemAllocated(request->cxt, true) + TABLE_MEMORY;
+	total = MemoryContextMemAllocated(request->cxt, true) + REQUEST_MEMORY +
+		ranges + Min(ranges, IOPOOL_BATCH_BLOCK) + data +
+		Min(shared, BUFFER_BLOCK);
 	check_limit(total, nranges, false);
 	return total;
 }

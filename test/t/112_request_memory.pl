@@ -57,6 +57,70 @@ my %cycles = (
 	'refused' => 'BEGIN PERFORM submit(400, 1000000); EXCEPTION WHEN configuration_limit_exceeded THEN NULL; END;',
 	'fetched, not ended' => 'r := submit(2, 100000); PERFORM iopool_wait(r); PERFORM iopool_fetch_next(r, 2); PERFORM iopool_cancel(r);');
 
+# What is counted for a request bounds what the backend has allocated for it,
+# from its submit on until it is gone.
+my $counted = q{
+	CREATE FUNCTION held() RETURNS bigint LANGUAGE plpgsql AS $$
+	DECLARE
+		detail text;
+	BEGIN
+		BEGIN
+			PERFORM set_config('iopool.max_request_memory', '0', true);
+			PERFORM iopool_submit('none', '{}'::bigint[], '{}'::bigint[]);
+		EXCEPTION WHEN configuration_limit_exceeded THEN
+			GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+		END;
+		RETURN substring(detail FROM 'unfetched requests hold (\d+)')::bigint;
+	END $$;
+	CREATE FUNCTION check_memory(what text) RETURNS text LANGUAGE plpgsql AS $$
+	DECLARE
+		held bigint := held();
+		taken bigint := (SELECT coalesce(sum(total_bytes), 0) FROM pg_backend_memory_contexts WHERE name ~ '^iopool (request|batch)');
+	BEGIN
+		-- before it is read, what it will bring is not taken yet
+		RETURN CASE WHEN taken <= held AND (what = 'submitted' OR taken >= held / 4) THEN 'right' ELSE format('%s: %s counted, %s taken', what, held, taken) END;
+	END $$;
+};
+my $offsets = 'SELECT array_agg((i * 7919::bigint) % 8000000 ORDER BY i) FROM generate_series(1, N) AS i';
+my $lengths = 'array_fill(LENGTH::bigint, ARRAY[N])';
+my %shapes = (
+	'1,000 of nothing' => [ 1000, q{'{}'::bigint[], '{}'::bigint[]} ],
+	'1,000 of a byte' => [ 1000, 'ARRAY[1], ARRAY[1]' ],
+	'50,000 bytes' => [ 1, "($offsets), $lengths", 50_000, 1 ],
+	'50,000 touching words' => [ 1, "(SELECT array_agg(i * 8) FROM generate_series(1, N) AS i), $lengths", 50_000, 8 ],
+	'50,000 past the end' => [ 1, "array_fill(9000000, ARRAY[N]), $lengths", 50_000, 8 ],
+	'10,000 of 4 kB' => [ 20, "($offsets), $lengths", 500, 4096 ],
+	'1,000 of 9 kB' => [ 20, "($offsets), $lengths", 50, 9000 ],
+	'100 of 1 MB' => [ 10, "($offsets), $lengths", 10, 1_000_000 ],
+	'4,000 files' => [ 1, "(SELECT array_agg(repeat('x/', 100) || i) FROM generate_series(1, N) AS i), array_fill(0, ARRAY[N]), $lengths", 4000, 8 ]);
+
+sub check_counted
+{
+	my ($node, $method) = @_;
+
+	foreach my $shape (sort keys %shapes)
+	{
+		my ($nrequests, $args, $n, $length) = @{ $shapes{$shape} };
+		$args =~ s/\bN\b/$n/g;
+		$args =~ s/\bLENGTH\b/$length/g;
+		$args = "'$file', $args" unless $shape =~ /files/;
+		my $out = ask($node, qq{
+			BEGIN;
+			SELECT sum(iopool_submit($args)) > 0 FROM generate_series(1, $nrequests);
+			SELECT check_memory('submitted');
+			SELECT bool_and(iopool_wait(request)) FROM iopool_requests;
+			SELECT check_memory('done');
+			SELECT sum(n) >= 0 FROM (SELECT request, greatest(ranges / 2, 1) AS half FROM iopool_requests) AS r,
+				LATERAL (SELECT count(*) AS n FROM iopool_fetch_next(request, half, 'report')) AS f;
+			SELECT check_memory('half fetched');
+			SELECT bool_and(iopool_cancel(request)) IS NOT false FROM iopool_requests;
+			SELECT held();
+			COMMIT;});
+		is($out, "t\nright\nt\nright\nt\nright\nt\n0", "$method: what $shape take is counted");
+	}
+	return;
+}
+
 foreach my $method (test_methods())
 {
 	my $node = iopool_node("request_memory_$method", $method,
@@ -77,6 +141,9 @@ foreach my $method (test_methods())
 			END LOOP;
 			RETURN total;
 		END \$\$;});
+
+	ask($node, $counted);
+	check_counted($node, $method);
 
 	foreach my $mode (io_modes())
 	{
