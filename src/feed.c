@@ -42,8 +42,6 @@
 /* Paths of a set of files before the next one begins. */
 #define MAX_PATHS 1024
 
-/* Ranges between two looks at interrupts. */
-#define RANGES_PER_CHECK 4096
 
 /*
  * Ranges of a round that has grown, which is by this factor each time.  More
@@ -369,8 +367,7 @@ iopool_feed_add(IopoolFeed *feed, const IopoolArgs *args, bool report)
 		text *path = DatumGetTextPP(args->paths[i]);
 		IopoolFile *file;
 
-		if (i % RANGES_PER_CHECK == 0)
-			CHECK_FOR_INTERRUPTS();
+		CHECK_FOR_INTERRUPTS();
 		file = find_file(files, VARDATA_ANY(path), VARSIZE_ANY_EXHDR(path));
 		if (i == 0 || file != call->range_files[i - 1])
 			(void) part_of_file(feed, file);
