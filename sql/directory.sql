@@ -1,5 +1,9 @@
 -- Reading below directories: the form of a path, containment, rights, pools.
 
+-- where the tests lie is not for others than root and the server's user to
+-- write in, but it may be below what is
+SET client_min_messages = 'error';
+
 \set dir `mkdir -p "$PG_ABS_BUILDDIR/results/iopool_dir" && cd "$PG_ABS_BUILDDIR/results/iopool_dir" && pwd -P`
 \! cd "$PG_ABS_BUILDDIR/results/iopool_dir" && rm -rf tiles other secret && mkdir -p tiles/sub/deep other && printf 'secret' >secret && printf 'other' >other/file && printf 'inside' >tiles/file && printf 'below' >tiles/sub/file && printf 'deep' >tiles/sub/deep/file
 \! cd "$PG_ABS_BUILDDIR/results/iopool_dir/tiles" && printf 'colons' >a:b:c && printf 'umlaut' >größe && printf 'space' >' a b ' && printf 'line' >"$(printf 'new\nline')" && printf 'backslash' >'a\b' && : >empty && mkfifo fifo && printf 'x' >locked && chmod 0 locked
@@ -84,6 +88,9 @@ SELECT path, attempt(path) FROM unnest(ARRAY[
 	'tiles:to_parent/tiles/file', 'tiles:to_itself', 'tiles:to_root/etc/passwd', 'tiles:to_passwd', 'tiles:to_absolute',
 	'tiles:to_magic/etc/passwd', 'tiles:to_device', 'tiles:loop', 'tiles:to_deep/../../../secret',
 	'proc:self/root/etc/passwd', 'proc:self/cwd/PG_VERSION', 'proc:self/exe', 'proc:self/fd/0', 'proc:thread-self/root']) AS path;
+-- what shows the kernel is in no directory, wherever it is mounted
+SELECT path, attempt(path) FROM unnest(ARRAY[
+	'proc:self/mem', 'proc:self/environ', 'proc:self/maps', 'proc:version', 'proc:sys/kernel/ostype', 'proc:self/../uptime']) AS path;
 -- the same, whether or not there is anything outside
 SELECT attempt(replace(there, 'secret', 'nothing')) = replace(attempt(there), 'secret', 'nothing') AS same
 FROM unnest(ARRAY['tiles:../secret', 'tiles:sub/../../secret', 'tiles:to_secret', 'tiles:to_parent/secret']) AS there;
@@ -250,6 +257,10 @@ SELECT attempt('other:file');
 -- the data directory, when a superuser allows it
 CREATE SERVER regress_data FOREIGN DATA WRAPPER iopool_directory OPTIONS (path '/', allow_data_directory 'on');
 SELECT attempt('regress_data:' || ltrim(current_setting('data_directory'), '/') || '/regress:plain');
+SELECT path, attempt(path) FROM unnest(ARRAY[
+	'regress_data:proc/self/mem', 'regress_data:proc/version', 'regress_data:sys/kernel/uevent_seqnum', 'regress_data:proc/none']) AS path;
+-- nothing of this is about paths of superusers
+SELECT length(iopool_read('/proc/version', 0, 5));
 DROP SERVER regress_data;
 
 -- pool and io_mode of a directory come before the session's

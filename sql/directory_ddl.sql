@@ -1,5 +1,9 @@
 -- CREATE SERVER and ALTER SERVER of directories: options, rights, the view.
 
+-- where the tests lie is not for others than root and the server's user to
+-- write in, but it may be below what is
+SET client_min_messages = 'error';
+
 -- the directory of these tests, outside of the data directory
 \set dir `mkdir -p "$PG_ABS_BUILDDIR/results/iopool_ddl" && cd "$PG_ABS_BUILDDIR/results/iopool_ddl" && pwd -P`
 \! cd "$PG_ABS_BUILDDIR/results/iopool_ddl" && rm -rf * && mkdir real && ln -s real link && echo x > file
@@ -81,6 +85,13 @@ SELECT left(outcome.state, 5), outcome.detail FROM outcome(format(
 SELECT create_directory($$OPTIONS (path '@data', allow_data_directory 'off')$$);
 SELECT count(*) FROM pg_foreign_server;
 
+-- a name that no path can begin with
+SELECT state, message, detail FROM outcome($$CREATE SERVER "a:b" FOREIGN DATA WRAPPER iopool_directory OPTIONS (path '@dir')$$);
+SELECT state, message FROM outcome($$CREATE SERVER "a/b" FOREIGN DATA WRAPPER iopool_directory OPTIONS (path '@dir')$$);
+SELECT state, message FROM outcome($$CREATE SERVER ":" FOREIGN DATA WRAPPER iopool_directory OPTIONS (path '@dir')$$);
+SELECT state, message FROM outcome($$CREATE SERVER IF NOT EXISTS "/" FOREIGN DATA WRAPPER iopool_directory OPTIONS (path '@dir')$$);
+SELECT count(*) FROM pg_foreign_server;
+
 -- nothing but a server has options
 SELECT state, message, hint FROM outcome($$ALTER FOREIGN DATA WRAPPER iopool_directory OPTIONS (path '@dir')$$);
 SELECT alter_directory($$OPTIONS (ADD pool 'default')$$);
@@ -106,6 +117,10 @@ SELECT alter_directory($$OPTIONS (DROP allow_data_directory)$$);
 SELECT alter_directory($$OPTIONS (DROP allow_data_directory, SET path '@dir')$$);
 SELECT alter_directory($$OPTIONS (DROP pool, DROP io_mode, DROP missing_ok)$$);
 SELECT name, path = :'dir' AS path, pool IS NULL AS pool, io_mode IS NULL AS io_mode, may_read FROM iopool_directories;
+
+SELECT alter_directory($$RENAME TO "regress:dir"$$);
+SELECT alter_directory($$RENAME TO "regress/dir"$$);
+SELECT name FROM iopool_directories;
 
 -- rights: the wrapper's USAGE, ownership and EXECUTE do not name a path
 CREATE ROLE regress_iopool_app;
@@ -207,6 +222,44 @@ CREATE FOREIGN DATA WRAPPER regress_validated VALIDATOR regress_validator;
 CREATE SERVER regress_validated FOREIGN DATA WRAPPER regress_validated OPTIONS (path '/');
 SELECT name FROM iopool_directories ORDER BY name;
 DROP FUNCTION regress_validator CASCADE;
+-- options and names from before there was a validator: one bad row is told of,
+-- read from by nobody, and in nobody's way
+ALTER FOREIGN DATA WRAPPER iopool_directory NO VALIDATOR;
+CREATE SERVER regress_bad_option FOREIGN DATA WRAPPER iopool_directory OPTIONS (path :'dir', "Pa th" '1', io_mode 'fast');
+CREATE SERVER "regress Bad" FOREIGN DATA WRAPPER iopool_directory OPTIONS (missing_ok 'maybe');
+CREATE SERVER regress_bad_path FOREIGN DATA WRAPPER iopool_directory OPTIONS (path 'base');
+CREATE SERVER regress_bad_none FOREIGN DATA WRAPPER iopool_directory;
+CREATE SERVER "regress/b:d" FOREIGN DATA WRAPPER iopool_directory OPTIONS (path :'dir');
+ALTER FOREIGN DATA WRAPPER iopool_directory VALIDATOR iopool_directory_validator;
+SELECT name, path = :'dir' AS path, pool, io_mode, may_read FROM iopool_directories ORDER BY name;
+SELECT check_name, status, detail, hint FROM iopool_check()
+WHERE check_name ~ '^directory_regress.(bad|Bad|b:d)' ORDER BY check_name COLLATE "C";
+SELECT count(*) FROM iopool_check() WHERE check_name = 'directory_regress_dir' AND status = 'ok';
+SELECT server, f.* FROM unnest(ARRAY['regress_bad_option', 'regress Bad', 'regress_bad_path', 'regress_bad_none']) AS server,
+	outcome(format('SELECT iopool_read(%L, 0, 1)', server || ':file')) AS f;
+SELECT convert_from(iopool_read('regress_dir:file', 0, 1), 'UTF8');
+-- its value is not for everybody
+GRANT EXECUTE ON FUNCTION iopool_read(text, bigint, bigint) TO regress_iopool_app;
+SET ROLE regress_iopool_app;
+SELECT state, message FROM outcome($$SELECT iopool_read('regress_bad_path:file', 0, 1)$$);
+RESET ROLE;
+GRANT USAGE ON FOREIGN SERVER regress_bad_path TO regress_iopool_app;
+SET ROLE regress_iopool_app;
+SELECT state, message, detail, hint FROM outcome($$SELECT iopool_read('regress_bad_path:file', 0, 1)$$);
+RESET ROLE;
+-- they are mended as the doctor says, by who may name a path
+ALTER SERVER regress_bad_option OWNER TO regress_iopool_app;
+SET ROLE regress_iopool_app;
+SELECT state, message FROM outcome($$ALTER SERVER regress_bad_option OPTIONS (DROP "Pa th", DROP io_mode)$$);
+RESET ROLE;
+SELECT state FROM outcome($$ALTER SERVER regress_bad_option OPTIONS (ADD pool 'default')$$);
+SELECT outcome(replace(hint, '/where/it/is', '@dir')) FROM iopool_check() WHERE check_name ~ '^directory_regress.(bad|Bad|b:d)' ORDER BY check_name COLLATE "C";
+SELECT check_name, status FROM iopool_check()
+WHERE check_name ~ '^directory_regress.(bad|Bad|b.d)' AND check_name !~ '_(direct|buffered|uncached|ancestors)$' ORDER BY check_name COLLATE "C";
+SELECT convert_from(iopool_read(name || ':file', 0, 1), 'UTF8') FROM iopool_directories WHERE name ~ '^regress.b';
+DROP SERVER regress_bad_option, "regress Bad", regress_bad_path, regress_bad_none, regress_b_d;
+REVOKE EXECUTE ON FUNCTION iopool_read(text, bigint, bigint) FROM regress_iopool_app;
+
 -- also for a wrapper of another name with our validator
 CREATE FOREIGN DATA WRAPPER regress_ours VALIDATOR iopool_directory_validator;
 GRANT USAGE ON FOREIGN DATA WRAPPER regress_ours TO regress_iopool_app;

@@ -77,6 +77,16 @@ look_up_directory(const IopoolAccess *access, const char *name)
 	if (aclresult != ACLCHECK_OK)
 		aclcheck_error(aclresult, OBJECT_FOREIGN_SERVER, dir->name);
 
+	/* what is wrong may quote a path, which is not for everybody */
+	if (dir->problem.message != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("options of directory \"%s\" are not valid", dir->name),
+				 access->may_name_any
+					 ? errdetail_internal("%s", dir->problem.message)
+					 : 0,
+				 errhint("Mend them with ALTER SERVER; iopool_check() tells how.")));
+
 	if (dir->pool_name != NULL)
 	{
 		dir->pool = iopool_shmem_lookup_pool(dir->pool_name);

@@ -181,7 +181,7 @@ batch_source(void *arg, IopoolRange *range)
 
 	range->file = iopool_batch_file(batch, rangeno);
 	if (!iopool_file_acquire(batch->files, range->file))
-		return IOPOOL_SOURCE_LATER;
+		return iopool_source_refused(range->file);
 
 	range->offset = batch->args.offsets[rangeno];
 	range->length = iopool_args_length(&batch->args, rangeno);

@@ -214,8 +214,8 @@ report_unknown(IopoolCheck *check, const Directory *directory, int errnum)
 		iopool_check_put(
 			check, name, IOPOOL_CHECK_FAIL,
 			psprintf("could not open directory \"%s\": %m", directory->path),
-			psprintf("Let the server's user read it: chmod a+rx '%s'",
-					 directory->path));
+			psprintf("Let the server's user read it: chmod a+rx %s",
+					 iopool_directory_shell_quote(directory->path)));
 	else
 		iopool_check_put(check, name, IOPOOL_CHECK_OK,
 						 psprintf("\"%s\" has no file to try it with",
@@ -244,26 +244,86 @@ check_file_system(IopoolCheck *check, const Directory *directory)
 	check_uncached(check, directory, path);
 }
 
+/* The name that a path could begin with, for a hint. */
+static char *
+addressable_name(const char *name)
+{
+	char *result = pstrdup(name);
+	char *p = result;
+
+	while ((p = strpbrk(p, ":/")) != NULL)
+		*p = '_';
+	return result;
+}
+
+/* What keeps a foreign server from being a directory, whatever is on disk. */
+static bool
+check_definition(IopoolCheck *check, const IopoolDirectory *dir,
+				 const char *name)
+{
+	if (dir->problem.message != NULL)
+	{
+		iopool_check_put(check, name, IOPOOL_CHECK_FAIL, dir->problem.message,
+						 psprintf("ALTER SERVER %s OPTIONS (%s);",
+								  quote_identifier(dir->name),
+								  dir->problem.mend));
+		return false;
+	}
+	if (!iopool_directory_is_addressable(dir->name))
+	{
+		iopool_check_put(
+			check, name, IOPOOL_CHECK_FAIL,
+			psprintf(
+				"no path can name \"%s\", because of the \":\" or \"/\" in it",
+				dir->name),
+			psprintf("ALTER SERVER %s RENAME TO %s;",
+					 quote_identifier(dir->name),
+					 quote_identifier(addressable_name(dir->name))));
+		return false;
+	}
+	return true;
+}
+
+/*
+ * The failure of a directory, which a message of a file would name for what
+ * it is to readers.
+ */
+static void
+report_closed(IopoolCheck *check, const IopoolDirectory *dir, const char *name,
+			  const IopoolFailure *failure)
+{
+	bool may_miss = dir->missing_ok && failure->errnum == ENOENT;
+
+	iopool_check_put(
+		check, name, may_miss ? IOPOOL_CHECK_WARN : IOPOOL_CHECK_FAIL,
+		iopool_errors_message(failure, dir->path, 0, 0),
+		psprintf("ALTER SERVER %s OPTIONS (SET path '/where/it/is');",
+				 quote_identifier(dir->name)));
+}
+
 /* Can a foreign server be read from?  Returns whether there is a directory. */
 static bool
 check_server(IopoolCheck *check, IopoolDirectory *dir, const char *name)
 {
 	IopoolFailure failure;
 
+	if (!check_definition(check, dir, name))
+		return false;
 	if (!iopool_directory_open(dir, &failure))
 	{
-		bool may_miss = dir->missing_ok && failure.errnum == ENOENT;
-
-		iopool_check_put(
-			check, name, may_miss ? IOPOOL_CHECK_WARN : IOPOOL_CHECK_FAIL,
-			iopool_errors_message(&failure, dir->path, 0, 0),
-			psprintf("ALTER SERVER %s OPTIONS (SET path '/where/it/is');",
-					 quote_identifier(dir->name)));
+		report_closed(check, dir, name, &failure);
 		return false;
 	}
 	close(dir->fd);
 	dir->fd = -1;
 
+	if (dir->is_kernel_fs)
+	{
+		failure.kind = IOPOOL_FAILURE_KERNEL_FS;
+		failure.errnum = 0;
+		report_closed(check, dir, name, &failure);
+		return false;
+	}
 	if (dir->pool_name != NULL &&
 		iopool_shmem_lookup_pool(dir->pool_name) == NULL)
 		iopool_check_put(check, name, IOPOOL_CHECK_FAIL,
@@ -275,6 +335,30 @@ check_server(IopoolCheck *check, IopoolDirectory *dir, const char *name)
 		iopool_check_put(check, name, IOPOOL_CHECK_OK,
 						 psprintf("\"%s\" can be opened", dir->path), NULL);
 	return true;
+}
+
+/* Who could put another directory in its place? */
+static void
+check_ancestors(IopoolCheck *check, const Directory *directory)
+{
+	char *name = psprintf("%s_ancestors", directory->name);
+	IopoolExposure exposure;
+
+	if (iopool_directory_is_exposed(directory->path, &exposure))
+		iopool_check_put(
+			check, name, IOPOOL_CHECK_WARN,
+			psprintf(
+				"\"%s\" %s, who can put another directory in the place of \"%s\"",
+				exposure.place,
+				exposure.is_foreign
+					? "belongs to another user than root and the server's"
+					: "can be written by others than root and the server's user",
+				directory->path),
+			exposure.mend);
+	else
+		iopool_check_put(check, name, IOPOOL_CHECK_OK,
+						 "only root and the server's user can replace it",
+						 NULL);
 }
 
 /* The data directory, and the foreign servers that are directories. */
@@ -290,7 +374,12 @@ iopool_check_directories(IopoolCheck *check)
 		char *name = psprintf("directory_%s", dir->name);
 
 		if (check_server(check, dir, name))
-			check_file_system(check, make_directory(name, dir->path));
+		{
+			Directory *directory = make_directory(name, dir->path);
+
+			check_ancestors(check, directory);
+			check_file_system(check, directory);
+		}
 	}
 }
 

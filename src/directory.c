@@ -47,37 +47,108 @@ iopool_directory_valid_options(void)
 	return buf.data;
 }
 
+/* Raise 22023 for what is wrong with the options. */
+void
+iopool_directory_raise_problem(const IopoolOptionProblem *problem)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg_internal("%s", problem->message),
+			 problem->detail ? errdetail_internal("%s", problem->detail) : 0,
+			 problem->hint ? errhint("%s", problem->hint) : 0));
+	pg_unreachable();
+}
+
+static char *
+bad_value_message(const char *name, const char *value)
+{
+	return psprintf("invalid value for option \"%s\": \"%s\"", name, value);
+}
+
 /* Raise 22023 for the value of an option. */
 void
 iopool_directory_bad_option(const char *name, const char *value,
 							const char *detail, const char *hint)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
-			 detail ? errdetail("%s", detail) : 0,
-			 hint ? errhint("%s", hint) : 0));
-	pg_unreachable();
+	IopoolOptionProblem problem = {
+		.message = bad_value_message(name, value),
+		.detail = detail,
+		.hint = hint,
+	};
+
+	iopool_directory_raise_problem(&problem);
+}
+
+/* One more thing is wrong: the first is told, and all have to be mended. */
+static void
+add_problem(IopoolDirectory *dir, char *message, const char *detail,
+			char *hint, const char *mend)
+{
+	IopoolOptionProblem *problem = &dir->problem;
+
+	if (problem->message == NULL)
+	{
+		problem->message = message;
+		problem->detail = detail;
+		problem->hint = hint;
+		problem->mend = mend;
+	}
+	else
+		problem->mend = psprintf("%s, %s", problem->mend, mend);
+}
+
+static void
+add_bad_value(IopoolDirectory *dir, const char *name, const char *value,
+			  const char *detail, char *hint)
+{
+	add_problem(dir, bad_value_message(name, value), detail, hint,
+				psprintf("DROP %s", quote_identifier(name)));
 }
 
 static bool
-parse_option_bool(const char *name, const char *value)
+parse_option_bool(IopoolDirectory *dir, const char *name, const char *value)
 {
-	bool result;
+	bool result = false;
 
 	if (!parse_bool(value, &result))
-		iopool_directory_bad_option(name, value,
-									"A Boolean value is expected.",
-									"Available values: on, off.");
+		add_bad_value(dir, name, value, "A Boolean value is expected.",
+					  "Available values: on, off.");
 	return result;
+}
+
+static void
+parse_option(IopoolDirectory *dir, const char *name, const char *value)
+{
+	if (strcmp(name, "path") == 0)
+		dir->path = value;
+	else if (strcmp(name, "pool") == 0)
+		dir->pool_name = value;
+	else if (strcmp(name, "io_mode") == 0)
+	{
+		dir->has_io_mode = iopool_guc_parse_io_mode(value, &dir->io_mode);
+		if (!dir->has_io_mode)
+			add_bad_value(dir, name, value, NULL,
+						  psprintf("Available values: %s.",
+								   iopool_guc_io_mode_list()));
+	}
+	else if (strcmp(name, "missing_ok") == 0)
+		dir->missing_ok = parse_option_bool(dir, name, value);
+	else if (strcmp(name, "allow_data_directory") == 0)
+		dir->allow_data_directory = parse_option_bool(dir, name, value);
+	else
+		add_problem(dir, psprintf("invalid option \"%s\"", name), NULL,
+					psprintf("Valid options of a directory: %s.",
+							 iopool_directory_valid_options()),
+					psprintf("DROP %s", quote_identifier(name)));
 }
 
 /*
  * Fill dir from the options of a server (DefElem with strings), in the
- * current memory context.  Raises 22023 for what no directory can have;
- * nothing is looked up.
+ * current memory context.  False with dir->problem for what no directory can
+ * have, which options have that nobody has looked at: a wrapper without
+ * validator takes any.  Nothing is looked up, and nothing raised.
  */
-void
+bool
 iopool_directory_parse(List *options, IopoolDirectory *dir)
 {
 	ListCell *lc;
@@ -88,40 +159,22 @@ iopool_directory_parse(List *options, IopoolDirectory *dir)
 	foreach(lc, options)
 	{
 		DefElem *option = lfirst_node(DefElem, lc);
-		const char *value = defGetString(option);
 
-		if (strcmp(option->defname, "path") == 0)
-			dir->path = value;
-		else if (strcmp(option->defname, "pool") == 0)
-			dir->pool_name = value;
-		else if (strcmp(option->defname, "io_mode") == 0)
-		{
-			dir->has_io_mode = true;
-			if (!iopool_guc_parse_io_mode(value, &dir->io_mode))
-				iopool_directory_bad_option(
-					option->defname, value, NULL,
-					psprintf("Available values: %s.",
-							 iopool_guc_io_mode_list()));
-		}
-		else if (strcmp(option->defname, "missing_ok") == 0)
-			dir->missing_ok = parse_option_bool(option->defname, value);
-		else if (strcmp(option->defname, "allow_data_directory") == 0)
-			dir->allow_data_directory =
-				parse_option_bool(option->defname, value);
-		else
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("invalid option \"%s\"", option->defname),
-					 errhint("Valid options of a directory: %s.",
-							 iopool_directory_valid_options())));
+		/* an element of the catalog's array without "=" has no value */
+		parse_option(dir, option->defname,
+					 option->arg == NULL ? "" : strVal(option->arg));
 	}
 
 	if (dir->path == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"path\" is required"),
-				 errhint("Valid options of a directory: %s.",
-						 iopool_directory_valid_options())));
+		add_problem(dir, pstrdup("option \"path\" is required"), NULL,
+					psprintf("Valid options of a directory: %s.",
+							 iopool_directory_valid_options()),
+					"ADD path '/where/it/is'");
+	else if (!is_absolute_path(dir->path))
+		add_problem(dir, bad_value_message("path", dir->path),
+					"The path of a directory is absolute.", NULL,
+					"SET path '/where/it/is'");
+	return dir->problem.message == NULL;
 }
 
 /* Is this foreign-data wrapper one whose servers are directories? */
@@ -154,7 +207,7 @@ iopool_directory_is_wrapper(Oid fdwid)
 /*
  * The directory of that name, in the current memory context; NULL when no
  * server has that name, or one that is no directory.  Rights and pool are not
- * looked at.
+ * looked at, and its options may have a problem.
  */
 IopoolDirectory *
 iopool_directory_find(const char *name)
@@ -167,7 +220,7 @@ iopool_directory_find(const char *name)
 		return NULL;
 
 	dir = palloc(sizeof(IopoolDirectory));
-	iopool_directory_parse(server->options, dir);
+	(void) iopool_directory_parse(server->options, dir);
 	dir->serverid = server->serverid;
 	dir->ownerid = server->owner;
 	dir->name = server->servername;

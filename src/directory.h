@@ -8,10 +8,21 @@
 #ifndef IOPOOL_DIRECTORY_H
 #define IOPOOL_DIRECTORY_H
 
+#include <sys/types.h>
+
 #include "nodes/pg_list.h"
 
 #include "errors.h"
 #include "shmem.h"
+
+/* What no directory can have, for 22023; detail and hint may be NULL. */
+typedef struct IopoolOptionProblem
+{
+	const char *message; /* NULL: there is none */
+	const char *detail;
+	const char *hint;
+	const char *mend; /* actions of ALTER SERVER ... OPTIONS, for the doctor */
+} IopoolOptionProblem;
 
 typedef struct IopoolDirectory
 {
@@ -25,16 +36,33 @@ typedef struct IopoolDirectory
 	IopoolIoMode io_mode;
 	bool missing_ok;
 	bool allow_data_directory;
+	IopoolOptionProblem problem; /* with one, it is not to be read from */
 
 	/* of the call that reads below it */
-	IopoolPool *pool;			  /* NULL: the session's */
-	int fd;						  /* O_PATH; -1: not open */
-	IopoolFailure failure;		  /* why it cannot be opened, if so */
+	IopoolPool *pool;					  /* NULL: the session's */
+	int fd;								  /* O_PATH; -1: not open */
+	IopoolFailure failure;				  /* why it cannot be opened, if so */
+	struct IopoolSharedDirectory *shared; /* whose fd it is, or NULL */
 	struct IopoolDirectory *next; /* in its file set, when it was opened */
+
+	/* valid while it is open */
+	dev_t dev;
+	ino_t ino;
+	bool is_kernel_fs; /* files of this device are not to be read */
 } IopoolDirectory;
 
+/* How others could put another directory in the place of one. */
+typedef struct IopoolExposure
+{
+	char *place;	 /* at or above the directory */
+	bool is_foreign; /* it belongs to somebody else; else others write in it */
+	char *mend;		 /* a command of the shell */
+} IopoolExposure;
+
 /* directory.c */
-extern void iopool_directory_parse(List *options, IopoolDirectory *dir);
+extern bool iopool_directory_parse(List *options, IopoolDirectory *dir);
+extern void iopool_directory_raise_problem(const IopoolOptionProblem *problem)
+	__attribute__((noreturn));
 extern bool iopool_directory_is_wrapper(Oid fdwid);
 extern IopoolDirectory *iopool_directory_find(const char *name);
 extern List *iopool_directory_list(void);
@@ -49,6 +77,20 @@ extern bool iopool_directory_open(IopoolDirectory *dir,
 extern int iopool_directory_probe_openat2(void);
 extern int iopool_directory_open_file(const IopoolDirectory *dir,
 									  const char *relative, int flags);
+
+extern int iopool_directory_look_at_file(const IopoolDirectory *dir, int fd,
+										 dev_t dev);
+
+/* directory_share.c */
+extern bool iopool_directory_acquire(IopoolDirectory *dir,
+									 IopoolFailure *failure);
+extern void iopool_directory_release(IopoolDirectory *dir);
+
+/* directory_name.c */
+extern bool iopool_directory_is_addressable(const char *name);
+extern bool iopool_directory_is_exposed(const char *path,
+										IopoolExposure *exposure);
+extern char *iopool_directory_shell_quote(const char *text);
 
 /* directory_ddl.c */
 extern void iopool_directory_install_hook(void);

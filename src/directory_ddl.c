@@ -55,6 +55,30 @@ IOPOOL_FUNCTION(iopool_list_directories);
 static object_access_hook_type prev_object_access_hook = NULL;
 static bool is_hook_installed = false;
 
+/* Tell what is wrong with a directory that can be had all the same. */
+static void
+warn_about_path(const IopoolDirectory *dir)
+{
+	IopoolExposure exposure;
+
+	if (dir->is_kernel_fs)
+		ereport(WARNING,
+				(errmsg("no file can be read in directory \"%s\"", dir->path),
+				 errdetail("It is on a file system that shows the kernel, such as proc, sysfs, devtmpfs or cgroup.")));
+
+	if (iopool_directory_is_exposed(dir->path, &exposure))
+		ereport(WARNING,
+				(errmsg("directory \"%s\" can be replaced by others than root and the server's user",
+						dir->path),
+				 exposure.is_foreign
+					 ? errdetail("\"%s\" belongs to another user.",
+								 exposure.place)
+					 : errdetail("Others can write in \"%s\".",
+								 exposure.place),
+				 errhint("Run \"%s\", or keep the directory elsewhere.",
+						 exposure.mend)));
+}
+
 /* Raise 22023 unless the directory can be opened, or need not be there. */
 static void
 check_path_opens(IopoolDirectory *dir)
@@ -67,6 +91,7 @@ check_path_opens(IopoolDirectory *dir)
 	{
 		close(dir->fd);
 		dir->fd = -1;
+		warn_about_path(dir);
 		return;
 	}
 
@@ -83,7 +108,10 @@ check_path_opens(IopoolDirectory *dir)
 			break;
 		default:
 			if (failure.errnum == ENOENT && dir->missing_ok)
+			{
+				warn_about_path(dir);
 				return;
+			}
 			errno = failure.errnum;
 			detail = psprintf("The directory could not be opened: %m.");
 			if (failure.errnum == ENOENT)
@@ -125,7 +153,25 @@ check_change(IopoolDirectory *dir, const IopoolDirectory *old)
 		check_path_opens(dir);
 }
 
-/* What a row of pg_foreign_server says; false: it is no directory. */
+/*
+ * Raise 42602 unless a path can name the directory.  pg_upgrade brings over
+ * what was accepted before.
+ */
+static void
+check_name(const char *name)
+{
+	if (iopool_directory_is_addressable(name) || IsBinaryUpgrade)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_NAME),
+			 errmsg("invalid name of a directory: \"%s\"", name),
+			 errdetail("In a path, the name ends at the first \":\", and a \"/\" before that makes it a path without directory.")));
+}
+
+/*
+ * What a row of pg_foreign_server says; false: it is no directory, or has
+ * options that none can have.
+ */
 static bool
 parse_row(HeapTuple tuple, Relation rel, IopoolDirectory *dir)
 {
@@ -137,7 +183,10 @@ parse_row(HeapTuple tuple, Relation rel, IopoolDirectory *dir)
 		return false;
 	options = heap_getattr(tuple, Anum_pg_foreign_server_srvoptions,
 						   RelationGetDescr(rel), &isnull);
-	iopool_directory_parse(isnull ? NIL : untransformRelOptions(options), dir);
+	if (!iopool_directory_parse(isnull ? NIL : untransformRelOptions(options),
+								dir))
+		return false;
+	dir->name = NameStr(row->srvname);
 	return true;
 }
 
@@ -145,6 +194,10 @@ parse_row(HeapTuple tuple, Relation rel, IopoolDirectory *dir)
  * A server was created or altered, a moment ago and by the current command,
  * so the catalog cache still has the row as it was, and only SnapshotSelf
  * shows how it is.
+ *
+ * Options that no directory can have are from before the validator, which
+ * looks at all of them in any change.  What has them is not read from, and has
+ * to be mended with the rights of whoever makes it anew.
  */
 static void
 check_server(Oid serverid)
@@ -169,6 +222,8 @@ check_server(Oid serverid)
 	{
 		had_directory =
 			HeapTupleIsValid(before) && parse_row(before, rel, &old);
+		if (!had_directory || strcmp(new.name, old.name) != 0)
+			check_name(new.name);
 		check_change(&new, had_directory ? &old : NULL);
 	}
 
@@ -199,17 +254,12 @@ iopool_directory_install_hook(void)
 	is_hook_installed = true;
 }
 
-/* Raise 22023 unless the path is absolute and written in the one way. */
+/* Raise 22023 unless the path is written in the one way. */
 static void
 check_path_canonical(const char *path)
 {
-	char *canonical;
+	char *canonical = pstrdup(path);
 
-	if (!is_absolute_path(path))
-		iopool_directory_bad_option("path", path,
-									"The path of a directory is absolute.",
-									NULL);
-	canonical = pstrdup(path);
 	canonicalize_path(canonical);
 	if (strcmp(path, canonical) != 0)
 		iopool_directory_bad_option("path", path, NULL,
@@ -256,7 +306,8 @@ iopool_directory_validator(PG_FUNCTION_ARGS)
 		PG_RETURN_VOID();
 	}
 
-	iopool_directory_parse(options, &dir);
+	if (!iopool_directory_parse(options, &dir))
+		iopool_directory_raise_problem(&dir.problem);
 	check_path_canonical(dir.path);
 	if (dir.pool_name != NULL)
 		check_pool(dir.pool_name);
@@ -267,7 +318,9 @@ iopool_directory_validator(PG_FUNCTION_ARGS)
 
 /*
  * One row for each directory.  The path is shown to those who may name any,
- * and to the owner; the rest is for everybody, as in pg_foreign_server.
+ * and to the owner; the rest is for everybody, as in pg_foreign_server.  Of
+ * options that no directory can have, those are shown that one can, and nobody
+ * may read.
  */
 Datum
 iopool_list_directories(PG_FUNCTION_ARGS)
@@ -287,7 +340,8 @@ iopool_list_directories(PG_FUNCTION_ARGS)
 		bool nulls[DIRECTORIES_COLUMNS] = {false};
 
 		values[0] = CStringGetTextDatum(dir->name);
-		if (sees_all || has_privs_of_role(userid, dir->ownerid))
+		if (dir->path != NULL &&
+			(sees_all || has_privs_of_role(userid, dir->ownerid)))
 			values[1] = CStringGetTextDatum(dir->path);
 		else
 			nulls[1] = true;
@@ -301,7 +355,8 @@ iopool_list_directories(PG_FUNCTION_ARGS)
 		else
 			nulls[3] = true;
 		values[4] =
-			BoolGetDatum(iopool_server_aclcheck(dir->serverid, userid,
+			BoolGetDatum(dir->problem.message == NULL &&
+						 iopool_server_aclcheck(dir->serverid, userid,
 												ACL_USAGE) == ACLCHECK_OK);
 
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values,

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "directory.h"
+#include "kernel_fs.h"
 
 /*
  * Of <linux/openat2.h>, which is newer than the headers of some systems that
@@ -55,17 +56,55 @@ call_openat2(int dirfd, const char *path, int flags, uint64 resolve)
 }
 
 /*
+ * How often the kernel is asked at once to open a file in a directory where
+ * names change.  Each time is a new chance, however fast they do.
+ */
+#define RENAME_RETRIES 100
+
+/*
  * Open a file below an open directory; -1 with errno.  EXDEV: the path leads
  * out.  ELOOP: it goes through a magic link (see symlink(7)) or too many
- * links.  EAGAIN: something was renamed while the kernel looked at a "..";
- * to be tried again.
+ * links.  EAGAIN: somebody holds a lease on the file and was told to give it
+ * up (see fcntl(2), F_SETLEASE, and O_NONBLOCK in open(2)).
+ *
+ * openat2 says EAGAIN, too, when something was renamed while it looked at a
+ * "..".  That goes for the name alone as well, which no lease keeps from being
+ * opened: so the two are told apart.
  */
 int
 iopool_directory_open_file(const IopoolDirectory *dir, const char *relative,
 						   int flags)
 {
-	return call_openat2(dir->fd, relative, flags,
-						RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+	const uint64 resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+
+	for (int i = 0; i < RENAME_RETRIES; i++)
+	{
+		int fd = call_openat2(dir->fd, relative, flags, resolve);
+
+		if (fd >= 0 || errno != EAGAIN)
+			return fd;
+		fd = call_openat2(dir->fd, relative, O_PATH, resolve);
+		if (fd >= 0)
+		{
+			close(fd);
+			break;
+		}
+	}
+	errno = EAGAIN;
+	return -1;
+}
+
+/*
+ * May a file that was opened below the directory be read, as far as its file
+ * system goes?  dev is the file's, from fstat.  0: yes, 1: no, -1: errno says
+ * why that cannot be told.  Only what is mounted below has to be asked again.
+ */
+int
+iopool_directory_look_at_file(const IopoolDirectory *dir, int fd, dev_t dev)
+{
+	if (dev == dir->dev)
+		return dir->is_kernel_fs;
+	return iopool_kernel_fs_look(fd, dev);
 }
 
 /* Can the kernel keep a path below a directory?  0 or the errno. */
@@ -223,15 +262,25 @@ fail(IopoolFailure *failure, IopoolFailureKind kind, int errnum)
 	return false;
 }
 
+/* Close it again, on the way to a failure. */
+static bool
+fail_open(int fd, IopoolFailure *failure, IopoolFailureKind kind, int errnum)
+{
+	close(fd);
+	return fail(failure, kind, errnum);
+}
+
 /*
- * Open the directory: sets dir->fd, which is the caller's to close.  False
- * with *failure if it cannot be opened or must not.
+ * Open the directory: sets dir->fd, which is the caller's to close, and what
+ * it is.  False with *failure if it cannot be opened or must not.
  */
 bool
 iopool_directory_open(IopoolDirectory *dir, IopoolFailure *failure)
 {
 	int fd = call_openat2(AT_FDCWD, dir->path, O_PATH | O_DIRECTORY,
 						  RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+	struct stat st;
+	int rc = 0;
 
 	if (fd < 0)
 	{
@@ -245,20 +294,19 @@ iopool_directory_open(IopoolDirectory *dir, IopoolFailure *failure)
 	}
 
 	if (!dir->allow_data_directory)
-	{
-		int rc = overlaps_data_directory(fd);
+		rc = overlaps_data_directory(fd);
+	if (rc > 0)
+		return fail_open(fd, failure, IOPOOL_FAILURE_DATA_DIRECTORY, 0);
+	if (rc == 0 && fstat(fd, &st) == 0)
+		rc = iopool_kernel_fs_look(fd, st.st_dev);
+	else
+		rc = -1;
+	if (rc < 0)
+		return fail_open(fd, failure, IOPOOL_FAILURE_DIRECTORY, errno);
 
-		if (rc != 0)
-		{
-			fail(failure,
-				 rc > 0 ? IOPOOL_FAILURE_DATA_DIRECTORY
-						: IOPOOL_FAILURE_DIRECTORY,
-				 rc > 0 ? 0 : errno);
-			close(fd);
-			return false;
-		}
-	}
-
+	dir->is_kernel_fs = rc > 0;
+	dir->dev = st.st_dev;
+	dir->ino = st.st_ino;
 	dir->fd = fd;
 	return true;
 }

@@ -56,6 +56,9 @@ iopool_errors_message(const IopoolFailure *failure, const char *path,
 			return psprintf(
 				"path \"%s\" leads out of its directory, or through too many links",
 				path);
+		case IOPOOL_FAILURE_KERNEL_FS:
+			return psprintf("file \"%s\" is on a file system of the kernel",
+							path);
 		case IOPOOL_FAILURE_NO_OPENAT2:
 			return psprintf(
 				"could not confine file \"%s\" to its directory: %m", path);
@@ -83,6 +86,7 @@ failure_errcode(const IopoolFailure *failure)
 			return errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE);
 		case IOPOOL_FAILURE_DATA_DIRECTORY:
 		case IOPOOL_FAILURE_OUTSIDE:
+		case IOPOOL_FAILURE_KERNEL_FS:
 			return errcode(ERRCODE_INSUFFICIENT_PRIVILEGE);
 		case IOPOOL_FAILURE_NO_OPENAT2:
 			return errcode(ERRCODE_FEATURE_NOT_SUPPORTED);
@@ -94,6 +98,7 @@ failure_errcode(const IopoolFailure *failure)
 	{
 		case ENOMEM:
 			return errcode(ERRCODE_INSUFFICIENT_RESOURCES);
+		case EAGAIN:
 		case EINVAL:
 		case EOVERFLOW:
 		case ETIMEDOUT:
@@ -120,6 +125,14 @@ failure_errhint(const IopoolFailure *failure)
 		case IOPOOL_FAILURE_DATA_DIRECTORY:
 			return errhint(
 				"Only a superuser can allow that, with option \"allow_data_directory\" of the foreign server.");
+		case IOPOOL_FAILURE_KERNEL_FS:
+			return errhint(
+				"Below a directory, nothing is read of proc, sysfs, devtmpfs, cgroup and other file systems that show the kernel.");
+		case IOPOOL_FAILURE_OPEN:
+			if (failure->errnum == EAGAIN)
+				return errhint(
+					"Another process holds a lease on the file (fcntl F_SETLEASE, as file servers do) and does not give it up.");
+			break;
 		case IOPOOL_FAILURE_NO_OPENAT2:
 			return errhint(
 				"Directories need Linux 5.6 or later, and a seccomp profile that allows openat2.");

@@ -42,7 +42,6 @@
 /* Paths of a set of files before the next one begins. */
 #define MAX_PATHS 1024
 
-
 /*
  * Ranges of a round that has grown, which is by this factor each time.  More
  * would not stay in the processor's cache.
@@ -297,7 +296,7 @@ feed_source(void *arg, IopoolRange *range)
 
 	range->file = range_file(call, part->rangeno);
 	if (!iopool_file_acquire(call->files->set, range->file))
-		return IOPOOL_SOURCE_LATER;
+		return iopool_source_refused(range->file);
 	range->offset = call->args.offsets[part->rangeno];
 	range->length = iopool_args_length(&call->args, part->rangeno);
 	range->cookie = part->rangeno;

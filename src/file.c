@@ -11,8 +11,8 @@
  * that makes room may be one of another call that has not ended.
  *
  * A path becomes a file only by iopool_file_name(), which asks access.c.  The
- * directories of a call are opened when the first file in them is, and stay
- * open with it.
+ * directories of a call are acquired when the first file in them is opened,
+ * and released with the set.
  *
  * The set belongs to a memory context, whose reset closes what is open.  Like
  * every descriptor that fd.c does not know, ours are counted with
@@ -28,7 +28,6 @@
 #include <unistd.h>
 
 #include "common/hashfn.h"
-#include "miscadmin.h"
 #include "storage/fd.h"
 #include "utils/memutils.h"
 
@@ -38,12 +37,8 @@
 #define RWF_DONTCACHE 0x00000080 /* Linux 6.14 */
 #endif
 
-/*
- * How often the kernel is asked at once to open a file in a directory where
- * names change, and the pause before it is asked on.
- */
-#define EAGER_RETRIES  100
-#define RETRY_PAUSE_US 1000
+/* How long somebody's lease on a file is waited for. */
+#define LEASE_WAIT_MS 1000
 
 typedef struct FileEntry
 {
@@ -150,11 +145,7 @@ iopool_file_set_close(IopoolFileSet *set)
 	dlist_foreach_modify(iter, &set->in_use)
 		close_file(dlist_container(IopoolFile, idle, iter.cur));
 	for (; set->directories != NULL; set->directories = set->directories->next)
-	{
-		close(set->directories->fd);
-		set->directories->fd = -1;
-		ReleaseExternalFD();
-	}
+		iopool_directory_release(set->directories);
 }
 
 /* A plain file that is not open; nobody asks for the right to it. */
@@ -278,20 +269,64 @@ fail_open(IopoolFile *file, int errnum)
 	return fail(file, IOPOOL_FAILURE_OPEN, errnum);
 }
 
+/* Is what has been opened the file that is meant, and one to be read? */
+static bool
+check_open_file(IopoolFile *file, int fd, const struct stat *st)
+{
+	int rc = 0;
+
+	if (!S_ISREG(st->st_mode))
+		return fail(file, IOPOOL_FAILURE_NOT_REGULAR, 0);
+	if (file->dir != NULL)
+		rc = iopool_directory_look_at_file(file->dir, fd, st->st_dev);
+	if (rc != 0)
+		return fail(file,
+					rc > 0 ? IOPOOL_FAILURE_KERNEL_FS : IOPOOL_FAILURE_STAT,
+					rc > 0 ? 0 : errno);
+	if (file->dev != 0 && (file->dev != st->st_dev || file->ino != st->st_ino))
+		return fail(file, IOPOOL_FAILURE_REPLACED, 0);
+	return true;
+}
+
+/* Set how an open file is read: its flags, and those of each read. */
+static bool
+set_io_mode(IopoolFile *file, int fd, const struct stat *st)
+{
+	int flags = 0;
+
+	if (file->io_mode == IOPOOL_IO_DIRECT)
+	{
+		flags = O_DIRECT;
+		file->alignment = direct_alignment(fd, st);
+		if (file->alignment == 0)
+			return fail(file, IOPOOL_FAILURE_NO_DIRECT, 0);
+	}
+	else if (file->io_mode == IOPOOL_IO_UNCACHED)
+		file->rw_flags = RWF_DONTCACHE;
+
+	if (fcntl(fd, F_SETFL, flags) != 0)
+		return fail(file,
+					flags != 0 && errno == EINVAL ? IOPOOL_FAILURE_NO_DIRECT
+												  : IOPOOL_FAILURE_OPEN,
+					errno);
+	return true;
+}
+
 /*
  * Open a file, whose directory is open, for reading.  Returns true with
  * file's fd, size and limits set, or false with file->failure.  Does not
  * raise.
  *
  * O_NONBLOCK keeps the open of a FIFO or device from blocking until fstat has
- * told that it is none; it goes away afterwards, because io_uring takes it as
- * "fail with EAGAIN rather than wait for the disk".
+ * told that it is none, and that of a file from waiting for somebody's lease;
+ * it goes away afterwards, because io_uring takes it as "fail with EAGAIN
+ * rather than wait for the disk".
  */
 static bool
 open_file(IopoolFile *file)
 {
+	const int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
 	struct stat st;
-	int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
 	int fd;
 
 	if (file->dir != NULL)
@@ -301,31 +336,10 @@ open_file(IopoolFile *file)
 	if (fd < 0)
 		return fail_open(file, errno);
 
-	flags = 0;
-
 	if (fstat(fd, &st) != 0)
 		fail(file, IOPOOL_FAILURE_STAT, errno);
-	else if (!S_ISREG(st.st_mode))
-		fail(file, IOPOOL_FAILURE_NOT_REGULAR, 0);
-	else if (file->dev != 0 &&
-			 (file->dev != st.st_dev || file->ino != st.st_ino))
-		fail(file, IOPOOL_FAILURE_REPLACED, 0);
-	else if (file->io_mode == IOPOOL_IO_DIRECT)
-	{
-		flags = O_DIRECT;
-		file->alignment = direct_alignment(fd, &st);
-		if (file->alignment == 0)
-			fail(file, IOPOOL_FAILURE_NO_DIRECT, 0);
-	}
-	else if (file->io_mode == IOPOOL_IO_UNCACHED)
-		file->rw_flags = RWF_DONTCACHE;
-
-	if (file->failure.kind == IOPOOL_FAILURE_NONE &&
-		fcntl(fd, F_SETFL, flags) != 0)
-		fail(file,
-			 flags != 0 && errno == EINVAL ? IOPOOL_FAILURE_NO_DIRECT
-										   : IOPOOL_FAILURE_OPEN,
-			 errno);
+	else if (check_open_file(file, fd, &st))
+		(void) set_io_mode(file, fd, &st);
 
 	if (file->failure.kind != IOPOOL_FAILURE_NONE)
 	{
@@ -423,15 +437,12 @@ open_directory(IopoolFileSet *set, IopoolFile *file)
 		file->failure = dir->failure;
 		return false;
 	}
-	if (!AcquireExternalFD())
-		return fail(file, IOPOOL_FAILURE_DIRECTORY, EMFILE);
-	if (iopool_directory_open(dir, &file->failure))
+	if (iopool_directory_acquire(dir, &file->failure))
 	{
 		dir->next = set->directories;
 		set->directories = dir;
 		return true;
 	}
-	ReleaseExternalFD();
 	if (!is_out_of_descriptors(&file->failure))
 		dir->failure = file->failure;
 	return false;
@@ -454,19 +465,29 @@ open_in_set(IopoolFileSet *set, IopoolFile *file)
 	return true;
 }
 
+/* Is a lease in the way that may be given up yet? */
+static bool
+is_to_be_awaited(IopoolFile *file, const IopoolFailure *failure)
+{
+	if (failure->kind != IOPOOL_FAILURE_OPEN || failure->errnum != EAGAIN)
+		return false;
+	if (file->lease_deadline == 0)
+		file->lease_deadline = iopool_deadline_in(LEASE_WAIT_MS);
+	return !iopool_deadline_has_passed(file->lease_deadline);
+}
+
 /*
- * Open the file if need be and keep it open until iopool_file_release().  May
- * raise, when interrupted.
+ * Open the file if need be and keep it open until iopool_file_release().  Does
+ * not raise.
  *
- * Returns false when no descriptor is to be had before another file is
- * released.  A file that cannot be opened counts as acquired: its failure
- * says why, and the caller reports it for the range.
+ * Returns false when that has to wait: for another file to be released,
+ * because no descriptor is to be had before, or for somebody's lease, see
+ * iopool_file_is_leased().  A file that cannot be opened counts as acquired:
+ * its failure says why, and the caller reports it for the range.
  */
 bool
 iopool_file_acquire(IopoolFileSet *set, IopoolFile *file)
 {
-	int ntries = 0;
-
 	while (file->fd < 0 && file->failure.kind == IOPOOL_FAILURE_NONE &&
 		   !open_in_set(set, file))
 	{
@@ -476,22 +497,18 @@ iopool_file_acquire(IopoolFileSet *set, IopoolFile *file)
 		fail(file, IOPOOL_FAILURE_NONE, 0);
 		if (is_out_of_descriptors(&failure))
 		{
+			file->lease_deadline = 0;
 			if (close_one_idle(set))
 				continue;
 			if (has_files_in_use())
 				return false;
 		}
-		else if (file->dir != NULL && failure.kind == IOPOOL_FAILURE_OPEN &&
-				 failure.errnum == EAGAIN)
-		{
-			CHECK_FOR_INTERRUPTS();
-			if (++ntries > EAGER_RETRIES)
-				pg_usleep(RETRY_PAUSE_US);
-			continue;
-		}
+		else if (is_to_be_awaited(file, &failure))
+			return false;
 		file->failure = failure;
 	}
 
+	file->lease_deadline = 0;
 	file->set = set;
 	if (file->nusers++ == 0 && file->fd >= 0)
 	{

@@ -13,6 +13,7 @@
 #include "lib/ilist.h"
 
 #include "access.h"
+#include "deadline.h"
 
 typedef struct IopoolFile
 {
@@ -29,9 +30,13 @@ typedef struct IopoolFile
 	/* valid once it has been opened */
 	dev_t dev;
 	ino_t ino;
-	int64 size;		 /* bytes, as of the last look */
-	int alignment;	 /* of direct reads, in bytes; 0: not direct */
-	int rw_flags;	 /* RWF_* for each read */
+	int64 size;	   /* bytes, as of the last look */
+	int alignment; /* of direct reads, in bytes; 0: not direct */
+	int rw_flags;  /* RWF_* for each read */
+
+	/* somebody's lease is waited for until then; 0: none is */
+	IopoolDeadline lease_deadline;
+
 	dlist_node idle; /* in the set's idle list: open, no users */
 } IopoolFile;
 
@@ -57,5 +62,16 @@ extern void iopool_file_init(IopoolFile *file, const char *path,
 extern void iopool_file_name(IopoolFile *file, IopoolAccess *access,
 							 const char *path, IopoolIoMode io_mode);
 extern bool iopool_file_open_now(IopoolFile *file);
+
+/*
+ * Is it a lease that the file could not be acquired for?  Then it is to be
+ * tried again after a while, in which no ring is to be held.  After a second
+ * it fails with EAGAIN.
+ */
+static inline bool
+iopool_file_is_leased(const IopoolFile *file)
+{
+	return file->lease_deadline != 0;
+}
 
 #endif /* IOPOOL_FILE_H */

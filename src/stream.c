@@ -245,13 +245,19 @@ iopool_stream_raise_idle(void)
 
 /*
  * Acquire a file (see iopool_file_acquire()), waiting for reads of other
- * streams if all descriptors are taken.
+ * streams if all descriptors are taken, and for a lease for its time.
  */
 void
 iopool_stream_acquire(IopoolFileSet *set, IopoolFile *file)
 {
 	while (!iopool_file_acquire(set, file))
 	{
+		if (iopool_file_is_leased(file))
+		{
+			iopool_window_pump();
+			iopool_window_rest(IOPOOL_FOREVER);
+			continue;
+		}
 		if (iopool_window_step(NULL, 0, true, IOPOOL_FOREVER) !=
 			IOPOOL_STEP_IDLE)
 			continue;

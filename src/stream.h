@@ -27,6 +27,7 @@ typedef enum IopoolSourceStatus
 {
 	IOPOOL_SOURCE_RANGE, /* *range is the next one */
 	IOPOOL_SOURCE_LATER, /* ask again when reads have completed */
+	IOPOOL_SOURCE_PAUSE, /* ask again after a while, see iopool_window_rest() */
 	IOPOOL_SOURCE_END,	 /* there are no more */
 } IopoolSourceStatus;
 
@@ -99,6 +100,14 @@ typedef struct IopoolStreamTotals
 	int max_in_flight;
 } IopoolStreamTotals;
 
+/* What a source says when a file could not be acquired for its range. */
+static inline IopoolSourceStatus
+iopool_source_refused(const IopoolFile *file)
+{
+	return iopool_file_is_leased(file) ? IOPOOL_SOURCE_PAUSE
+									   : IOPOOL_SOURCE_LATER;
+}
+
 /* What a round of iopool_window_step() came to. */
 typedef enum IopoolStep
 {
@@ -136,5 +145,6 @@ extern void iopool_window_run(IopoolStream *const *streams, int nstreams);
 extern bool iopool_window_next_is_ready(IopoolStream *stream);
 extern void iopool_window_pump(void);
 extern void iopool_window_check_interrupts(void);
+extern void iopool_window_rest(IopoolDeadline deadline);
 
 #endif /* IOPOOL_STREAM_H */

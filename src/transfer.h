@@ -28,7 +28,8 @@ struct IopoolStream
 	bool is_open;	 /* in open_streams */
 	bool is_aborted; /* only drains */
 	bool source_ended;
-	int64 split; /* longest buffered read, bytes */
+	bool source_pauses; /* as it said when it was last asked */
+	int64 split;		/* longest buffered read, bytes */
 
 	dlist_head todo;	/* of IopoolPiece, next first */
 	dlist_head pending; /* of IopoolPending, in the source's order */

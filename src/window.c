@@ -16,7 +16,9 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "storage/latch.h"
 
+#include "compat.h"
 #include "transfer.h"
 
 /*
@@ -34,6 +36,9 @@
  * well: no system call waits for rings of several methods at once.
  */
 #define SLICE_US 1000
+
+/* Between two tries to open a file that somebody has a lease on. */
+#define PAUSE_US 5000
 
 /*
  * Make sure that there is a struct for the next range, because nothing may
@@ -149,6 +154,7 @@ pull_group(IopoolStream *stream, bool may_raise)
 		status = stream->options.source(stream->options.source_arg, &range);
 		if (status == IOPOOL_SOURCE_END)
 			stream->source_ended = true;
+		stream->source_pauses = (status == IOPOOL_SOURCE_PAUSE);
 		if (status != IOPOOL_SOURCE_RANGE)
 			break;
 
@@ -160,8 +166,8 @@ pull_group(IopoolStream *stream, bool may_raise)
 }
 
 /*
- * Drop the hold on the lease when there is nothing more to read; in the
- * background, where it may be long before somebody looks again, also when
+ * Drop the hold on the lease when there is nothing more to read, or not for
+ * now; in the background, where it may be long before somebody looks again, also when
  * nothing is in flight.
  */
 void
@@ -170,7 +176,8 @@ iopool_window_let_go(IopoolStream *stream)
 	if (!stream->is_holding || stream->in_flight > 0)
 		return;
 	if (stream->options.is_background || stream->options.lets_go ||
-		(stream->source_ended && dlist_is_empty(&stream->todo)))
+		((stream->source_ended || stream->source_pauses) &&
+		 dlist_is_empty(&stream->todo)))
 	{
 		stream->is_holding = false;
 		iopool_lease_drop(stream->lease, false);
@@ -412,6 +419,38 @@ iopool_window_pump(void)
 		(void) guarded(pump, &call);
 }
 
+/*
+ * Wait for a moment, or until the deadline, with no ring held for nothing, for
+ * something that nobody tells the end of.  Serves interrupts.
+ */
+void
+iopool_window_rest(IopoolDeadline deadline)
+{
+	static uint32 wait_event = 0;
+	int64 left = iopool_deadline_left(deadline);
+	dlist_iter iter;
+
+	if (wait_event == 0)
+		wait_event = iopool_wait_event_new("IopoolOpen");
+
+	/* also of those that have more to read */
+	dlist_foreach(iter, &iopool_open_streams)
+	{
+		IopoolStream *stream = dlist_container(IopoolStream, node, iter.cur);
+
+		if (!stream->is_holding || stream->in_flight > 0)
+			continue;
+		stream->is_holding = false;
+		iopool_lease_drop(stream->lease, false);
+	}
+	if (left < 0 || left > PAUSE_US)
+		left = PAUSE_US;
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 (long) ((left + 999) / 1000), wait_event);
+	ResetLatch(MyLatch);
+	iopool_window_check_interrupts();
+}
+
 /* The next range to hand out, or NULL. */
 IopoolPending *
 iopool_window_next_ready(IopoolStream *stream)
@@ -465,6 +504,18 @@ has_result(IopoolStream *const *streams, int nstreams)
 	for (int i = 0; i < nstreams; i++)
 	{
 		if (iopool_window_next_ready(streams[i]) != NULL)
+			return true;
+	}
+	return false;
+}
+
+/* Is there a stream that has to ask its source again after a while? */
+static bool
+has_pause(IopoolStream *const *streams, int nstreams)
+{
+	for (int i = 0; i < nstreams; i++)
+	{
+		if (streams[i]->source_pauses)
 			return true;
 	}
 	return false;
@@ -531,6 +582,8 @@ step(WindowCall *call)
 
 	/* a file may be waited for that reads of other streams keep open */
 	nleases = leases_of(streams, nstreams, leases);
+	if (nleases == 0 && has_pause(streams, nstreams))
+		wait_until = Min(wait_until, iopool_deadline_now() + PAUSE_US);
 	if (nleases == 0)
 		nleases = busy_leases(leases);
 
@@ -549,8 +602,15 @@ step(WindowCall *call)
 
 	if (iopool_deadline_has_passed(deadline))
 		call->step = IOPOOL_STEP_LATE;
+	else if (nleases > 0)
+		call->step = IOPOOL_STEP_MOVED;
+	else if (!has_pause(streams, nstreams) || has_result(streams, nstreams))
+		call->step = IOPOOL_STEP_IDLE;
 	else
-		call->step = nleases > 0 ? IOPOOL_STEP_MOVED : IOPOOL_STEP_IDLE;
+	{
+		iopool_window_rest(deadline);
+		call->step = IOPOOL_STEP_MOVED;
+	}
 }
 
 /*
@@ -579,6 +639,7 @@ run(WindowCall *call)
 	IopoolStream *const *streams = call->streams;
 	int nstreams = call->nstreams;
 	IopoolLease *leases[IOPOOL_MAX_POOLS + 1];
+	bool has_rested;
 	int nleases;
 
 	do
@@ -601,7 +662,12 @@ run(WindowCall *call)
 		if (nstreams == 1)
 			wait_nr = Max(streams[0]->in_flight / WAIT_SHARE, 1);
 		poll_leases(leases, nleases, wait_nr, IOPOOL_FOREVER);
-	} while (nleases > 0);
+
+		has_rested = nleases == 0 && has_pause(streams, nstreams) &&
+			!has_result(streams, nstreams);
+		if (has_rested)
+			iopool_window_rest(IOPOOL_FOREVER);
+	} while (nleases > 0 || has_rested);
 	/* what was prepared for streams in the background */
 	submit_all();
 	iopool_window_let_all_go();

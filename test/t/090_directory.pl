@@ -280,10 +280,10 @@ foreach my $method (@methods)
 	my $shown = q{SELECT s.srvname, (SELECT array_agg(o ORDER BY o) FROM unnest(s.srvoptions) AS o), s.srvacl, s.srvowner::regrole FROM pg_foreign_server AS s ORDER BY 1};
 
 	$node->safe_psql('postgres', 'CREATE ROLE app LOGIN; CREATE ROLE keeper; GRANT USAGE ON FOREIGN DATA WRAPPER iopool_directory TO keeper;'
-		  . create_directory('Ti:les', $tiles, ", pool 'bulk', io_mode 'direct'")
+		  . create_directory('Ti les', $tiles, ", pool 'bulk', io_mode 'direct'")
 		  . create_directory('later', "$base/later", ", missing_ok 'on'")
 		  . create_directory('data', $node->data_dir, ", allow_data_directory 'on'")
-		  . 'GRANT USAGE ON FOREIGN SERVER "Ti:les" TO app; ALTER SERVER later OWNER TO keeper');
+		  . 'GRANT USAGE ON FOREIGN SERVER "Ti les" TO app; ALTER SERVER later OWNER TO keeper');
 	my $before = $node->safe_psql('postgres', $shown);
 	like($before, qr/pool=bulk.*allow_data_directory=on.*missing_ok=on.*keeper/s, 'what is to be dumped');
 
@@ -327,7 +327,7 @@ foreach my $method (@methods)
 	$bare->stop;
 
 	# The pool of a directory goes away with the configuration.
-	is($node->safe_psql('postgres', q{DROP SERVER "Ti:les";} . create_directory('tiles', $tiles, ", pool 'bulk'")
+	is($node->safe_psql('postgres', q{DROP SERVER "Ti les";} . create_directory('tiles', $tiles, ", pool 'bulk'")
 			. q{SELECT length(iopool_read('tiles:words', 0, 8))}), 8, 'a pool of its own');
 	$node->append_conf('postgresql.conf', "iopool.pools = ''");
 	$node->restart;

@@ -104,7 +104,7 @@ mock_pool_create(int nrings, int entries, Size bounce_size)
 }
 
 /*
- * In place of access.c and directory_open.c: everybody may name every path,
+ * In place of access.c and directory_*.c: everybody may name every path,
  * and there are no directories.
  */
 void
@@ -131,6 +131,24 @@ iopool_directory_open_file(const IopoolDirectory *dir, const char *relative,
 						   int flags)
 {
 	unit_fail(__FILE__, __LINE__, "a file in a directory is opened");
+}
+
+int
+iopool_directory_look_at_file(const IopoolDirectory *dir, int fd, dev_t dev)
+{
+	unit_fail(__FILE__, __LINE__, "a file in a directory is looked at");
+}
+
+bool
+iopool_directory_acquire(IopoolDirectory *dir, IopoolFailure *failure)
+{
+	unit_fail(__FILE__, __LINE__, "a directory is acquired");
+}
+
+void
+iopool_directory_release(IopoolDirectory *dir)
+{
+	unit_fail(__FILE__, __LINE__, "a directory is released");
 }
 
 /* free + leased + draining + broken = configured; nleased are in use. */
