@@ -1,9 +1,5 @@
 -- Reading below directories: the form of a path, containment, rights, pools.
 
--- where the tests lie is not for others than root and the server's user to
--- write in, but it may be below what is
-SET client_min_messages = 'error';
-
 \set dir `mkdir -p "$PG_ABS_BUILDDIR/results/iopool_dir" && cd "$PG_ABS_BUILDDIR/results/iopool_dir" && pwd -P`
 \! cd "$PG_ABS_BUILDDIR/results/iopool_dir" && rm -rf tiles other secret && mkdir -p tiles/sub/deep other && printf 'secret' >secret && printf 'other' >other/file && printf 'inside' >tiles/file && printf 'below' >tiles/sub/file && printf 'deep' >tiles/sub/deep/file
 \! cd "$PG_ABS_BUILDDIR/results/iopool_dir/tiles" && printf 'colons' >a:b:c && printf 'umlaut' >größe && printf 'space' >' a b ' && printf 'line' >"$(printf 'new\nline')" && printf 'backslash' >'a\b' && : >empty && mkfifo fifo && printf 'x' >locked && chmod 0 locked
@@ -11,6 +7,8 @@ SET client_min_messages = 'error';
 SELECT write_file(:'dir' || '/tiles/words', words(0, 1048576));
 SELECT write_file(:'dir' || '/other/words', words(1099511627776, 1048576));
 
+-- where the tests lie may be below what others can write in
+SET client_min_messages = 'error';
 \set path :dir '/tiles'
 CREATE SERVER tiles FOREIGN DATA WRAPPER iopool_directory OPTIONS (path :'path');
 \set path :dir '/other'
@@ -21,6 +19,7 @@ CREATE SERVER proc FOREIGN DATA WRAPPER iopool_directory OPTIONS (path '/proc');
 CREATE SERVER dev FOREIGN DATA WRAPPER iopool_directory OPTIONS (path '/dev');
 CREATE FOREIGN DATA WRAPPER regress_other;
 CREATE SERVER elsewhere FOREIGN DATA WRAPPER regress_other OPTIONS (path '/etc');
+RESET client_min_messages;
 
 CREATE ROLE regress_iopool_app;
 CREATE ROLE regress_iopool_none;
@@ -158,7 +157,9 @@ SELECT write_file('regress:plain', 'in the data directory');
 SET ROLE regress_iopool_reader;
 SELECT attempt('regress:plain');
 RESET ROLE;
+SET client_min_messages = 'error';
 CREATE SERVER regress FOREIGN DATA WRAPPER iopool_directory OPTIONS (path :'path');
+RESET client_min_messages;
 SELECT attempt('regress:plain');
 SELECT attempt('./regress:plain');
 DROP SERVER regress;
@@ -220,7 +221,9 @@ DROP SERVER "Größe";
 SET ROLE regress_iopool_app;
 EXECUTE again;
 RESET ROLE;
+SET client_min_messages = 'error';
 CREATE SERVER "Größe" FOREIGN DATA WRAPPER iopool_directory OPTIONS (path :'path');
+RESET client_min_messages;
 SET ROLE regress_iopool_app;
 EXECUTE again;
 RESET ROLE;

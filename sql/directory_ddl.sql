@@ -1,7 +1,6 @@
 -- CREATE SERVER and ALTER SERVER of directories: options, rights, the view.
 
--- where the tests lie is not for others than root and the server's user to
--- write in, but it may be below what is
+-- where the tests lie may be below what others can write in
 SET client_min_messages = 'error';
 
 -- the directory of these tests, outside of the data directory
@@ -237,7 +236,7 @@ WHERE check_name ~ '^directory_regress.(bad|Bad|b:d)' ORDER BY check_name COLLAT
 SELECT count(*) FROM iopool_check() WHERE check_name = 'directory_regress_dir' AND status = 'ok';
 SELECT server, f.* FROM unnest(ARRAY['regress_bad_option', 'regress Bad', 'regress_bad_path', 'regress_bad_none']) AS server,
 	outcome(format('SELECT iopool_read(%L, 0, 1)', server || ':file')) AS f;
-SELECT convert_from(iopool_read('regress_dir:file', 0, 1), 'UTF8');
+SELECT convert_from(iopool_read('regress_made:file', 0, 1), 'UTF8');
 -- its value is not for everybody
 GRANT EXECUTE ON FUNCTION iopool_read(text, bigint, bigint) TO regress_iopool_app;
 SET ROLE regress_iopool_app;

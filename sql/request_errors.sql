@@ -477,8 +477,10 @@ ROLLBACK;
 -- directories, with pools of their own: a request reads from all of them
 \set dir `mkdir -p "$PG_ABS_BUILDDIR/results/iopool_request" && cd "$PG_ABS_BUILDDIR/results/iopool_request" && pwd -P`
 SELECT write_file(:'dir' || '/words', words(0, 65536));
+SET client_min_messages = 'error';
 CREATE SERVER regress_first FOREIGN DATA WRAPPER iopool_directory OPTIONS (path :'dir', pool 'regress_one');
 CREATE SERVER regress_second FOREIGN DATA WRAPPER iopool_directory OPTIONS (path :'dir', pool 'regress_two');
+RESET client_min_messages;
 GRANT USAGE ON FOREIGN SERVER regress_first TO regress_iopool_executor;
 BEGIN;
 SELECT iopool_submit((SELECT array_agg((ARRAY['iopool_words', 'regress_first:words', 'regress_second:words'])[n % 3 + 1] ORDER BY n)
