@@ -15,8 +15,9 @@
  * demands all rights for any change, which is enough to restore a dump.
  *
  * pg_upgrade brings over what was accepted before, and must not fail because
- * a directory has gone since or the new server has no such pool yet: whether
- * they exist is not looked at then.  A read says what is missing.
+ * a directory has gone since, the new server has no such pool yet, or options
+ * are from before the validator: nothing is looked at then.  A read says what
+ * is missing or wrong.
  *
  *-------------------------------------------------------------------------
  */
@@ -149,18 +150,15 @@ check_change(IopoolDirectory *dir, const IopoolDirectory *old)
 				 errmsg("permission denied to set option \"allow_data_directory\" of a directory"),
 				 errdetail("Only superusers may open the data directory.")));
 
-	if ((is_new_path || is_new_allow) && !IsBinaryUpgrade)
+	if (is_new_path || is_new_allow)
 		check_path_opens(dir);
 }
 
-/*
- * Raise 42602 unless a path can name the directory.  pg_upgrade brings over
- * what was accepted before.
- */
+/* Raise 42602 unless a path can name the directory. */
 static void
 check_name(const char *name)
 {
-	if (iopool_directory_is_addressable(name) || IsBinaryUpgrade)
+	if (iopool_directory_is_addressable(name))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_NAME),
@@ -240,7 +238,7 @@ check_object_access(ObjectAccessType access, Oid classId, Oid objectId,
 	if (prev_object_access_hook)
 		prev_object_access_hook(access, classId, objectId, subId, arg);
 
-	if (classId == ForeignServerRelationId &&
+	if (classId == ForeignServerRelationId && !IsBinaryUpgrade &&
 		(access == OAT_POST_CREATE || access == OAT_POST_ALTER))
 		check_server(objectId);
 }
@@ -272,8 +270,7 @@ check_pool(const char *name)
 {
 	StringInfoData buf;
 
-	if (iopool_shared == NULL || IsBinaryUpgrade ||
-		iopool_shmem_lookup_pool(name) != NULL)
+	if (iopool_shared == NULL || iopool_shmem_lookup_pool(name) != NULL)
 		return;
 
 	initStringInfo(&buf);
@@ -306,6 +303,8 @@ iopool_directory_validator(PG_FUNCTION_ARGS)
 		PG_RETURN_VOID();
 	}
 
+	if (IsBinaryUpgrade)
+		PG_RETURN_VOID();
 	if (!iopool_directory_parse(options, &dir))
 		iopool_directory_raise_problem(&dir.problem);
 	check_path_canonical(dir.path);

@@ -211,6 +211,15 @@ $copy->stop;
 # iopool preloaded, neither of which has the old one's settings yet.  And a
 # directory has gone meanwhile.  Across major versions takes two installations.
 
+# What no directory can have is not made any more, and is brought over.
+$old->safe_psql('app', "$_;") foreach (
+	'ALTER FOREIGN DATA WRAPPER iopool_directory NO VALIDATOR',
+	"CREATE SERVER \"na:me\" FOREIGN DATA WRAPPER iopool_directory OPTIONS (path '$tmp/tiles')",
+	"CREATE SERVER options FOREIGN DATA WRAPPER iopool_directory OPTIONS (path '$tmp/./tiles', paht 'x')",
+	'ALTER FOREIGN DATA WRAPPER iopool_directory VALIDATOR iopool_directory_validator');
+$before = state_of($old);
+$dump = dump_of($old);
+
 $old->stop;
 foreach my $is_preloaded (1, 0)
 {
