@@ -252,6 +252,7 @@ SET ROLE regress_iopool_app;
 SELECT state, message FROM outcome($$ALTER SERVER regress_bad_option OPTIONS (DROP "Pa th", DROP io_mode)$$);
 RESET ROLE;
 SELECT state FROM outcome($$ALTER SERVER regress_bad_option OPTIONS (ADD pool 'default')$$);
+SELECT state FROM outcome($$ALTER SERVER regress_bad_option RENAME TO "regress_bad:option"$$);
 SELECT outcome(replace(hint, '/where/it/is', '@dir')) FROM iopool_check() WHERE check_name ~ '^directory_regress.(bad|Bad|b:d)' ORDER BY check_name COLLATE "C";
 SELECT check_name, status FROM iopool_check()
 WHERE check_name ~ '^directory_regress.(bad|Bad|b.d)' AND check_name !~ '_(direct|buffered|uncached|ancestors)$' ORDER BY check_name COLLATE "C";

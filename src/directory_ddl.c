@@ -167,8 +167,8 @@ check_name(const char *name)
 }
 
 /*
- * What a row of pg_foreign_server says; false: it is no directory, or has
- * options that none can have.
+ * What a row of pg_foreign_server says, which may have a problem; false: it is
+ * no directory.
  */
 static bool
 parse_row(HeapTuple tuple, Relation rel, IopoolDirectory *dir)
@@ -181,9 +181,9 @@ parse_row(HeapTuple tuple, Relation rel, IopoolDirectory *dir)
 		return false;
 	options = heap_getattr(tuple, Anum_pg_foreign_server_srvoptions,
 						   RelationGetDescr(rel), &isnull);
-	if (!iopool_directory_parse(isnull ? NIL : untransformRelOptions(options),
-								dir))
-		return false;
+	(void) iopool_directory_parse(isnull ? NIL
+										 : untransformRelOptions(options),
+								  dir);
 	dir->name = NameStr(row->srvname);
 	return true;
 }
@@ -222,7 +222,10 @@ check_server(Oid serverid)
 			HeapTupleIsValid(before) && parse_row(before, rel, &old);
 		if (!had_directory || strcmp(new.name, old.name) != 0)
 			check_name(new.name);
-		check_change(&new, had_directory ? &old : NULL);
+		if (new.problem.message == NULL)
+			check_change(&new,
+						 had_directory && old.problem.message == NULL ? &old
+																	  : NULL);
 	}
 
 	systable_endscan(scan);

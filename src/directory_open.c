@@ -61,6 +61,9 @@ call_openat2(int dirfd, const char *path, int flags, uint64 resolve)
  */
 #define RENAME_RETRIES 100
 
+/* How often in a row it has to look like a lease, which could be chance. */
+#define LEASE_SIGNS 3
+
 /*
  * Open a file below an open directory; -1 with errno.  EXDEV: the path leads
  * out.  ELOOP: it goes through a magic link (see symlink(7)) or too many
@@ -76,19 +79,18 @@ iopool_directory_open_file(const IopoolDirectory *dir, const char *relative,
 						   int flags)
 {
 	const uint64 resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+	int nsigns = 0;
 
-	for (int i = 0; i < RENAME_RETRIES; i++)
+	for (int i = 0; i < RENAME_RETRIES && nsigns < LEASE_SIGNS; i++)
 	{
 		int fd = call_openat2(dir->fd, relative, flags, resolve);
 
 		if (fd >= 0 || errno != EAGAIN)
 			return fd;
 		fd = call_openat2(dir->fd, relative, O_PATH, resolve);
+		nsigns = (fd >= 0) ? nsigns + 1 : 0;
 		if (fd >= 0)
-		{
 			close(fd);
-			break;
-		}
 	}
 	errno = EAGAIN;
 	return -1;
