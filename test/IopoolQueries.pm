@@ -5,23 +5,36 @@ IopoolQueries - generated queries that read files
 
 =head1 SYNOPSIS
 
+  use IopoolChoices;
   use IopoolQueries;
-  $node->safe_psql('postgres', query_schema($dir, $other_dir));
-  foreach my $query (queries($seed, 300, $dir))
-  {
-      # @{ $query->{settings} }: SET LOCAL
-      # @{ $query->{run} }: statements, in one transaction
-      # @{ $query->{explain} }: those of them that EXPLAIN takes
-      # $query->{ordered}: the order of rows is part of the result
-      # $query->{plain}: no custom scan may be in the plan
-  }
+  choose_by_seed($seed);
+  my $query = query($dir);
+  # @{ $query->{settings} }    SET LOCAL
+  # @{ $query->{run} }         [ statement, is_ordered ]; in one transaction.  Or
+  #                            { portal => sql, values, types, fetch }
+  # @{ $query->{explain} }     statements that show the plan
+  # %{ $query->{tags} }        what was drawn: "source: ...", "call: ...",
+  #                            "outer: ...", "select: ...", "run: ..."
+
+=head1 DESCRIPTION
+
+A query is outer rows (alias c), calls beside them (f1, f2; IopoolSources.pm says
+where their arguments come from), a select around (@selects), and a way to run
+that (@runs).  Each part is drawn independently of the others.
+
+To add a shape, add a line to @outers, @selects or @runs: its name, how often it is
+drawn, and a function.  One of @outers returns what is in FROM, with the columns of
+cat and a unique id.  One of @selects gets what from() returns, and returns a select
+and whether its rows come in a known order.  One of @runs returns statements, and
+may ask for a select by a_select().  Decisions are made by IopoolChoices.pm, the
+simplest alternative first, so that queries can be shrunk.
 
 =head1 RULES
 
-The same seed gives the same queries.  A query has one right result, whichever
-plan it gets: rows are cut off (LIMIT, EXISTS, a cursor) only where their order
-is known, and no query that cuts rows off, or joins after it has read, reads
-what fails; a query that fails can do so with one SQLSTATE only.
+A query has one right result, whichever plan it gets: rows are cut off (LIMIT,
+EXISTS, a cursor) only where their order is known, and no query that cuts rows off,
+or joins after it has read, reads what fails; in a query that fails, the call of one
+id does.
 
 =cut
 
@@ -32,9 +45,12 @@ use warnings;
 
 use Exporter 'import';
 
-our @EXPORT = qw(query_schema session_schema queries query_files);
+use IopoolChoices;
+use IopoolSources;
 
-# Files of both directories, and their sizes; they are written by the test.
+our @EXPORT = qw(query session_schema query_files query_tags node_tags);
+
+# Files of both directories, and their sizes.
 my %sizes = (a => 200_003, b => 65_537, c => 4_096, e => 0);
 
 sub query_files
@@ -42,705 +58,590 @@ sub query_files
 	return %sizes;
 }
 
-# What is read by the queries that are being made.
-my $dir;
-
-sub pick
-{
-	return $_[ int(rand(@_)) ];
-}
-
-sub chance
-{
-	return rand() < $_[0];
-}
-
-# A number from .. to.
-sub between
-{
-	my ($from, $to) = @_;
-	return $from + int(rand($to - $from + 1));
-}
-
-# ----------------------------------------------------------------------------
-# Tables
-
-# Tables that queries read from, all with the columns of cat:
-# cat       what can be read, NULLs in every column that is an argument
-# missing   some files are missing
-# negative  some offsets are negative
-# nulls     some arrays have a NULL
-# many      3,000 small ranges
-# parts     partitions; v_cat, v_barrier: views
-# Every row with an even id reads through a directory, and only these are seen
-# by the role app.
-sub query_schema
-{
-	my ($plain_dir, $other_dir) = @_;
-	my $file = "(ARRAY['a', 'b', 'c', 'e', 'a', 'a'])";
-
-	return qq{
-CREATE SERVER da FOREIGN DATA WRAPPER iopool_directory OPTIONS (path '$plain_dir');
-CREATE SERVER db FOREIGN DATA WRAPPER iopool_directory OPTIONS (path '$other_dir', pool 'other');
-CREATE ROLE app LOGIN;
-GRANT USAGE ON FOREIGN SERVER da, db TO app;
-GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO app;
-
-CREATE TABLE cat (id int PRIMARY KEY, path text, o bigint, l bigint, kind int, note text,
-				  os bigint[], ls bigint[], paths text[]);
--- numbers that look random and are the same everywhere
-CREATE FUNCTION mix(n bigint, salt int, range int) RETURNS int LANGUAGE sql IMMUTABLE AS
-	'SELECT ((n * 7919 + salt * 104729 + n * n * (salt + 13) * 31) % 1000003 % range)::int';
-CREATE FUNCTION a_path(n bigint, salt int) RETURNS text LANGUAGE sql IMMUTABLE AS
-	\$\$SELECT CASE WHEN n % 2 = 1 THEN '$plain_dir/' WHEN mix(n, salt, 3) = 0 THEN 'da:' ELSE 'db:' END
-		|| $file\[1 + mix(n, salt + 1, 6)]\$\$;
-CREATE FUNCTION an_offset(n bigint, salt int) RETURNS bigint LANGUAGE sql IMMUTABLE AS
-	'SELECT (ARRAY[0, mix(n, salt, 200000), mix(n, salt, 4096), 4090, 199999, 65530, 8 * mix(n, salt, 500), 5000000000])[1 + mix(n, salt + 2, 8)]';
-CREATE FUNCTION a_length(n bigint, salt int) RETURNS bigint LANGUAGE sql IMMUTABLE AS
-	'SELECT (ARRAY[0, 8, 1, mix(n, salt, 64), mix(n, salt, 64), mix(n, salt, 6000), 16, 120000 * (n % 5 / 4)])[1 + mix(n, salt + 3, 8)]';
-
-INSERT INTO cat SELECT n,
-	CASE WHEN n % 13 <> 5 THEN a_path(n, 1) END,
-	CASE WHEN n % 17 <> 3 THEN an_offset(n, 2) END,
-	CASE WHEN n % 11 <> 7 THEN a_length(n, 3) END,
-	n % 6, CASE WHEN n % 5 <> 0 THEN 'note ' || mix(n, 4, 9) END,
-	CASE WHEN n % 19 <> 4 THEN (SELECT coalesce(array_agg(an_offset(n, i) ORDER BY i), '{}') FROM generate_series(1, mix(n, 5, 7)) AS i) END,
-	CASE WHEN n % 23 <> 6 THEN (SELECT coalesce(array_agg(a_length(n, i) ORDER BY i), '{}') FROM generate_series(1, mix(n, 5, 7)) AS i) END,
-	CASE WHEN n % 29 <> 8 THEN (SELECT coalesce(array_agg(a_path(n, i) ORDER BY i), '{}') FROM generate_series(1, mix(n, 5, 7)) AS i) END
-	FROM generate_series(1, 64) AS n;
-CREATE TABLE missing (LIKE cat INCLUDING ALL);
-INSERT INTO missing SELECT id, CASE WHEN id % 10 = 7 THEN '$plain_dir/gone' WHEN id % 10 = 2 THEN 'db:gone' ELSE path END,
-	o, l, kind, note, os, ls, CASE WHEN id % 4 = 1 THEN array_replace(paths, '$plain_dir/a', '$plain_dir/lost') ELSE paths END FROM cat;
-CREATE TABLE negative (LIKE cat INCLUDING ALL);
-INSERT INTO negative SELECT id, path, CASE WHEN id % 10 = 6 THEN -1 ELSE o END, CASE WHEN id % 10 = 9 THEN -1 ELSE l END, kind, note,
-	CASE WHEN id % 10 = 6 THEN -1::bigint || os[2:] ELSE os END, CASE WHEN id % 10 = 9 THEN ls || 8::bigint ELSE ls END, paths FROM cat;
-CREATE TABLE nulls (LIKE cat INCLUDING ALL);
-INSERT INTO nulls SELECT id, path, o, l, kind, note,
-	CASE WHEN id % 10 = 6 THEN NULL::bigint || os[2:] ELSE os END, ls, CASE WHEN id % 10 = 1 THEN NULL::text || paths[2:] ELSE paths END
-	FROM cat WHERE os[1] IS NOT NULL AND ls[1] IS NOT NULL AND paths[1] IS NOT NULL;
-CREATE TABLE many (LIKE cat INCLUDING ALL);
-INSERT INTO many SELECT n, CASE WHEN n % 500 <> 5 THEN a_path(n, 1) END, an_offset(n, 2), mix(n, 3, 64), n % 6, 'many ' || n,
-	ARRAY[an_offset(n, 3), an_offset(n, 4)], ARRAY[mix(n, 5, 40), mix(n, 6, 40)], ARRAY[a_path(n, 7), a_path(n, 8)]
-	FROM generate_series(1, 3000) AS n;
-CREATE TABLE parts (LIKE cat) PARTITION BY RANGE (id);
-CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (20);
-CREATE TABLE parts_2 PARTITION OF parts FOR VALUES FROM (20) TO (50);
-CREATE TABLE parts_3 PARTITION OF parts DEFAULT;
-INSERT INTO parts SELECT * FROM cat;
-CREATE VIEW v_cat AS SELECT * FROM cat WHERE kind < 5;
-CREATE VIEW v_barrier WITH (security_barrier) AS SELECT * FROM cat WHERE id % 2 = 0;
-CREATE VIEW v_read AS SELECT c.*, r.data FROM cat AS c, LATERAL iopool_read(c.path, c.o, c.l) AS r(data);
-CREATE TABLE small (k int PRIMARY KEY, word text);
-INSERT INTO small SELECT k, 'word ' || k FROM generate_series(0, 9) AS k;
-CREATE SEQUENCE calls;
-
-ALTER TABLE cat ENABLE ROW LEVEL SECURITY;
-CREATE POLICY even ON cat USING (id % 2 = 0);
-GRANT SELECT, UPDATE ON cat, missing, many, parts, v_cat, v_barrier, v_read, small TO app;
-ANALYZE;
-};
-}
-
-# What a session has for itself: tables that queries write to.
+# What each session has for itself: tables that queries write to.
 sub session_schema
 {
 	return q{
-CREATE TEMP TABLE own_cat AS SELECT * FROM cat;
-ALTER TABLE own_cat ADD PRIMARY KEY (id);
-CREATE TEMP TABLE target (id int, n int, d text);
+SET search_path = public;
+CREATE TEMP TABLE own_cat (LIKE cat INCLUDING ALL);
+INSERT INTO own_cat SELECT * FROM cat;
+CREATE TEMP TABLE target (id int, n bigint, d text);
+CREATE TEMP TABLE core_requests (number serial PRIMARY KEY, paths text[], path text, os bigint[], ls bigint[], nout int DEFAULT 0);
+CREATE TEMP SEQUENCE calls;
 ANALYZE own_cat;
 };
 }
 
 # ----------------------------------------------------------------------------
-# Parts of queries
+# Outer rows
 
-# Where outer rows come from, with the alias c and an id of its own for each.
-sub source
+my $columns = 'kind, note, path, o, l, onerr, inorder';
+my @outers = (
+	[ 'table', 6, sub { my ($q, $ids) = @_; push @{ $q->{where} }, "c.id $ids"; return a_table($q) . ' AS c' } ],
+	[ 'sub-select', 2, sub { my ($q, $ids) = @_; return '(SELECT * FROM ' . a_table($q) . " WHERE id $ids) AS c" } ],
+	[ 'sub-select with OFFSET 0', 2, sub { my ($q, $ids) = @_; return '(SELECT * FROM ' . a_table($q) . " WHERE id $ids OFFSET 0) AS c" } ],
+	[ 'sorted', 2, sub { my ($q, $ids) = @_; return '(SELECT * FROM ' . a_table($q) . " WHERE id $ids ORDER BY kind, id DESC OFFSET 1) AS c" } ],
+	[ 'limited', 2, sub { my ($q, $ids) = @_; return '(SELECT * FROM ' . a_table($q) . " WHERE id $ids ORDER BY note, id LIMIT 7) AS c" } ],
+	[ 'WITH', 1, sub { my ($q, $ids) = @_; return add_with($q, 'SELECT * FROM ' . a_table($q) . " WHERE id $ids", pick('how', '', 'NOT MATERIALIZED ')) . ' AS c' } ],
+	[ 'WITH MATERIALIZED', 2, sub { my ($q, $ids) = @_; return add_with($q, 'SELECT * FROM ' . a_table($q) . " WHERE id $ids", 'MATERIALIZED ') . ' AS c' } ],
+	[ 'DISTINCT ON', 1, sub { my ($q, $ids) = @_; return '(SELECT DISTINCT ON (kind, o) * FROM ' . a_table($q) . " WHERE id $ids ORDER BY kind, o, id) AS c" } ],
+	[ 'UNION ALL', 1, sub { my ($q, $ids) = @_; my $t = a_table($q); return "(SELECT * FROM $t WHERE id $ids AND kind < 3 UNION ALL SELECT * FROM $t WHERE id $ids AND kind >= 3) AS c" } ],
+	[ 'aggregate', 2, sub {
+			my ($q, $ids) = @_;
+			return "(SELECT x.*, x.path AS path_ext, x.path AS path_main, x.os AS os_ext, x.ls AS ls_ext, x.paths AS paths_ext, x.os AS os_main, x.ls AS ls_main, x.paths AS paths_main,"
+			  . " x.os::fz_bigints AS os_dom, x.ls::fz_bigints AS ls_dom, x.paths::fz_texts AS paths_dom, ROW(os, ls, paths, o, l, path, onerr, inorder)::fz_record AS rec"
+			  . " FROM (SELECT id, $columns, array_agg(m.off ORDER BY m.k) AS os, array_agg(m.len ORDER BY m.k) AS ls, array_agg(m.p ORDER BY m.k) AS paths"
+			  . " FROM (SELECT id, $columns FROM cat WHERE id $ids) AS s JOIN (SELECT id, k, off, len, path FROM mem) AS m(id, k, off, len, p) USING (id) GROUP BY id, $columns) AS x) AS c" } ],
+	[ 'join', 2, sub { my ($q, $ids) = @_; push @{ $q->{where} }, "c.id $ids"; return a_table($q) . ' AS c JOIN small AS s ON s.k = c.kind' } ],
+	[ 'join from the other side', 1, sub { my ($q, $ids) = @_; push @{ $q->{where} }, "c.id $ids"; return 'small AS s JOIN ' . a_table($q) . ' AS c ON s.k = c.kind + 2' } ],
+	[ 'left join', 1, sub { my ($q, $ids) = @_; push @{ $q->{where} }, "c.id $ids"; return a_table($q) . ' AS c LEFT JOIN (SELECT k, coalesce(k, 1) AS one FROM small) AS s ON s.k = c.id - 1' } ],
+	[ 'right join', 1, sub { my ($q, $ids) = @_; return '(SELECT * FROM ' . a_table($q) . " WHERE id $ids) AS c RIGHT JOIN (SELECT k AS i FROM small WHERE k > 3) AS s ON s.i = c.id" } ],
+	[ 'full join', 1, sub { my ($q, $ids) = @_; return '(SELECT * FROM ' . a_table($q) . " WHERE id $ids) AS c FULL JOIN (SELECT k AS i FROM small WHERE k > 3) AS s ON s.i = c.id" } ],
+	[ 'function', 1, sub { my ($q, $ids) = @_; return '(SELECT s.* FROM generate_series(1, 40) AS g(i) JOIN ' . a_table($q) . " AS s ON s.id = g.i AND s.id $ids) AS c" } ]);
+
+sub a_table
 {
-	my (%want) = @_;
-	my $n = between(1, 40);
-	my $table = $want{table}
-	  // pick('cat', 'cat', 'cat', 'many', 'parts', 'v_cat', 'v_barrier');
-	my $subset = "SELECT * FROM $table WHERE id % 3 <> " . between(0, 3);
-	my @sources = (
-		{ from => "$table AS c" },
-		{ from => "$table AS c" },
-		{ from => "$table AS c" },
-		{ from => "($subset) AS c" });
-	return $sources[0] if $want{whole};
-	return pick(@sources) if $want{simple};
-
-	push @sources,
-	  { from => "($subset ORDER BY id LIMIT $n OFFSET 3) AS c" },
-	  { from => "($subset ORDER BY note, id DESC LIMIT $n) AS c" },
-	  { from => "($subset OFFSET 0) AS c" },
-	  { with => "q AS ($subset)", from => 'q AS c' },
-	  { with => "q AS MATERIALIZED ($subset)", from => 'q AS c' },
-	  { from => "(SELECT DISTINCT ON (path, o) * FROM $table ORDER BY path, o, id) AS c" },
-	  { from => "(SELECT * FROM $table WHERE id < $n UNION ALL SELECT * FROM $table WHERE id >= $n) AS c" },
-	  { from => "(SELECT * FROM $table WHERE id < $n UNION ALL SELECT * FROM parts WHERE id >= 3000) AS c" };
-	return pick(@sources) if $want{error};
-
-	push @sources,
-	  { from => "$table AS c JOIN small AS s ON s.k = c.kind", small => 1 },
-	  { from => "small AS s JOIN $table AS c ON s.k = c.kind + 2", small => 1 },
-	  { from => "$table AS c LEFT JOIN small AS s ON s.k = c.id", small => 1 },
-	  { from => "$table AS c LEFT JOIN (SELECT k, coalesce(k, 1) AS one, word FROM small) AS s ON s.k = c.id - 1", small => 1 },
-	  { from => "small AS s RIGHT JOIN cat AS c USING (k)", using => 1 },
-	  { from => "cat AS c FULL JOIN (SELECT id AS i FROM parts WHERE id < 70) AS p ON p.i = c.id" },
-	  { from => "(SELECT g AS id, '$dir/a'::text AS path, g * 40::bigint AS o, g % 7 * 8::bigint AS l, g % 6 AS kind, 'g' || g AS note,"
-		  . " ARRAY[g, g * 8, 0]::bigint[] AS os, ARRAY[8, 16, g % 5]::bigint[] AS ls, ARRAY['$dir/a', '$dir/b', 'db:c'] AS paths"
-		  . " FROM generate_series(1, " . pick(3, 17, 300) . ") AS g) AS c" },
-	  { from => "(VALUES (1, '$dir/a', 8::bigint, 8::bigint, 1, 'v', '{0,8}'::bigint[], '{8,8}'::bigint[], '{$dir/b,da:a}'::text[]),"
-		  . " (2, 'db:b', 65530, NULL, 2, NULL, '{}', '{}', '{}'), (3, NULL, 0, 9, 3, 'w', NULL, '{1}', '{db:e}'),"
-		  . " (4, '$dir/a', 100, 5000, 4, 'x', '{4096,0,4096}', '{1,2,3}', '{$dir/a,$dir/a,$dir/c}'))"
-		  . " AS c(id, path, o, l, kind, note, os, ls, paths)" };
-	my $source = pick(@sources);
-	$source->{from} = 'small AS s RIGHT JOIN cat AS c ON s.k = c.l'
-	  if $source->{using};
-	return $source;
+	my ($q) = @_;
+	return $q->{table} if defined $q->{table};
+	return 'cat' if $q->{role};
+	return pick('table', 'cat', 'cat', 'toasted', 'toasted', 'parts', 'v_cat', 'v_barrier');
 }
 
-sub options
+sub outer
 {
-	my (%want) = @_;
-	my $on_error = $want{report} ? "'report'" : pick("'raise'", "'report'");
-	my $in_order = $want{in_order} ? 'true' : pick('true', 'false', 'c.id % 2 = 0');
-	$in_order = 'true' if $want{alone} && $in_order =~ /c\./;
-
-	return '' if !$want{report} && chance(0.3);
-	return ", $on_error" if chance(0.3);
-	return ", on_error => $on_error" if chance(0.3);
-	return ", in_order => $in_order"
-	  if !$want{report} && chance(0.5);
-	return ", $on_error, $in_order";
+	my ($q, %want) = @_;
+	return within('outer', sub {
+			my $is_few = $want{few} || $q->{nexecutions} > 2;
+			# the last ones have thousands of ranges
+			my $n = pick('rows', 2, 2, 2, 5, 5, $is_few ? () : (5, 5, 8, 8, 8, 16, 40));
+			my $first = between('first', 0, ($n == 40 || (!$is_few && $n < 8 && chance('large', 0.03)) ? 40 : 36) - $n);
+			my @usable = grep { $want{bare} ? $_->[0] eq 'table' : $want{simple} ? $_->[0] =~ /^(table|sub-select)/ : 1 } @outers;
+			my $outer = pick('from', map { ($_) x $_->[1] } @usable);
+			use_tag($q, "outer: $outer->[0]") unless $want{simple} || $q->{role};
+			my $last = $first + $n;
+			# of few rows with an error, one has it
+			$q->{error_id} = between('error id', $first, $last) if defined $q->{error};
+			return $outer->[2]->($q, "BETWEEN $first AND $last");
+		});
 }
 
-# A call over columns of c and of an earlier call, as the alias of that name:
-# { text, is_batch, plain }.
-sub call
+# ----------------------------------------------------------------------------
+# FROM and WHERE
+
+sub has
 {
-	my ($alias, $before, %want) = @_;
-	my $is_batch = $want{read} ? 0 : $want{batch} ? 1 : chance(0.5);
-	my $path = pick('c.path', 'c.path', 'c.path', "'$dir/a'", "coalesce(c.path, '$dir/b')", "nullif(c.path, 'da:a')");
-	my $offset = pick('c.o', 'c.o', 'c.o', 'c.o + 8', 'c.id * 100', 'coalesce(c.o, 0)');
-	my $length = pick('c.l', 'c.l', 'c.l', '16', 'least(c.l, 100)', 'c.kind * 10', '0', 'NULL::bigint');
-	my ($text, $args);
-
-	if ($want{error})
-	{
-		($path, $offset, $length) = ('c.path', 'c.o', 'c.l');
-	}
-	elsif ($want{small} && chance(0.5))
-	{
-		$offset = pick('s.k * 8', 's.k', 'coalesce(s.k, 5)');
-		$path = "CASE WHEN s.word IS NOT NULL THEN '$dir/a' ELSE c.path END" if chance(0.3);
-	}
-	elsif ($before && chance(0.6))
-	{
-		$offset = $before->{is_batch}
-		  ? pick("$before->{alias}.file_offset", "$before->{alias}.ordinal * 8")
-		  : "length($before->{alias}.data)";
-		$length = "length($before->{alias}.data) / 2" if chance(0.4);
-	}
-
-	if (!$is_batch)
-	{
-		$text = "iopool_read($path, $offset, $length)";
-	}
-	else
-	{
-		my $some = "coalesce($offset, 0)";
-		$args =
-		  $want{error} ? pick('c.path, c.os, c.ls', 'c.path, c.os, 24', 'c.paths, c.os, c.ls')
-		  : pick("$path, c.os, c.ls", "$path, c.os, $length", 'c.paths, c.os, c.ls',
-			  "$path, ARRAY[$some, $some + 4, 0], ARRAY[8, c.kind, 30]",
-			  "$path, ARRAY[$some], $length", "ARRAY['$dir/a', coalesce($path, 'db:a')], ARRAY[$some, 16], ARRAY[24, 24]",
-			  "$path, '{}', '{}'::bigint[]");
-		$text = "iopool_read_batch($args" . options(%want) . ')';
-	}
-
-	my $columns = $is_batch ? 'ordinal, file_offset, length, data, error' : 'data';
-	my $plain = $want{plain} && pick('ordinality', 'rows from');
-	if (!$plain)
-	{
-		$text .= $is_batch ? " AS $alias" : " AS $alias($columns)";
-	}
-	elsif ($plain eq 'ordinality')
-	{
-		$text .= " WITH ORDINALITY AS $alias($columns, place)";
-	}
-	else
-	{
-		$text = "ROWS FROM ($text, generate_series(1, 2)) AS $alias($columns, n)";
-	}
-	return { text => $text, is_batch => $is_batch, alias => $alias };
+	my ($call, $column) = @_;
+	return scalar grep { $_ eq $column } @{ $call->{columns} };
 }
 
 # A condition on columns of a call.
 sub condition
 {
-	my ($call) = @_;
+	my ($call, $id) = @_;
 	my $f = $call->{alias};
-	my @conditions = (
-		"length($f.data) > 8", "$f.data IS NOT NULL", "length($f.data) = c.l",
-		"get_byte($f.data || '\\x00'::bytea, 0) % 2 = c.kind % 2", "length($f.data) <> 16 OR c.kind > 2",
-		"$f.data IS NULL OR c.id % 4 <> 1");
-	push @conditions, "$f.ordinal <= 2", "$f.error IS NULL",
-	  "$f.file_offset >= c.o", "$f.ordinal % 2 = c.id % 2", "$f IS NOT NULL", "($f).length > 3",
-	  "$f.ordinal IN (SELECT k FROM small WHERE k <> 3)"
-	  if $call->{is_batch};
-	return pick(@conditions);
+	my @conditions = ("length($f.data) > 8", "$f.data IS NOT NULL", "length($f.data) <> 16 OR $id > 12", "get_byte($f.data || '\\x00'::bytea, 0) % 2 = $id % 2", "$f.data IS NULL OR $id % 4 <> 1");
+	push @conditions, "$f.ordinal <= 2", "$f.ordinal % 2 = $id % 2", "$f.ordinal IN (SELECT k FROM small WHERE k <> 3)" if has($call, 'ordinal');
+	push @conditions, "$f.error IS NULL", "$f IS NOT NULL", "($f).length > 3", "$f.file_offset > 4096" if has($call, 'error');
+	return pick('condition', @conditions);
 }
 
 sub outer_condition
 {
-	my (%want) = @_;
-	my @conditions = (
-		'c.id % 2 = 0', 'c.kind IN (1, 2, 5)', "c.note LIKE '%1%' OR c.kind = 4", 'c.o IS NOT NULL',
-		'c.id <= ' . between(1, 64), 'c.id BETWEEN 5 AND 30');
+	my ($q) = @_;
+	my @conditions = ('c.id % 2 = 0', 'c.kind IN (1, 2, 5)', "c.note LIKE '%1%' OR c.kind = 4", 'c.o IS NOT NULL');
+	# reads of their own, and sub-selects
 	push @conditions,
-	  'EXISTS (SELECT 1 FROM small AS x WHERE x.k = c.kind)',
-	  'NOT EXISTS (SELECT 1 FROM small AS x WHERE x.k = c.id)',
-	  'c.id IN (SELECT k + 3 FROM small)', 'c.kind = ANY (SELECT k FROM small WHERE k > 2)',
-	  'c.kind < (SELECT max(k) - 3 FROM small)'
-	  unless $want{error};
-	# reads of their own
-	push @conditions,
-	  "EXISTS (SELECT 1 FROM iopool_read_batch('$dir/a', ARRAY[c.id, 199999], 8) AS x WHERE length(x.data) > 4)",
-	  "(SELECT count(*) FROM iopool_read_batch('$dir/a', '{0,8,16,24}', 8) AS x WHERE x.ordinal <= c.kind) > 1",
-	  "c.kind IN (SELECT x.ordinal FROM iopool_read_batch('$dir/b', '{0,8,70000}', 8) AS x WHERE length(x.data) > 0)",
-	  "EXISTS (SELECT 1 FROM small AS x, LATERAL iopool_read('$dir/a', x.k * 8 + c.id, 8) AS y(data) WHERE get_byte(y.data, 7) > 60 AND x.k < c.kind)",
-	  "length(iopool_read('$dir/a', c.id, 8)) = 8"
-	  unless $want{error} || $want{many};
-	return pick(@conditions);
+	  'EXISTS (SELECT 1 FROM small AS x WHERE x.k = c.kind)', 'NOT EXISTS (SELECT 1 FROM small AS x WHERE x.k = c.id)', 'c.id IN (SELECT k + 3 FROM small)', 'c.kind < (SELECT max(k) - 3 FROM small)',
+	  "EXISTS (SELECT 1 FROM iopool_read_batch('da:a', ARRAY[c.id, 199999], 8) AS x WHERE length(x.data) > 4)",
+	  "(SELECT count(*) FROM iopool_read_batch('da:a', (SELECT array_agg(m.off) FROM mem AS m WHERE m.id = c.id), 8) AS x WHERE length(x.data) > c.kind) > 1",
+	  "EXISTS (SELECT 1 FROM small AS x, LATERAL iopool_read('db:a', x.k * 8 + c.id, 8) AS y(data) WHERE get_byte(y.data, 7) > 60 AND x.k < c.kind)",
+	  "length(iopool_read('da:a', c.id, 8)) = 8"
+	  unless defined $q->{error} || $q->{no_parallel};
+	return pick('condition', @conditions);
 }
 
-# FROM and WHERE of a query with LATERAL calls, and what can be selected of it:
-# { with, body, calls, keys, plain }.
-sub lateral
+# What there is to select from: { body, calls, keys, id }, from outer rows and calls
+# beside them, or from a call alone.
+sub from
 {
-	my (%want) = @_;
-	my $source = source(%want);
-	my $ncalls = !$want{error} && !$want{simple} && !$want{whole} && chance(0.25) ? 2 : 1;
-	my $body = $source->{from};
-	my $has_commas = chance(0.3);
-	my (@calls, @where, @keys);
+	my ($q, %want) = @_;
+	return within('from', sub { return alone($q, %want) }) if !$want{outer} && chance('alone', 0.2);
+	return within('from', sub {
+			local $q->{where} = [ @{ $want{where} // [] } ];
+			my $is_simple = $want{simple} || defined $q->{error};
+			my $ncalls = !$is_simple && chance('two calls', 0.2) ? 2 : 1;
+			my $body = outer($q, %want, few => $want{few} || $ncalls == 2);
+			my (@calls, @keys);
 
-	$want{small} = $source->{small};
-	$want{many} = 1 if $body =~ /many/;
-	foreach my $n (1 .. $ncalls)
-	{
-		my $call = call("f$n", $calls[0], %want);
-		my $condition = chance(0.4) ? condition($call) : 'true';
-
-		$condition = 'true' if $want{error} || $want{plain};
-		$body .= $has_commas ? ", LATERAL $call->{text}"
-		  : pick(" JOIN LATERAL $call->{text} ON $condition", " JOIN LATERAL $call->{text} ON $condition", " CROSS JOIN LATERAL $call->{text}",
-			" LEFT JOIN LATERAL $call->{text} ON true", " LEFT JOIN LATERAL $call->{text} ON $condition");
-		push @calls, $call;
-	}
-	if (!$want{simple} && !$want{whole} && !$want{error} && chance(0.25))
-	{
-		my $to = pick('c.kind', 'c.id', $calls[0]{is_batch} ? 'f1.ordinal' : 'length(f1.data)');
-		$body .= $has_commas ? ', small AS t' : pick(' JOIN', ' LEFT JOIN') . " small AS t ON t.k = $to";
-		push @where, "t.k = $to" if $has_commas;
-	}
-	push @where, @{ $want{where} // [] };
-	if (!$want{all})
-	{
-		push @where, outer_condition(%want) foreach (1 .. between(0, 2));
-		push @where, condition(pick(@calls)) if chance(0.4);
-	}
-	@keys = ('c.id', map { $want{plain} ? "$_->{alias}" : $_->{is_batch} ? "$_->{alias}.ordinal" : () } @calls);
-	return {
-		with => $source->{with} // '',
-		body => $body . (@where ? ' WHERE ' . join ' AND ', map { "($_)" } @where : ''),
-		calls => \@calls,
-		keys => \@keys };
+			foreach my $n (1 .. $ncalls)
+			{
+				my $call = call($q, "f$n", %want, before => $calls[0]);
+				my $condition = chance('condition', 0.3) && !defined $q->{error} ? condition($call, 'c.id') : 'true';
+				my $left = 'true';
+				$left = $condition = 'f1.ordinal <= 3' if $n == 1 && $ncalls == 2 && has($call, 'ordinal');
+				$body .= join '', @{ $call->{items} };
+				$body .= pick('join', " JOIN LATERAL $call->{text} ON $condition", " JOIN LATERAL $call->{text} ON $left", " LEFT JOIN LATERAL $call->{text} ON $left", " LEFT JOIN LATERAL $call->{text} ON $condition");
+				push @calls, $call;
+			}
+			@keys = ('c.id', map { has($_, 'ordinal') ? "$_->{alias}.ordinal" : () } @calls);
+			push @keys, map { "$_->{alias}.n" } grep { $_->{text} =~ /, n\)$/ } @calls;
+			if (!$is_simple && chance('join after', 0.25))
+			{
+				my $to = pick('to', 'c.kind', 'c.id', has($calls[0], 'ordinal') ? 'f1.ordinal' : 'length(f1.data)');
+				$body .= pick('how', ' JOIN', ' LEFT JOIN', ' RIGHT JOIN', ' FULL JOIN') . " small AS t ON t.k = $to";
+				push @keys, 't.k';
+				use_tag($q, 'join after a call');
+			}
+			push @{ $q->{where} }, outer_condition($q) if !$want{whole} && chance('where', 0.3);
+			push @{ $q->{where} }, condition($calls[-1], 'c.id') if !defined $q->{error} && !$want{whole} && chance('where', 0.3);
+			use_tag($q, 'two calls') if $ncalls == 2;
+			return from_of($q, $body, \@calls, \@keys, 'c.id');
+		});
 }
 
-# Expressions to select, of fixed meaning and number if wanted.
+sub alone
+{
+	my ($q, %want) = @_;
+	local $q->{where} = [ map { s/c\.kind/f1.ordinal % 6/r } @{ $want{where} // [] } ];
+	$q->{error_id} = between('error id', 1, 36) if defined $q->{error};
+	my $call = call($q, 'f1', %want, is_alone => 1, form => qr/batch|array|fetch/);
+	my @items = @{ $call->{items} };
+	my $body = @items ? '(SELECT 1) AS one' . join('', @items) . " CROSS JOIN LATERAL $call->{text}" : $call->{text};
+	my @keys = 'f1.ordinal';
+
+	push @keys, 'f1.n' if $call->{text} =~ /, n\)$/;
+	if (!$want{simple} && !defined $q->{error} && chance('join', 0.2))
+	{
+		$body .= pick('how', ' JOIN', ' LEFT JOIN', ' RIGHT JOIN', ' FULL JOIN') . ' small AS t ON t.k = f1.ordinal';
+		push @keys, 't.k';
+	}
+	push @{ $q->{where} }, condition($call, 'f1.ordinal') if !defined $q->{error} && chance('where', 0.3);
+	use_tag($q, 'call alone');
+	return from_of($q, $body, [$call], \@keys, 'f1.ordinal');
+}
+
+sub from_of
+{
+	my ($q, $body, $calls, $keys, $id) = @_;
+	my @where = map { "($_)" } @{ $q->{where} };
+	$body .= ' WHERE ' . join ' AND ', @where if @where;
+	# rows come in order if nothing but the call is beside rows in order
+	my $streams = @$calls == 1 && !@{ $calls->[0]{items} } && $body !~ /\bsmall\b| OFFSET 1\)| LIMIT /;
+	return { body => $body, calls => $calls, keys => $keys, id => $id, streams => $streams };
+}
+
+# ----------------------------------------------------------------------------
+# Selects
+
+# Expressions to select.
 sub list
 {
-	my ($from, $fixed) = @_;
-	my @calls = @{ $from->{calls} };
-	my @list = (@{ $from->{keys} }, map { "md5($_->{alias}.data)" } @calls);
+	my ($q, $from) = @_;
+	my @list = (@{ $from->{keys} }, map { "md5($_->{alias}.data)" } @{ $from->{calls} });
 
-	return ('c.id', "md5($calls[-1]{alias}.data) AS digest") if $fixed;
-	foreach my $call (@calls)
+	foreach my $call (@{ $from->{calls} })
 	{
 		my $f = $call->{alias};
-		push @list, pick("length($f.data)", "encode(substr($f.data, 1, 12), 'hex')", "coalesce(length($f.data), -1) + c.id",
-			"CASE WHEN length($f.data) > 8 THEN c.note ELSE 'short' END", "(SELECT word FROM small WHERE k = length($f.data) % 10)",
-			"length($f.data) || c.note");
-		push @list, pick("$f.error", "$f.file_offset - $f.length", "$f.length + $f.ordinal", "$f IS NULL", "md5($f\::text)", "($f).error",
-			"(SELECT count(*) FROM small WHERE k < $f.ordinal)", 'c.kind')
-		  if $call->{is_batch};
+		next unless chance('more', 0.5);
+		push @list, pick('of data', "length($f.data)", "encode(substr($f.data, 1, 12), 'hex')", "coalesce(length($f.data), -1) + $from->{id}",
+			"CASE WHEN length($f.data) > 8 THEN $from->{id} END", "(SELECT word FROM small WHERE k = length($f.data) % 10)");
+		push @list, pick('of row', "$f.error", "$f.file_offset - $f.length", "$f.length + $f.ordinal", "$f IS NULL", "md5($f\::text)", "($f).error", "(SELECT count(*) FROM small WHERE k < $f.ordinal)")
+		  if has($call, 'error');
 	}
-	push @list, pick('c.kind', 'c.note', "md5(c\::text)", 'c', 'cardinality(c.os)', '1');
-	# nothing of the call, nothing of c
-	return pick([ 'c.id' ], [ 'md5(f1.data)' ], ['1'], [ 'c.id', 'f1.data' ])->@*
-	  if chance(0.15);
+	push @list, pick('of c', 'c.kind', 'c.note', 'md5(c::text)', 'cardinality(c.os)', 'c.os', 'c.paths[1]') if $from->{id} eq 'c.id' && !defined $q->{table} && chance('of c', 0.2);
+	return pick('few', [ $from->{id} ], [ 'md5(f1.data)' ], ['1'], ['f1.data'])->@* if chance('few', 0.1);
 	return @list;
 }
 
 sub statement
 {
 	my ($from, $rest, @list) = @_;
-	my $with = $from->{with} ne '' ? "WITH $from->{with} " : '';
-	return $with . 'SELECT ' . join(', ', @list) . " FROM $from->{body}$rest";
+	return 'SELECT ' . join(', ', @list) . " FROM $from->{body}$rest";
 }
 
-# A literal array of offsets or lengths.
-sub numbers
+sub keys_of { my ($from) = @_; return join ', ', @{ $from->{keys} }; }
+sub data_of { my ($from) = @_; return $from->{calls}[-1]{alias} . '.data'; }
+sub digest_of { my ($from) = @_; return 'md5(string_agg(' . data_of($from) . ", '' ORDER BY " . keys_of($from) . '))'; }
+sub pair_of { my ($from) = @_; return ("$from->{id} AS id", 'md5(' . data_of($from) . ') AS d'); }
+
+# Those with a fourth element cut rows off, or throw some away.
+my @selects = (
+	[ 'rows', 8, sub { my ($q, $f) = @_; return statement($f, '', list($q, $f)) } ],
+	[ 'count', 1, sub { my ($q, $f) = @_; return statement($f, '', 'count(*)') } ],
+	[ 'aggregates', 4, sub { my ($q, $f) = @_; return statement($f, '', 'count(*)', 'sum(length(' . data_of($f) . '))', digest_of($f)) } ],
+	[ 'ORDER BY', 2, sub { my ($q, $f) = @_; return (statement($f, ' ORDER BY ' . keys_of($f), list($q, $f)), 1) } ],
+	[ 'LIMIT', 3, sub { my ($q, $f) = @_; return (statement($f, ' ORDER BY ' . keys_of($f) . pick('limit', ' LIMIT 3', ' LIMIT 20', ' LIMIT 5 OFFSET 7'), list($q, $f)), 1) }, 1 ],
+	[ 'LIMIT without ORDER BY', 2, sub { my ($q, $f) = @_; return 'SELECT count(*) FROM (' . statement($f, pick('limit', ' LIMIT 3', ' LIMIT 20', ' LIMIT 5 OFFSET 7'), '1') . ') AS x' }, 1 ],
+	[ 'GROUP BY', 2, sub { my ($q, $f) = @_; return statement($f, " GROUP BY $f->{id} % 6" . pick('having', '', ' HAVING count(*) > 3'), "$f->{id} % 6", 'count(*)', digest_of($f)) } ],
+	[ 'GROUPING SETS', 2, sub { my ($q, $f) = @_; return statement($f, pick('sets', " GROUP BY GROUPING SETS (($f->{id} % 6), ($f->{id} % 4), ())", " GROUP BY ROLLUP ($f->{id} % 6, $f->{id} % 4)", " GROUP BY CUBE ($f->{id} % 6, $f->{id} % 4)"), "$f->{id} % 6", "$f->{id} % 4", 'count(' . data_of($f) . ')', digest_of($f)) } ],
+	[ 'DISTINCT', 1, sub { my ($q, $f) = @_; return statement($f, '', "DISTINCT $f->{id} % 6", 'md5(' . data_of($f) . ')') } ],
+	[ 'DISTINCT ON', 1, sub { my ($q, $f) = @_; return statement($f, " ORDER BY $f->{id} % 6, " . keys_of($f), "DISTINCT ON ($f->{id} % 6) $f->{id} % 6", 'md5(' . data_of($f) . ')') } ],
+	[ 'window', 2, sub { my ($q, $f) = @_; my $over = "OVER (PARTITION BY $f->{id} % 6 ORDER BY " . keys_of($f) . ')'; return statement($f, '', keys_of($f), "row_number() $over", 'sum(length(' . data_of($f) . ")) $over", 'lag(md5(' . data_of($f) . ")) $over") } ],
+	[ 'sub-select in FROM', 2, sub { my ($q, $f) = @_; return 'SELECT x.id, x.d FROM (' . statement($f, pick('rest', ' OFFSET 0', ' ORDER BY ' . keys_of($f) . ' LIMIT 12', ''), pair_of($f)) . ') AS x WHERE x.id % 3 <> 1' }, 1 ],
+	[ 'set operation', 2, sub { my ($q, $f) = @_; my $g = from($q); return statement($f, '', pair_of($f)) . pick('operation', ' UNION ALL ', ' UNION ', ' INTERSECT ', ' EXCEPT ', ' EXCEPT ALL ') . statement($g, '', pair_of($g)) }, 1 ],
+	[ 'IN', 2, sub { my ($q, $f) = @_; return 'SELECT s1.k FROM small AS s1 WHERE s1.k ' . pick('in', 'IN', '= ANY', 'NOT IN', '<> ALL') . ' (' . statement($f, '', pick('value', $f->{id}, 'coalesce(length(' . data_of($f) . '), 0)')) . ')' }, 1 ],
+	[ 'EXISTS', 2, sub { my ($q, $f) = @_; return 'SELECT s1.k FROM small AS s1 WHERE ' . pick('exists', 'EXISTS', 'NOT EXISTS') . ' (' . statement($f, '', '1') . ')' }, 1, 's1' ],
+	[ 'correlated sub-select', 3, sub { my ($q, $f) = @_; return 'SELECT s1.k, (' . statement($f, '', digest_of($f)) . ') FROM small AS s1' }, 1, 's1' ],
+	[ 'LATERAL around', 2, sub { my ($q, $f) = @_; return 'SELECT s1.k, x.* FROM small AS s1, LATERAL (' . statement($f, ' ORDER BY ' . keys_of($f) . ' LIMIT 3', pair_of($f)) . ') AS x' }, 1, 's1' ],
+	[ 'LEFT JOIN LATERAL around', 2, sub { my ($q, $f) = @_; return 'SELECT s1.k, x.* FROM small AS s1 LEFT JOIN LATERAL (' . statement($f, '', pair_of($f)) . ') AS x ON true' }, 1, 's1' ],
+	[ 'rescanned', 2, sub { my ($q, $f) = @_; return 'SELECT s1.k, x.* FROM small AS s1 CROSS JOIN LATERAL (' . statement($f, '', $f->{id}, 'md5(' . data_of($f) . ') AS d', 's1.k AS n') . ') AS x WHERE s1.k < 4' }, 1 ],
+	[ 'WITH, used twice', 1, sub { my ($q, $f) = @_; my $w = add_with($q, statement($f, '', pair_of($f)), pick('how', '', 'MATERIALIZED ', 'NOT MATERIALIZED ')); return "SELECT a.id, b.d FROM (SELECT DISTINCT * FROM $w) AS a JOIN (SELECT DISTINCT * FROM $w) AS b USING (id)" }, 1 ],
+	[ 'view', 2, sub { my ($q, $f) = @_; return pick('view', "SELECT id, md5(data) FROM v_read WHERE kind <> 2", 'SELECT id, ordinal, md5(data) FROM v_batch WHERE id < 17', 'SELECT count(*), sum(length(data)) FROM v_batch WHERE kind < 5 AND id < 30',
+		'SELECT v.id, f.ordinal, md5(f.data) FROM v_read AS v, LATERAL iopool_read_batch(v.path, ARRAY[length(v.data), 0], 9) AS f', 'SELECT s.k, v.id, v.ordinal, md5(v.data) FROM small AS s LEFT JOIN v_batch AS v ON v.id = s.k', 'SELECT v FROM v_read AS v WHERE v.id < 9') }, 1 ]);
+
+# A select with its WITH: (text, whether its rows are in order).
+sub a_select
 {
-	my (@numbers) = @_;
-	my $list = join ',', @numbers;
-	return pick("'{$list}'::bigint[]", "ARRAY[$list]::bigint[]");
+	my ($q, %want) = @_;
+	return @{ within('select', sub {
+			my @usable = grep { !(defined $q->{error} && $_->[3]) && !($q->{role} && $_->[0] eq 'view') } @selects;
+			my $select = pick('shape', map { ($_) x $_->[1] } @usable);
+			my @where = ($select->[4] // '') eq 's1' ? pick('correlation', 'c.kind = s1.k', 'c.kind > s1.k - 2 AND s1.k < 5') : ();
+			my $is_many = @where || $select->[0] eq 'rescanned' ? 1 : 0;
+			use_tag($q, "select: $select->[0]");
+			return [ $select->[2]->($q), 0 ] if $select->[0] eq 'view';
+			my $from = from($q, where => \@where, few => $is_many, simple => $is_many, %want);
+			my ($sql, $is_ordered) = $select->[2]->($q, $from);
+			return [ with_of($q, $sql), $is_ordered // 0 ];
+		}) };
 }
 
-# iopool_read_batch() in FROM, alone.
-sub batch
+sub with_of
 {
-	my (%want) = @_;
-	my $n = pick(0, 1, 2, 5, 20, 20, 150, 400);
-	my @offsets = map {
-		pick(between(0, 200_000), between(0, 4_000), 8 * $_, 4 * $_, 199_990, 70_000, 6_000_000_000, 17)
-	} 1 .. $n;
-	my @lengths = map { pick(8, 8, 0, between(1, 100), between(1, 5_000), $n <= 20 ? 150_000 : 1) } 1 .. $n;
-	my @paths = map { pick("$dir/a", "$dir/a", "$dir/b", "$dir/e", 'da:a', 'db:b', 'da:c', $want{error} ? "$dir/gone" : "$dir/c") } 1 .. $n;
-	my $path = pick("'$dir/a'", "'da:a'", "'db:b'", "'$dir/e'", $want{error} ? "'$dir/gone'" : "'$dir/c'");
-	my $upto = pick(0, 10, 200, 3000);
-	my $options = options(%want, alone => 1);
-	my @args = (
-		"$path, " . numbers(@offsets) . ', ' . numbers(@lengths),
-		"$path, " . numbers(@offsets) . ', ' . pick(8, 0, 100, 5000),
-		"'{" . join(',', @paths) . "}'::text[], " . numbers(@offsets) . ', ' . numbers(@lengths),
-		"(SELECT array_agg(path ORDER BY id) FROM many WHERE path IS NOT NULL AND id <= $upto),"
-		  . " (SELECT array_agg(o ORDER BY id) FROM many WHERE path IS NOT NULL AND id <= $upto),"
-		  . " (SELECT array_agg(l ORDER BY id) FROM many WHERE path IS NOT NULL AND id <= $upto)",
-		"$path, (SELECT array_agg(o ORDER BY id) FROM many WHERE id <= $upto), 30");
-	push @args, "NULL::text, '{1}', 8", "$path, NULL, 8", "$path, '{1}', NULL::bigint[]" unless $want{some};
-	return 'iopool_read_batch(' . pick(@args, @args[ 0 .. 2 ]) . "$options)";
+	my ($q, $sql) = @_;
+	my @with = splice @{ $q->{with} };
+	return @with ? 'WITH ' . join(', ', @with) . " $sql" : $sql;
+}
+
+# One row for each id: id, n, d.
+sub rows_by_id
+{
+	my ($q) = @_;
+	return within('select', sub {
+			my $from = from($q, outer => 1, no_requests => 1);
+			return with_of($q, statement($from, " GROUP BY $from->{id}", "$from->{id} AS id", 'count(*) AS n', digest_of($from) . ' AS d'));
+		});
+}
+
+# Rows id, n, d, in a known order, without a sort if that can be.
+sub streamed
+{
+	my ($q) = @_;
+	$q->{no_parallel} = 1;
+	# of a call that fails, a node may give the rows before
+	$q->{error} = undef;
+	return within('select', sub {
+			local $q->{in_order} = 1;
+			my $from = from($q, simple => 1, whole => 1, no_requests => 1);
+			my $order = $from->{streams} ? '' : ' ORDER BY ' . keys_of($from);
+			my $data = data_of($from);
+			use_tag($q, 'streamed') if $order eq '';
+			return with_of($q, statement($from, $order, "$from->{id} AS id", "length($data) AS n", "md5($data) AS d"));
+		});
 }
 
 # ----------------------------------------------------------------------------
-# Queries
+# Ways to run them
 
-sub batch_query
+# The marks of parameters become $1, or variables.
+sub bind_as
 {
-	my $f = batch(error => chance(0.2), report => 1);
-	my $g = batch(report => 1);
-	my $ordered = pick(' ORDER BY f.ordinal', ' ORDER BY f.ordinal DESC LIMIT 7 OFFSET 2', '');
-	my $some = pick('', ' WHERE length(f.data) > 8', ' WHERE f.ordinal % 2 = 0 AND f.error IS NULL', ' WHERE f IS NOT NULL');
-	my $sql = pick(
-		"SELECT * FROM $f AS f$some$ordered",
-		"SELECT f.ordinal, md5(f.data), f.error FROM $f AS f$some$ordered",
-		"SELECT f.ordinal, f FROM $f AS f$some$ordered",
-		"SELECT 1 FROM $f AS f$some",
-		"SELECT count(*), sum(length(f.data)), md5(string_agg(f.data, '' ORDER BY f.ordinal)), count(f.error) FROM $f AS f$some",
-		"SELECT length(f.data) % 3, count(*) FROM $f AS f$some GROUP BY 1",
-		"SELECT DISTINCT f.length, md5(f.data) FROM $f AS f$some",
-		"SELECT f.ordinal, sum(length(f.data)) OVER (ORDER BY f.ordinal) FROM $f AS f$some",
-		"SELECT count(*) FROM (SELECT 1 FROM $f AS f LIMIT 3 OFFSET 1) AS x",
-		"SELECT f.ordinal, md5(f.data), s.word FROM $f AS f JOIN small AS s ON s.k = f.ordinal$some$ordered",
-		"SELECT s.k, f.ordinal, md5(f.data) FROM small AS s LEFT JOIN $f AS f ON s.k = f.ordinal AND length(f.data) > 2",
-		"SELECT f.ordinal, s.k FROM $f AS f FULL JOIN small AS s ON s.k = f.ordinal",
-		"SELECT s.k, f.ordinal, md5(f.data) FROM small AS s, $f AS f WHERE f.ordinal < s.k",
-		"SELECT f.ordinal, g.ordinal, f.data = g.data FROM $f AS f, $g AS g WHERE f.ordinal <= 20 AND g.ordinal <= 20 AND f.ordinal <> g.ordinal",
-		"SELECT f.ordinal, g.ordinal, md5(f.data), md5(g.data) FROM $f AS f JOIN $g AS g USING (ordinal)",
-		"SELECT ordinal, md5(data) FROM $f AS f UNION SELECT ordinal, md5(data) FROM $g AS g",
-		"SELECT md5(data) FROM $f AS f INTERSECT SELECT md5(data) FROM $g AS g",
-		"SELECT md5(data) FROM $f AS f EXCEPT ALL SELECT md5(data) FROM $g AS g",
-		"SELECT s.k, (SELECT md5(string_agg(f.data, '' ORDER BY f.ordinal)) FROM $f AS f WHERE f.ordinal <= s.k) FROM small AS s",
-		"SELECT s.k FROM small AS s WHERE s.k IN (SELECT f.ordinal FROM $f AS f$some)",
-		"SELECT s.k FROM small AS s WHERE EXISTS (SELECT 1 FROM $f AS f WHERE f.ordinal = s.k AND length(f.data) > 0)",
-		"SELECT s.k, x.ordinal, x.d FROM small AS s, LATERAL (SELECT f.ordinal, md5(f.data) AS d FROM $f AS f WHERE f.ordinal >= s.k ORDER BY 1 LIMIT 2) AS x",
-		"WITH q AS MATERIALIZED (SELECT * FROM $f AS f) SELECT a.ordinal, md5(b.data) FROM q AS a JOIN q AS b ON a.ordinal = b.ordinal + 1",
-		"SELECT (SELECT md5(data) FROM $f AS f ORDER BY ordinal LIMIT 1), (SELECT count(*) FROM $g AS g)");
-	return { run => [$sql], explain => [$sql], ordered => scalar($sql =~ /ORDER BY f\.ordinal( DESC LIMIT 7 OFFSET 2)?\z/) };
+	my ($sql, $prefix) = @_;
+	return $sql =~ s/\{\{(\d+)\}\}/$prefix$1/gr;
 }
 
-# A query with LATERAL calls; and whether its rows are in order.
-sub lateral_select
+sub types_of { my ($q) = @_; return map { $_->{type} } @{ $q->{params} }; }
+
+sub prepare
 {
-	my (%want) = @_;
-	my $from = lateral(%want);
-	my @calls = @{ $from->{calls} };
-	my $keys = join ', ', @{ $from->{keys} };
-	my $data = "$calls[-1]{alias}.data";
-	my $limit = $want{error} ? '' : pick('', '', ' LIMIT ' . between(1, 20), ' LIMIT 5 OFFSET 7');
-	my $digest = "md5(string_agg($data, '' ORDER BY $keys))";
-
-	return (statement($from, " ORDER BY $keys$limit", list($from)), 1) if chance(0.15);
-	my @shapes = (
-		sub { statement($from, '', list($from)) },
-		sub { statement($from, '', list($from)) },
-		sub { statement($from, '', list($from)) },
-		sub { statement($from, '', "count(*), sum(length($data)), $digest") },
-		sub { statement($from, '', 'count(*)') },
-		sub { statement($from, ' GROUP BY c.kind' . pick('', ' HAVING count(*) > 3'), "c.kind, count(*), $digest") },
-		sub { statement($from, ' GROUP BY ROLLUP (c.kind, c.note)', "c.kind, c.note, count($data)") },
-		sub { statement($from, '', "DISTINCT c.kind, md5($data)") },
-		sub { statement($from, " ORDER BY c.kind, $keys", "DISTINCT ON (c.kind) c.kind, md5($data), c.id") },
-		sub { statement($from, '', 'c.id', "row_number() OVER (PARTITION BY c.kind ORDER BY $keys)", "sum(length($data)) OVER (PARTITION BY c.kind ORDER BY $keys)") });
-	return pick(@shapes)->() if $want{error};
-
-	my $ids = statement($from, '', list($from, 1));
-	my $value = pick('c.id', "coalesce(length($data), 0)");
-	# of each row of small, s1
-	my $some = lateral(%want, where => [ pick('c.kind = s1.k', 'c.id > s1.k * 10') ], many => 1, table => $want{table} // pick('cat', 'parts', 'v_barrier'));
-	my $some_keys = join ', ', @{ $some->{keys} };
-	my $some_data = $some->{calls}[-1]{alias} . '.data';
-	push @shapes,
-	  sub { 'SELECT count(*) FROM (' . statement($from, $limit, '1') . ') AS x' },
-	  sub { 'SELECT x.id, x.digest FROM (' . statement($from, " ORDER BY $keys$limit", list($from, 1)) . ') AS x WHERE x.id % 3 <> 1' },
-	  sub { my $other = lateral(%want); "($ids)" . pick(' UNION', ' UNION ALL', ' INTERSECT', ' EXCEPT') . ' (' . statement($other, '', list($other, 1)) . ')' },
-	  sub { 'SELECT s1.k FROM small AS s1 WHERE s1.k ' . pick('IN', '= ANY', 'NOT IN', '<> ALL') . ' (' . statement($from, '', $value) . ')' },
-	  sub { 'SELECT s1.k, (' . statement($some, '', "md5(string_agg($some_data, '' ORDER BY $some_keys))") . ') FROM small AS s1' },
-	  sub { 'SELECT s1.k FROM small AS s1 WHERE ' . pick('EXISTS', 'NOT EXISTS') . ' (' . statement($some, '', '1') . ')' },
-	  sub { 'SELECT s1.k, x.* FROM small AS s1, LATERAL (' . statement($some, " ORDER BY $some_keys LIMIT 3", $some_keys, "md5($some_data)") . ') AS x' },
-	  sub { 'SELECT s1.k, x.* FROM small AS s1 LEFT JOIN LATERAL (' . statement($some, '', 'c.id', "md5($some_data)") . ') AS x ON true' },
-	  sub { 'SELECT s1.k, x.* FROM small AS s1 CROSS JOIN LATERAL (' . statement($from, '', 'c.id', "length($data) + s1.k AS n") . ') AS x WHERE s1.k < 4' },
-	  sub { "WITH x AS MATERIALIZED ($ids) SELECT a.id, b.digest FROM x AS a JOIN (SELECT DISTINCT * FROM x) AS b USING (id)" };
-	return pick(@shapes)->();
+	my ($q, $sql) = @_;
+	my @types = types_of($q);
+	return 'PREPARE p' . (@types ? '(' . join(', ', @types) . ')' : '') . ' AS ' . bind_as($sql, '$');
 }
 
-sub lateral_query
+# The call of what takes the parameters, for each execution.
+sub executions
 {
-	my ($sql, $ordered) = lateral_select(report => 0);
-	return { run => [$sql], explain => [$sql], ordered => $ordered // 0 };
+	my ($q, $name) = @_;
+	my $without = $name =~ /^EXECUTE/ ? $name : "$name()";
+
+	return map {
+		my $n = $_;
+		my @values = map { $_->{values}[$n] } @{ $q->{params} };
+		@values ? "$name(" . join(', ', @values) . ')' : $without;
+	} 0 .. $q->{nexecutions} - 1;
 }
 
-# Reads that fail, raised or reported.
-sub failing_query
+sub explain
 {
-	my $table = pick('missing', 'missing', 'missing', 'negative', 'nulls');
-	my ($sql, $ordered) = lateral_select(error => 1, table => $table, batch => $table eq 'nulls', report => $table eq 'missing' && chance(0.4));
-	my $f = batch(error => 1, some => 1);
-	$sql = pick("SELECT ordinal, md5(data), error FROM $f AS f", "SELECT count(*), count(error) FROM $f AS f WHERE length(data) > 8") if chance(0.2);
-	$ordered = 0 if $sql =~ /FROM iopool/;
-	# and the next query of the transaction, after it is caught
-	my @run = chance(0.3)
-	  ? ("DO \$do\$ BEGIN CREATE TEMP TABLE caught ON COMMIT DROP AS $sql; EXCEPTION WHEN OTHERS THEN RAISE NOTICE 'caught';"
-		  . " INSERT INTO target VALUES (1, 1, SQLSTATE); END \$do\$", 'SELECT * FROM target',
-		"SELECT count(*), sum(length(f.data)) FROM cat AS c, LATERAL iopool_read(c.path, c.o, c.l) AS f(data)")
-	  : ($sql);
-	return { run => \@run, explain => [$sql], ordered => $ordered // 0 };
+	my ($q, $sql) = @_;
+	return ("EXPLAIN (COSTS OFF) $sql") unless @{ $q->{params} };
+	my ($first) = executions($q, 'EXECUTE p');
+	return (prepare($q, $sql), "EXPLAIN (COSTS OFF) $first", 'DEALLOCATE p');
 }
 
-# What must keep the plain plan.
-sub plain_query
+sub prepared
 {
-	my $from = lateral(simple => 1, all => 1, plain => 1, table => 'cat');
-	my $f = batch(some => 1);
-	my $sql = pick(
-		statement($from, '', 'c.id', 'f1'), statement($from, '', 'count(*)', 'sum(length(f1.data))'),
-		"SELECT * FROM $f WITH ORDINALITY AS f(a, b, c, d, e, place)", "SELECT count(*) FROM ROWS FROM ($f, generate_series(1, 3)) AS f(a, b, c, d, e, n)",
-		"SELECT c.id, iopool_read(c.path, c.o, c.l) FROM cat AS c", "SELECT c.id, (iopool_read_batch(c.path, c.os, c.ls)).ordinal FROM cat AS c WHERE cardinality(c.os) = cardinality(c.ls)");
-	return { run => [$sql], explain => [$sql], plain => 1 };
+	my ($q, $sql, $is_ordered) = @_;
+	return { run => [ [ prepare($q, $sql) ], (map { [ $_, $is_ordered ] } executions($q, 'EXECUTE p')), ['DEALLOCATE p'] ], explain => [ explain($q, $sql) ] };
 }
 
-sub prepared_query
+sub run_plain
 {
-	my $f = pick('iopool_read_batch($1, $2, $3', 'iopool_read_batch($1, ARRAY[$3, $3 + 8, 0], $3', 'iopool_read_batch(ARRAY[$1, $1], ARRAY[$3, 0], ARRAY[$3, 5]');
-	my $sql = pick(
-		"SELECT ordinal, md5(data) FROM $f) AS f WHERE \$2 IS NOT NULL",
-		"SELECT count(*), md5(string_agg(data, '' ORDER BY ordinal)) FROM $f, in_order => \$2 IS NULL) AS f WHERE \$2 IS NOT NULL",
-		'SELECT c.id, md5(f.data) FROM cat AS c, LATERAL iopool_read(coalesce(c.path, $1), c.o, $3) AS f(data) WHERE c.o = ANY ($2) OR c.id > 50',
-		'SELECT c.id, f.ordinal, md5(f.data) FROM many AS c LEFT JOIN LATERAL iopool_read_batch($1, $2, c.l) AS f ON true WHERE c.id = $3',
-		'SELECT c.id, f.ordinal, md5(f.data) FROM cat AS c LEFT JOIN LATERAL iopool_read_batch($1, ARRAY[c.id, 0], $3) AS f ON true WHERE $2 IS NOT NULL',
-		'SELECT count(*), sum(length(f.data)) FROM many AS c, LATERAL iopool_read(c.path, c.o + $3, c.l) AS f(data) WHERE c.path = $1 OR c.o = ANY ($2)');
-	my @values = map {
-		join ', ', pick("'$dir/a'", "'db:b'", 'NULL'), pick("'{0,8,100000}'", "'{}'", 'NULL', "'{4090,199990}'"), pick(8, 0, 30, 'NULL')
-	} 1 .. 3;
+	my ($q) = @_;
+	my ($sql, $is_ordered) = a_select($q);
+	return prepared($q, $sql, $is_ordered) if @{ $q->{params} };
+	return { run => [ [ $sql, $is_ordered ] ], explain => [ explain($q, $sql) ] };
+}
+
+sub run_prepared
+{
+	my ($q) = @_;
+	return prepared($q, a_select($q));
+}
+
+# The protocol's own parameters, and rows some at a time.
+sub run_portal
+{
+	my ($q) = @_;
+	$q->{error} = undef;
+	my ($sql, $is_ordered) = chance('streamed', 0.5) ? (streamed($q), 1) : a_select($q);
+	my @values;
+	foreach my $param (@{ $q->{params} })
+	{
+		my ($value) = grep { !/^fz_/ } @{ $param->{values} };
+		push @values, ($value // 'NULL') =~ s/::[\w\[\]]+$//r =~ s/^'(.*)'$/$1/sr;
+	}
+	$_ = undef foreach (grep { $_ eq 'NULL' } @values);
 	return {
-		settings => [ 'plan_cache_mode = ' . pick('force_generic_plan', 'force_generic_plan', 'auto', 'force_custom_plan') ],
-		run => [ 'DEALLOCATE ALL', "PREPARE p(text, bigint[], bigint) AS $sql", map { "EXECUTE p($_)" } "'$dir/a', '{0,8,16}', 24", @values, @values ],
-		explain => [ 'DEALLOCATE ALL', "PREPARE p(text, bigint[], bigint) AS $sql", "EXPLAIN (COSTS OFF) EXECUTE p('$dir/a', '{0,8,16}', 24)" ] };
+		run => [ { portal => bind_as($sql, '$'), values => \@values, types => [ types_of($q) ], fetch => pick('fetch', 0, 1, 7, 100), stop => chance('stop', 0.3) && $is_ordered, is_ordered => $is_ordered } ],
+		explain => [ explain($q, $sql) ] };
 }
 
-# A query whose rows come in a known order without a sort, and so can be stopped
-# between two of them.
-sub streamed
+sub declarations
 {
-	my (%want) = @_;
+	my ($q) = @_;
+	my $n = 0;
+	return join '', map { $n++; "v$n $_->{type} := $_->{values}[0]; " } @{ $q->{params} };
+}
 
-	if ($want{batch} // chance(0.4))
+# The variables change while rows are still to come.
+sub changes
+{
+	my ($q) = @_;
+	my $n = 0;
+	return join '', map { $n++; $_->{type} =~ /^(\w+)\[\]/ ? "v$n\[1] := '7'; v$n := v$n || NULL::$1; " : '' } @{ $q->{params} };
+}
+
+sub run_cursor
+{
+	my ($q) = @_;
+	my $sql = streamed($q);
+	my $scroll = pick('scroll', 'NO SCROLL', 'SCROLL');
+	my $hold = !@{ $q->{params} } && chance('hold', 0.2) ? ' WITH HOLD' : '';
+	my @run = @{ $q->{params} }
+	  ? [ "DO \$do\$ DECLARE cur refcursor := 'cur'; " . declarations($q) . "BEGIN OPEN cur $scroll FOR " . bind_as($sql, 'v') . '; ' . changes($q) . "END \$do\$" ]
+	  : ["DECLARE cur $scroll CURSOR$hold FOR $sql"];
+
+	foreach (1 .. between('fetches', 1, 7))
 	{
-		my $f = batch(some => 1, in_order => 1, report => 1);
-		return 'SELECT ordinal AS id, length(data) AS n, md5(data) AS d FROM ' . $f . ' AS f' . pick('', '', ' WHERE length(data) <> 8');
+		my $n = pick('n', 1, 2, 5, 20, 60);
+		my @how = ("FETCH $n FROM cur", 'FETCH ALL FROM cur', "MOVE $n FROM cur", "FETCH RELATIVE $n FROM cur");
+		@how = (@how, "FETCH BACKWARD $n FROM cur", 'FETCH PRIOR FROM cur', 'FETCH FIRST FROM cur', 'FETCH LAST FROM cur', "FETCH ABSOLUTE $n FROM cur", "FETCH ABSOLUTE -$n FROM cur", 'FETCH RELATIVE -3 FROM cur', 'MOVE BACKWARD ALL FROM cur', 'FETCH 0 FROM cur')
+		  if $scroll eq 'SCROLL';
+		push @run, [ pick('how', @how), 1 ];
+		# other work between
+		push @run, [ "SELECT count(*) FROM cat AS c, LATERAL iopool_read_batch('da:a', c.os, 8) AS f WHERE c.id < 9", 1 ] if chance('between', 0.2);
 	}
-	my $from = lateral(simple => 1, in_order => 1, table => pick('cat', 'many', 'parts'));
-	$from->{body} =~ s/, in_order => [^)]*\)/)/g;
-	$from->{body} =~ s/('raise'|'report'), (false|c\.id % 2 = 0)\)/$1, true)/g;
-	my ($call) = @{ $from->{calls} };
-	my $n = $call->{is_batch} ? 'f1.ordinal' : 'length(f1.data)';
-	return statement($from, !$call->{is_batch} && chance(0.3) ? ' ORDER BY c.id' : '', 'c.id AS id', "$n AS n", 'md5(f1.data) AS d');
+	push @run, ['CLOSE cur'] if chance('close', 0.5);
+	splice @run, between('commit', 1, scalar @run), 0, ['COMMIT'] if $hold ne '';
+	return { run => \@run, explain => [ explain($q, $sql) ] };
 }
 
-sub cursor_query
+sub run_loop
 {
-	my $sql = streamed();
-	my $scroll = pick('SCROLL', 'SCROLL', 'NO SCROLL');
-	my $hold = pick('', '', ' WITH HOLD');
-	my @run = ("DECLARE cur $scroll CURSOR$hold FOR $sql");
-
-	foreach (1 .. between(3, 9))
-	{
-		my $n = between(1, 30);
-		push @run, $scroll eq 'SCROLL'
-		  ? pick("FETCH $n FROM cur", "FETCH $n FROM cur", "FETCH BACKWARD $n FROM cur", 'FETCH PRIOR FROM cur', 'FETCH FIRST FROM cur',
-			'FETCH LAST FROM cur', "FETCH ABSOLUTE $n FROM cur", "FETCH ABSOLUTE -$n FROM cur", "FETCH RELATIVE -3 FROM cur", "MOVE $n FROM cur",
-			'MOVE BACKWARD ALL FROM cur', 'FETCH ALL FROM cur', 'FETCH 0 FROM cur')
-		  : pick("FETCH $n FROM cur", "MOVE $n FROM cur", 'FETCH NEXT FROM cur', 'FETCH ALL FROM cur', "FETCH RELATIVE $n FROM cur");
-	}
-	splice @run, between(1, scalar @run), 0, 'COMMIT' if $hold ne '';
-	push @run, 'CLOSE cur';
-	return { run => \@run, explain => ["DECLARE cur $scroll CURSOR FOR $sql"], ordered => 1, is_held => $hold ne '' };
-}
-
-sub loop_query
-{
-	my $sql = streamed();
-	my $body = pick('',
-		'BEGIN PERFORM 1 / (n % 3); EXCEPTION WHEN division_by_zero THEN m := m + 1; END;',
-		"PERFORM count(*) FROM iopool_read_batch('$dir/a', ARRAY[n, 0], 8);",
-		"m := m + length(iopool_read('$dir/a', n, 4));",
-		"m := m + (SELECT count(*) FROM cat AS c, LATERAL iopool_read(c.path, c.o, c.l) AS f(data));");
-	my $until = pick(1, 3, 20, 100000);
-	my $handler = pick('', 'EXCEPTION WHEN raise_exception THEN n := -n;');
-	my $end = $handler ne '' && chance(0.5) ? "IF n = $until THEN RAISE 'enough'; END IF;" : "EXIT WHEN n = $until;";
-	$body = '' if $sql =~ /many/ && $body =~ /cat/;
+	my ($q) = @_;
+	my $sql = streamed($q);
+	my $body = pick('body', '', changes($q), 'BEGIN PERFORM 1 / (n % 3); EXCEPTION WHEN division_by_zero THEN m := m + 1; END;',
+		"PERFORM count(*) FROM iopool_read_batch('da:a', ARRAY[n, 0], 8);", "m := m + length(iopool_read('db:a', n, 4));",
+		'm := m + (SELECT count(*) FROM small AS s1, LATERAL iopool_read_batch(\'da:a\', (SELECT array_agg(m.off) FROM mem AS m WHERE m.id = s1.k + 1), 8) AS f WHERE n < 5);');
+	my $until = pick('until', 100_000, 1, 3, 20);
+	my $handler = pick('handler', '', 'EXCEPTION WHEN raise_exception THEN n := -n;');
+	my $end = $handler ne '' && chance('raise', 0.5) ? "IF n = $until THEN RAISE 'enough'; END IF;" : "EXIT WHEN n = $until;";
 	return {
 		run => [
-			"DO \$do\$ DECLARE r record; n int := 0; m bigint := 0; s text := ''; BEGIN BEGIN"
-			  . " FOR r IN $sql LOOP n := n + 1; s := md5(s || r::text); $body $end END LOOP; $handler END;"
-			  . " INSERT INTO target VALUES (n, m, s); END \$do\$",
-			'SELECT * FROM target' ],
-		explain => [$sql], ordered => 1 };
+			[ "DO \$do\$ DECLARE r record; n int := 0; m bigint := 0; s text := ''; " . declarations($q) . 'BEGIN BEGIN FOR r IN ' . bind_as($sql, 'v')
+			  . " LOOP n := n + 1; s := md5(s || r::text); $body $end END LOOP; $handler END; INSERT INTO target VALUES (n, m, s); END \$do\$" ],
+			[ 'SELECT * FROM target', 1 ] ],
+		explain => [ explain($q, $sql) ] };
 }
 
-sub write_query
+# PL/pgSQL that makes arrays of its own, row by row.
+sub run_built
 {
-	my $from = lateral(read => 1, table => pick('cat', 'many', 'parts'));
-	my $rows = statement($from, '', 'c.id', 'length(f1.data) AS n', 'md5(f1.data) AS d');
-	my $f = batch(some => 1);
-	my $any = pick($rows, $rows, "SELECT ordinal, length(data), md5(data) FROM $f AS f");
-	my $pick = pick(
-		[ "INSERT INTO target $any", 'SELECT * FROM target' ],
-		[ "INSERT INTO target $any RETURNING *" ],
-		[ "CREATE TEMP TABLE made ON COMMIT DROP AS $any", 'SELECT * FROM made' ],
-		[ "UPDATE own_cat AS u SET note = q.d FROM ($rows) AS q WHERE q.id = u.id RETURNING u.id, u.note", 'SELECT * FROM own_cat' ],
-		[ "UPDATE own_cat AS u SET note = md5(f1.data) FROM cat AS c, LATERAL iopool_read(c.path, c.o, c.l) AS f1(data) WHERE c.id = u.id AND length(f1.data) > 4", 'SELECT * FROM own_cat' ],
-		[ "UPDATE own_cat SET note = (SELECT md5(string_agg(data, '' ORDER BY ordinal)) FROM iopool_read_batch(path, ARRAY[id, 0], 8) AS f) RETURNING *" ],
-		[ "DELETE FROM own_cat AS u USING ($rows) AS q WHERE q.id = u.id AND q.n > 8 RETURNING u.id", 'SELECT id FROM own_cat' ],
-		[ "INSERT INTO own_cat (id, note) $rows ON CONFLICT (id) DO UPDATE SET note = excluded.note" =~ s/length\(f1\.data\) AS n, //r, 'SELECT * FROM own_cat' ],
-		[ "MERGE INTO own_cat AS u USING ($rows) AS q ON q.id = u.id WHEN MATCHED AND q.n > 8 THEN DELETE WHEN MATCHED THEN UPDATE SET note = q.d", 'SELECT * FROM own_cat' ],
-		[ "WITH x AS ($rows), y AS (INSERT INTO target SELECT * FROM x RETURNING *) SELECT count(*), sum(n) FROM y", 'SELECT * FROM target' ]);
-	# a with list of its own does not go into another one, nor does a query with it twice
-	$pick = [ "INSERT INTO target $rows", 'SELECT * FROM target' ] if $rows =~ /\AWITH/;
-	return { run => $pick, explain => [ $pick->[0] ] };
+	my ($q) = @_;
+	my $first = between('first', 1, 30);
+	my $last = $first + between('rows', 1, 6);
+	my $source = pick('source',
+		'SELECT array_agg(m.off ORDER BY m.k), array_agg(m.len ORDER BY m.k), array_agg(m.path ORDER BY m.k) INTO os, ls, ps FROM mem AS m WHERE m.id = g.id',
+		'os := g.os_ext; ls := g.ls; ps := g.paths_ext',
+		"os := '{}'; ls := '{}'; ps := '{}'; FOR r IN SELECT * FROM mem AS m WHERE m.id = g.id ORDER BY m.k LOOP os := os || r.off; ls := ls || r.len; ps := ps || r.path; END LOOP");
+	my $call = pick('call', 'iopool_read_batch(ps, os, ls)', 'iopool_read_batch(g.path, os, 8)', "iopool_read_batch('da:a', os, ls, 'report')", "iopool_fetch(iopool_submit(ps, os, ls))");
+	my $use = pick('use',
+		"FOR r IN SELECT f.ordinal, md5(f.data) AS d FROM $call AS f LOOP n := n + 1; s := md5(s || r::text); os[1] := n; ls := ls || 5::bigint; END LOOP",
+		"SELECT n + count(*), md5(s || string_agg(f.data, '' ORDER BY f.ordinal)) INTO n, s FROM $call AS f",
+		"SELECT n + count(*), md5(s || string_agg(f.data, '' ORDER BY x.k, f.ordinal)) INTO n, s FROM small AS x, LATERAL $call AS f WHERE x.k < 2",
+		"INSERT INTO target SELECT f.ordinal, g.id, md5(f.data) FROM $call AS f");
+	return {
+		run => [
+			[ "DO \$do\$ DECLARE g record; r record; n bigint := 0; s text := ''; os bigint[]; ls bigint[]; ps text[]; BEGIN FOR g IN SELECT * FROM toasted WHERE id BETWEEN $first AND $last ORDER BY id"
+			  . " LOOP $source; s := coalesce(s, ''); $use; END LOOP; INSERT INTO target VALUES (0, n, s); END \$do\$" ],
+			['SELECT * FROM target'] ],
+		explain => [] };
 }
 
-sub locking_query
+# A function whose parameters they are.
+sub run_function
 {
-	my $from = lateral(simple => 1, read => 1, table => 'own_cat');
-	my $lock = pick(' FOR UPDATE OF c', ' FOR SHARE OF c', ' FOR UPDATE OF c SKIP LOCKED', ' FOR NO KEY UPDATE OF c');
-	my $sub = "SELECT c.id, length(f1.data), md5(f1.data) FROM (SELECT * FROM own_cat WHERE kind <> 1 ORDER BY id FOR UPDATE) AS c, LATERAL iopool_read(c.path, c.o, c.l) AS f1(data)";
-	$from->{body} =~ s/^\(SELECT .*?\) AS c\b/own_cat AS c/;
-	my $sql = pick(statement($from, $lock, 'c.id', 'length(f1.data)', 'md5(f1.data)'),
-		statement($from, " ORDER BY c.id LIMIT 4$lock", 'c.id', 'length(f1.data)', 'md5(f1.data)'), $sub);
-	# which rows were locked is part of the result
-	return { run => [ $sql, 'SELECT id, xmax = pg_current_xact_id()::xid FROM own_cat' ], explain => [$sql], ordered => $sql =~ /LIMIT 4/ ? 1 : 0 };
+	my ($q) = @_;
+	my ($sql, $is_ordered) = a_select($q);
+	my $language = pick('language', 'sql', 'plpgsql');
+	my $rows = 'SELECT x::text FROM (' . bind_as($sql, '$') . ') AS x';
+	my $body = $language eq 'sql' ? $rows : "BEGIN RETURN QUERY $rows; END";
+	return {
+		run => [
+			[ 'CREATE FUNCTION pg_temp.fz_f(' . join(', ', types_of($q)) . ") RETURNS SETOF text LANGUAGE $language " . pick('volatility', 'VOLATILE', 'STABLE') . " AS \$f\$$body\$f\$" ],
+			map { [ "SELECT * FROM $_", $is_ordered ] } executions($q, 'pg_temp.fz_f') ],
+		explain => [ explain($q, $sql) ] };
+}
+
+my @writes = (
+	[ 'INSERT', sub { my ($q, $rows) = @_; return "INSERT INTO target (id, n, d) $rows" } ],
+	[ 'INSERT RETURNING', sub { my ($q, $rows) = @_; return "INSERT INTO target (id, n, d) $rows RETURNING *" } ],
+	[ 'ON CONFLICT', sub { my ($q, $rows) = @_; return "INSERT INTO own_cat (id, note) SELECT q.id, q.d FROM ($rows) AS q WHERE q.id IS NOT NULL ON CONFLICT (id) DO UPDATE SET note = excluded.note" } ],
+	[ 'UPDATE', sub { my ($q, $rows) = @_; return "UPDATE own_cat AS u SET note = q.d FROM ($rows) AS q WHERE q.id = u.id RETURNING u.id, u.note" } ],
+	[ 'UPDATE with a sub-select', sub { my ($q, $rows) = @_; return "UPDATE own_cat AS u SET note = (SELECT q.d FROM ($rows) AS q WHERE q.id = u.id) WHERE u.kind < 2" } ],
+	[ 'DELETE', sub { my ($q, $rows) = @_; return "DELETE FROM own_cat AS u USING ($rows) AS q WHERE q.id = u.id AND q.n > 8 RETURNING u.id" } ],
+	[ 'MERGE', sub { my ($q, $rows) = @_; return "MERGE INTO own_cat AS u USING ($rows) AS q ON q.id = u.id WHEN MATCHED AND q.n > 8 THEN DELETE WHEN MATCHED THEN UPDATE SET note = q.d" } ],
+	[ 'INSERT in WITH', sub { my ($q, $rows) = @_; return "WITH y AS (INSERT INTO target SELECT * FROM ($rows) AS x RETURNING *) SELECT count(*), sum(n) FROM y" } ]);
+
+sub run_write
+{
+	my ($q) = @_;
+	$q->{no_parallel} = 1;
+	my $rows = rows_by_id($q);
+	my $write = pick('how', @writes);
+	my $sql = $write->[1]->($q, $rows);
+	my @after = ([ 'SELECT id, note FROM own_cat' ], ['SELECT * FROM target']);
+	use_tag($q, "write: $write->[0]");
+	return { run => [ [ prepare($q, $sql) ], (map { [$_] } executions($q, 'EXECUTE p')), ['DEALLOCATE p'], @after ], explain => [ explain($q, $sql) ] } if @{ $q->{params} };
+	return { run => [ [$sql], @after ], explain => [ explain($q, $sql) ] };
+}
+
+# Rows that are locked; which ones is part of the result.
+sub run_lock
+{
+	my ($q) = @_;
+	$q->{no_parallel} = 1;
+	$q->{table} = 'own_cat';
+	my $sql = within('select', sub {
+			my $from = from($q, outer => 1, simple => 1, whole => 1, no_requests => 1);
+			$from->{body} =~ s/ OFFSET 0\) AS c/) AS c/;
+			my $lock = pick('lock', ' FOR UPDATE OF c', ' FOR SHARE OF c', ' FOR NO KEY UPDATE OF c');
+			return with_of($q, statement($from, $lock, 'c.id', 'md5(' . data_of($from) . ')'));
+		});
+	my $done = prepared($q, $sql, 0);
+	splice @{ $done->{run} }, -1, 0, ['SELECT id, xmax = pg_current_xact_id()::xid FROM own_cat'];
+	return $done;
 }
 
 # What would show that rows are asked for ahead of time.
-sub volatile_query
+sub run_count
 {
-	my $from = lateral(whole => 1, all => 1, in_order => 1, table => 'cat');
-	my $n = between(1, 10);
-	my $counted = "(SELECT *, nextval('calls') AS call FROM cat) AS c";
-	my $other = { %$from, body => $from->{body} =~ s/^.*? AS c\b/$counted/r };
-	my $sql = pick(
-		'SELECT count(*) FROM (' . statement($from, " LIMIT $n", 'c.id', "nextval('calls')") . ') AS x',
-		'SELECT count(*) FROM (' . statement($other, " LIMIT $n", 'c.id', 'c.call') . ') AS x',
-		'SELECT count(*) FROM (' . statement($from, " WHERE nextval('calls') % 2 = 0 LIMIT $n", 'c.id') . ') AS x',
-		"WITH q AS MATERIALIZED (SELECT *, nextval('calls') AS call FROM cat) SELECT count(*) FROM (" . statement({ %$from, with => '', body => $from->{body} =~ s/^.*? AS c\b/q AS c/r }, " LIMIT $n", 'c.id', 'c.call') . ') AS x');
-	return { run => [ "SELECT setval('calls', 1)", $sql, "SELECT nextval('calls')" ], explain => [$sql] };
+	my ($q) = @_;
+	$q->{no_parallel} = 1;
+	$q->{error} = undef;
+	$q->{table} = pick('what', '(SELECT *, nextval(\'calls\') AS call FROM cat)', 'cat');
+	my $counted = $q->{table} eq 'cat' ? "nextval('calls')" : '1';
+	my $sql = within('select', sub {
+			local $q->{in_order} = 1;
+			my $from = from($q, outer => 1, simple => 1, bare => 1, whole => 1, no_requests => 1, form => qr/^(read|batch)$/);
+			return with_of($q, 'SELECT count(*) FROM (' . statement($from, ' LIMIT ' . between('limit', 1, 10), 'c.id', "$counted AS v") . ' ) AS x');
+		});
+	my $done = prepared($q, $sql, 0);
+	unshift @{ $done->{run} }, [ "SELECT setval('calls', 1)", 1 ];
+	splice @{ $done->{run} }, -1, 0, [ "SELECT nextval('calls')", 1 ];
+	return $done;
 }
 
 # As a role that sees some rows, and may read nothing but through directories.
-sub secured_query
+sub run_role
 {
-	my ($sql, $ordered) = lateral_select(table => pick('cat', 'cat', 'v_barrier'));
-	($sql, $ordered) = lateral_select(table => 'cat') while $sql =~ m{'\Q$dir\E/|\bparts\b};
-	my $cursor = chance(0.2);
-	return {
-		settings => ['ROLE app'],
-		run => $cursor
-		? [ "DECLARE cur CURSOR FOR SELECT c.id, md5(f.data) FROM cat AS c, LATERAL iopool_read(c.path, c.o, c.l) AS f(data)",
-			'FETCH 3 FROM cur', 'FETCH 30 FROM cur', 'FETCH ALL FROM cur' ]
-		: [$sql],
-		explain => [ $cursor ? "SELECT c.id, md5(f.data) FROM cat AS c, LATERAL iopool_read(c.path, c.o, c.l) AS f(data)" : $sql ],
-		ordered => $cursor || 0 };
+	my ($q) = @_;
+	$q->{role} = 'app';
+	$q->{error} = undef;
+	my ($sql, $is_ordered) = a_select($q, no_requests => 1, outer => 1);
+	my $done = prepared($q, $sql, $is_ordered);
+	$done->{settings} = ['ROLE app'];
+	return $done;
 }
 
-# A view that reads.
-sub view_query
-{
-	my $sql = pick(
-		'SELECT id, md5(data) FROM v_read WHERE kind <> 2',
-		'SELECT id, md5(data) FROM v_read ORDER BY id LIMIT 9',
-		'SELECT count(*), sum(length(data)) FROM v_read',
-		'SELECT v.id, f.ordinal, md5(f.data) FROM v_read AS v, LATERAL iopool_read_batch(v.path, ARRAY[length(v.data), 0], 9) AS f',
-		'SELECT s.k, v.id, md5(v.data) FROM small AS s LEFT JOIN v_read AS v ON v.id = s.k',
-		'SELECT v.id, md5(v.data), s.word FROM v_read AS v JOIN small AS s ON s.k = length(v.data)',
-		'SELECT id FROM v_read WHERE data IN (SELECT data FROM v_read AS w WHERE w.id < 30) AND id > 20',
-		'SELECT a.id, b.id FROM v_read AS a JOIN v_read AS b ON a.data = b.data AND a.id < b.id',
-		'SELECT v FROM v_read AS v WHERE v.id < 9');
-	return { run => [$sql], explain => [$sql] };
-}
+my @runs = (
+	[ 'statement', 10, \&run_plain ], [ 'prepared', 6, \&run_prepared ], [ 'portal', 3, \&run_portal ], [ 'cursor', 3, \&run_cursor ], [ 'loop', 2, \&run_loop ],
+	[ 'PL/pgSQL with arrays', 2, \&run_built ], [ 'function', 2, \&run_function ], [ 'write', 4, \&run_write ], [ 'lock', 1, \&run_lock ], [ 'count of calls', 1, \&run_count ], [ 'role', 1, \&run_role ]);
 
-my @kinds = (
-	(\&lateral_query) x 10, (\&batch_query) x 6, (\&cursor_query) x 4, (\&failing_query) x 3, (\&write_query) x 3, (\&prepared_query) x 2,
-	(\&loop_query) x 2, \&locking_query, \&volatile_query, \&secured_query, \&view_query, \&plain_query);
+# ----------------------------------------------------------------------------
 
 sub settings
 {
-	my @settings;
+	my ($q) = @_;
+	my @settings = ('plan_cache_mode = ' . pick('plan_cache_mode', 'force_generic_plan', 'force_custom_plan', 'auto'));
 
-	push @settings, map { "$_ = off" } grep { chance(0.3) } qw(enable_hashjoin enable_mergejoin enable_material);
-	push @settings, 'enable_nestloop = off' if chance(0.05);
-	push @settings, 'enable_memoize = off' if chance(0.2);
-	push @settings, 'enable_hashagg = off' if chance(0.1);
-	push @settings, 'work_mem = 64' if chance(0.2);
-	push @settings, 'join_collapse_limit = 1', 'from_collapse_limit = 1' if chance(0.1);
-	push @settings, 'parallel_setup_cost = 0', 'parallel_tuple_cost = ' . pick(0, 0.1), 'min_parallel_table_scan_size = 0', 'max_parallel_workers_per_gather = 2'
-	  if chance(0.3);
-	push @settings, 'parallel_leader_participation = off' if chance(0.05);
-	push @settings, 'iopool.pool = ' . pick('other', 'narrow') if chance(0.3);
-	push @settings, 'iopool.merge_gap = ' . pick(-1, 100, 5000) if chance(0.3);
-	push @settings, "iopool.max_in_flight_bytes = '" . pick('4kB', '64kB') . "'" if chance(0.2);
+	push @settings, map { "$_ = off" } grep { chance($_, 0.2) } qw(enable_hashjoin enable_mergejoin enable_material enable_memoize enable_sort enable_indexscan);
+	push @settings, 'enable_nestloop = off' if chance('enable_nestloop', 0.05);
+	push @settings, 'enable_hashagg = off' if chance('enable_hashagg', 0.1);
+	push @settings, 'work_mem = 64' if chance('work_mem', 0.2);
+	push @settings, 'join_collapse_limit = 1', 'from_collapse_limit = 1' if chance('collapse', 0.1);
+	if (!$q->{no_parallel} && chance('parallel', 0.2))
+	{
+		push @settings, 'parallel_setup_cost = 0', 'parallel_tuple_cost = 0', 'min_parallel_table_scan_size = 0', 'max_parallel_workers_per_gather = 2';
+		push @settings, 'parallel_leader_participation = off' if chance('leader', 0.2);
+		push @settings, 'FORCE_PARALLEL' if chance('force', 0.3);
+		use_tag($q, 'parallel');
+	}
+	push @settings, 'iopool.io_mode = ' . pick('mode', 'direct', 'uncached') if chance('io_mode', 0.3);
+	push @settings, 'iopool.pool = ' . pick('pool', 'other', 'narrow') if chance('pool', 0.2);
+	push @settings, 'iopool.merge_gap = ' . pick('gap', -1, 100, 5000) if chance('merge_gap', 0.2);
+	push @settings, "iopool.max_in_flight_bytes = '" . pick('bytes', '4kB', '64kB') . "'" if chance('max_in_flight_bytes', 0.15);
 	return @settings;
 }
 
-sub queries
+# The query of the choices to come.
+sub query
 {
-	my ($seed, $number);
-	($seed, $number, $dir) = @_;
-	my @queries;
+	my ($dir) = @_;
+	my $q = { dir => $dir, tags => {}, params => [], with => [], items => [], where => [], nnames => 0 };
 
-	srand($seed);
-	foreach my $n (1 .. $number)
-	{
-		my $query = pick(@kinds)->();
-		$query->{settings} = [ settings(), @{ $query->{settings} // [] } ];
-		push @queries, $query;
-	}
-	return @queries;
+	$q->{nexecutions} = pick('executions', 1, 1, 1, 1, 2, 2, 3, 7);
+	$q->{error} = pick('error', 'missing file', 'missing file', 'negative offset', 'negative length', 'NULL element', 'one too many', 'bad on_error') if chance('error', 0.12);
+	my $run = pick('run', map { ($_) x $_->[1] } @runs);
+	my $done = within('run', sub { return $run->[2]->($q) });
+	use_tag($q, "run: $run->[0]");
+	use_tag($q, "error: $q->{error}") if defined $q->{error};
+	return { %$done, settings => [ within('settings', sub { return [ settings($q) ] })->@*, @{ $done->{settings} // [] } ], tags => $q->{tags} };
+}
+
+# All tags that queries should have in the end, and those with which a plan should
+# have a node.
+sub query_tags
+{
+	return (source_names(), form_names(), (map { "outer: $_->[0]" } @outers), (map { "select: $_->[0]" } @selects), (map { "run: $_->[0]" } @runs), (map { "write: $_->[0]" } @writes),
+		'parallel', 'two calls', 'call alone', 'join after a call', 'streamed', error_names());
+}
+
+sub node_tags
+{
+	return grep { !/^call: (?!read$|batch$|batch of)|^run: (PL|lock|count)|^select: view/ } query_tags();
 }
 
 1;

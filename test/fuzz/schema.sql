@@ -1,0 +1,293 @@
+-- What generated queries read: tables, functions around arguments, and in
+-- schema core the functions of iopool made of pg_read_binary_file().
+-- @DIR@ and @OTHER@ are directories with the files a, b, c and e.
+
+CREATE SERVER da FOREIGN DATA WRAPPER iopool_directory OPTIONS (path '@DIR@');
+CREATE SERVER db FOREIGN DATA WRAPPER iopool_directory OPTIONS (path '@OTHER@', pool 'other');
+CREATE ROLE app;
+GRANT USAGE ON FOREIGN SERVER da, db TO app;
+
+-- ---------------------------------------------------------------------------
+-- Tables
+--
+-- mem    the ranges of each id, from none to thousands
+-- cat    one row for each id, with the arrays of its ranges
+-- toasted, parts, v_cat, v_barrier   the same rows, stored or seen otherwise
+-- many   3,000 rows with small ranges
+
+-- numbers that look random and are the same everywhere
+CREATE FUNCTION fz_mix(n bigint, salt int, range int) RETURNS int LANGUAGE sql IMMUTABLE AS
+	'SELECT ((n * 7919 + salt * 104729 + n * n * (salt + 13) * 31) % 1000003 % range)::int';
+CREATE FUNCTION fz_a_path(n bigint, salt int, plain bool) RETURNS text LANGUAGE sql IMMUTABLE AS
+	$$SELECT CASE WHEN plain THEN '@DIR@/' WHEN fz_mix(n, salt, 3) = 0 THEN 'da:' ELSE 'db:' END
+		|| (ARRAY['a', 'b', 'c', 'e', 'a', 'a'])[1 + fz_mix(n, salt + 1, 6)]$$;
+CREATE FUNCTION fz_an_offset(n bigint, salt int) RETURNS bigint LANGUAGE sql IMMUTABLE AS
+	'SELECT (ARRAY[8 * fz_mix(n, salt, 25000), fz_mix(n, salt, 200000), fz_mix(n, salt, 200000), fz_mix(n, salt, 4096), 4090, 199999, 8 * fz_mix(n, salt, 500), 5000000000])[1 + fz_mix(n, salt + 2, 8)]';
+CREATE FUNCTION fz_a_length(n bigint, salt int) RETURNS bigint LANGUAGE sql IMMUTABLE AS
+	'SELECT (ARRAY[8, 8, 16, 1, fz_mix(n, salt, 64), fz_mix(n, salt, 64), 0, fz_mix(n, salt, 2000)])[1 + fz_mix(n, salt + 3, 8)]';
+
+-- 14 elements are where an array has a header of four bytes
+CREATE TABLE mem AS
+	SELECT id, k, fz_an_offset(id * 10000 + k, 2) AS off, fz_a_length(id * 10000 + k, 3) AS len,
+		fz_a_path(id * 10000 + k, 4, id % 2 = 1) AS path
+	FROM generate_series(1, 40) AS id,
+		generate_series(1, CASE id WHEN 37 THEN 700 WHEN 40 THEN 2500
+			ELSE (ARRAY[20, 14, 3, 40, 0, 33, 13, 15, 1, 64, 5, 28, 100, 2, 16, 250])[1 + id % 16] END) AS k;
+ALTER TABLE mem ADD PRIMARY KEY (id, k);
+
+CREATE DOMAIN fz_bigints AS bigint[] CHECK (array_ndims(VALUE) IS NULL OR array_ndims(VALUE) = 1);
+CREATE DOMAIN fz_texts AS text[] CHECK (array_position(VALUE, '') IS NULL);
+CREATE DOMAIN fz_bigint AS bigint CHECK (VALUE > -1000000);
+CREATE DOMAIN fz_text AS text CHECK (VALUE <> '');
+CREATE DOMAIN fz_bool AS bool CHECK (VALUE IS NOT NULL OR VALUE IS NULL);
+CREATE TYPE fz_record AS (os bigint[], ls bigint[], paths text[], o bigint, l bigint, path text, onerr text, inorder bool);
+
+CREATE TABLE cat (id int PRIMARY KEY, kind int, note text,
+	path text, o bigint, l bigint, onerr text, inorder bool, os bigint[], ls bigint[], paths text[],
+	path_ext text, os_ext bigint[], ls_ext bigint[], paths_ext text[],
+	path_main text, os_main bigint[], ls_main bigint[], paths_main text[],
+	os_dom fz_bigints, ls_dom fz_bigints, paths_dom fz_texts, rec fz_record);
+ALTER TABLE cat ALTER path_ext SET STORAGE EXTERNAL, ALTER os_ext SET STORAGE EXTERNAL, ALTER ls_ext SET STORAGE EXTERNAL, ALTER paths_ext SET STORAGE EXTERNAL,
+	ALTER path_main SET STORAGE MAIN, ALTER os_main SET STORAGE MAIN, ALTER ls_main SET STORAGE MAIN, ALTER paths_main SET STORAGE MAIN;
+CREATE TABLE toasted (LIKE cat INCLUDING ALL) WITH (toast_tuple_target = 128);
+ALTER TABLE toasted ALTER os SET STORAGE EXTERNAL, ALTER ls SET STORAGE EXTERNAL, ALTER paths SET STORAGE EXTERNAL, ALTER path SET STORAGE EXTERNAL;
+INSERT INTO cat
+	SELECT id, kind, note, path, o, l, onerr, inorder, os, ls, paths, long, os, ls, paths, long, os, ls, paths, os, ls, paths,
+		ROW(os, ls, paths, o, l, path, onerr, inorder)::fz_record
+	FROM (SELECT id, id % 6 AS kind, CASE WHEN id % 5 <> 0 THEN 'note ' || fz_mix(id, 4, 9) END AS note,
+			CASE WHEN id % 13 <> 5 THEN fz_a_path(id, 1, id % 2 = 1) END AS path,
+			CASE WHEN id % 17 <> 3 THEN fz_an_offset(id, 2) END AS o,
+			CASE WHEN id % 11 <> 7 THEN CASE id WHEN 20 THEN 150000 ELSE fz_a_length(id, 3) END END AS l,
+			CASE id % 3 WHEN 0 THEN 'report' ELSE 'raise' END AS onerr, id % 4 <> 1 AS inorder,
+			coalesce(os, '{}') AS os, coalesce(ls, '{}') AS ls, coalesce(paths, '{}') AS paths,
+			CASE WHEN id % 2 = 1 THEN '@DIR@/' || repeat('./', 40 * (id % 10)) ELSE 'da:' || repeat('./', 300) END || (ARRAY['a', 'b', 'c'])[1 + id % 3] AS long
+		FROM generate_series(1, 40) AS id
+		LEFT JOIN (SELECT id, array_agg(off ORDER BY k) AS os, array_agg(len ORDER BY k) AS ls, array_agg(path ORDER BY k) AS paths FROM mem GROUP BY id) AS m USING (id)) AS x;
+INSERT INTO toasted SELECT * FROM cat;
+CREATE TABLE many (LIKE cat INCLUDING ALL);
+INSERT INTO many (id, kind, note, path, o, l, onerr, inorder, os, ls, paths)
+	SELECT n, n % 6, 'many ' || n, CASE WHEN n % 500 <> 5 THEN fz_a_path(n, 1, n % 2 = 1) END, fz_an_offset(n, 2), fz_mix(n, 3, 64), 'raise', n % 2 = 0,
+		ARRAY[fz_an_offset(n, 3), fz_an_offset(n, 4)], ARRAY[fz_mix(n, 5, 40), fz_mix(n, 6, 40)], ARRAY[fz_a_path(n, 7, n % 2 = 1), fz_a_path(n, 8, n % 2 = 1)]
+	FROM generate_series(1, 3000) AS n;
+CREATE TABLE parts (LIKE cat) PARTITION BY RANGE (id);
+CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (9);
+CREATE TABLE parts_2 PARTITION OF parts FOR VALUES FROM (9) TO (25);
+CREATE TABLE parts_3 PARTITION OF parts DEFAULT;
+INSERT INTO parts SELECT * FROM cat;
+CREATE VIEW v_cat AS SELECT * FROM cat WHERE kind < 5;
+CREATE VIEW v_barrier WITH (security_barrier) AS SELECT * FROM cat WHERE kind <> 2;
+CREATE TABLE small (k int PRIMARY KEY, word text);
+INSERT INTO small SELECT k, 'word ' || k FROM generate_series(0, 9) AS k;
+
+ALTER TABLE cat ENABLE ROW LEVEL SECURITY;
+CREATE POLICY even ON cat USING (id % 2 = 0);
+GRANT SELECT, UPDATE ON cat, mem, toasted, many, parts, v_cat, v_barrier, small TO app;
+
+-- ---------------------------------------------------------------------------
+-- Functions around arguments; those of each kind of argument are made by
+-- IopoolSources.pm
+
+CREATE FUNCTION fz_same(v anyelement) RETURNS anyelement LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT v';
+CREATE FUNCTION fz_same_called(v anyelement) RETURNS anyelement LANGUAGE sql IMMUTABLE PARALLEL SAFE SET work_mem = '4MB' AS 'SELECT v';
+CREATE FUNCTION fz_same_pl(v anyelement) RETURNS anyelement LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS 'BEGIN RETURN v; END';
+CREATE FUNCTION fz_same_volatile(v anyelement) RETURNS anyelement LANGUAGE plpgsql VOLATILE PARALLEL SAFE AS 'BEGIN RETURN v; END';
+-- an array that was built element by element, which is an expanded object
+CREATE FUNCTION fz_rebuilt(v anyarray) RETURNS anyarray LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+	r v%TYPE := v;
+BEGIN
+	FOR i IN REVERSE least(cardinality(v), 50) .. 1 LOOP
+		r[i] := v[i];
+	END LOOP;
+	RETURN r;
+END $$;
+CREATE FUNCTION fz_half(v anyarray) RETURNS int LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT cardinality(v) / 2';
+-- the second and the last element are wrong
+CREATE FUNCTION fz_spoil(v anyarray, second anyelement, last anyelement) RETURNS anyarray LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+	IF cardinality(v) > 0 THEN
+		v[cardinality(v)] := last;
+		v[least(cardinality(v), 2)] := second;
+	END IF;
+	RETURN v;
+END $$;
+-- all rows of a request, some at a time
+CREATE FUNCTION fz_drain(request bigint, max_rows int, on_error text, OUT ordinal int, OUT file_offset bigint, OUT length bigint, OUT data bytea, OUT error text)
+	RETURNS SETOF record LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+	LOOP
+		RETURN QUERY SELECT * FROM iopool_fetch_next(request, max_rows, on_error);
+		EXIT WHEN NOT FOUND;
+	END LOOP;
+END $$;
+
+-- ---------------------------------------------------------------------------
+-- The functions of iopool, made of core's.  They check arguments in the same
+-- order and say the same.
+
+CREATE SCHEMA core;
+GRANT USAGE ON SCHEMA core TO app;
+
+CREATE FUNCTION core.file_of(path text) RETURNS text LANGUAGE sql IMMUTABLE AS
+	$$SELECT CASE WHEN path LIKE 'da:%' THEN '@DIR@/' || substr(path, 4) WHEN path LIKE 'db:%' THEN '@OTHER@/' || substr(path, 4) ELSE path END$$;
+CREATE FUNCTION core.missing(path text, report bool) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	message text := format('could not open file "%s": No such file or directory', path);
+BEGIN
+	IF NOT report THEN
+		RAISE EXCEPTION USING ERRCODE = '58P01', MESSAGE = message;
+	END IF;
+	RETURN message;
+END $$;
+CREATE FUNCTION core.check_range(o bigint, l bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	IF o < 0 THEN
+		RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'file offset must not be negative';
+	ELSIF l < 0 THEN
+		RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'length must not be negative';
+	END IF;
+END $$;
+CREATE FUNCTION core.check_array(v anyarray, name text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	IF array_ndims(v) > 1 THEN
+		RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = format('array "%s" must be one-dimensional', name);
+	ELSIF array_position(v, NULL) IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = '22004', MESSAGE = format('array "%s" must not contain nulls', name);
+	END IF;
+END $$;
+CREATE FUNCTION core.check_count(n int, m int, name text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	IF n <> m THEN
+		RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = format('arrays "file_offsets" and "%s" must have the same number of elements', name);
+	END IF;
+END $$;
+CREATE FUNCTION core.check_ranges(os bigint[], ls bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	IF (SELECT bool_or(u.o < 0 OR u.l < 0) FROM unnest(os, ls) AS u(o, l)) THEN
+		PERFORM core.check_range(u.o, u.l) FROM unnest(os, ls) AS u(o, l);
+	END IF;
+END $$;
+CREATE FUNCTION core.is_report(on_error text) RETURNS bool LANGUAGE plpgsql AS $$
+BEGIN
+	IF on_error NOT IN ('raise', 'report') THEN
+		RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = format('invalid value for argument "on_error": "%s"', on_error);
+	END IF;
+	RETURN on_error = 'report';
+END $$;
+CREATE FUNCTION core.read_all(paths text[], path text, os bigint[], ls bigint[], on_error text)
+	RETURNS TABLE (ordinal int, file_offset bigint, length bigint, data bytea, error text) LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+	report bool;
+BEGIN
+	IF paths IS NOT NULL THEN
+		PERFORM core.check_array(paths, 'paths');
+	END IF;
+	PERFORM core.check_array(os, 'file_offsets'), core.check_array(ls, 'lengths'), core.check_count(cardinality(os), cardinality(ls), 'lengths');
+	IF paths IS NOT NULL THEN
+		PERFORM core.check_count(cardinality(os), cardinality(paths), 'paths');
+	END IF;
+	PERFORM core.check_ranges(os, ls);
+	report := core.is_report(on_error);
+	RETURN QUERY SELECT x.n::int, x.o, x.l, x.d, CASE WHEN x.d IS NULL THEN core.missing(x.p, report) END
+		FROM (SELECT u.n, u.o, u.l, coalesce(path, u.p) AS p, pg_read_binary_file(core.file_of(coalesce(path, u.p)), u.o, u.l, true) AS d
+			FROM unnest(os, ls, paths) WITH ORDINALITY AS u(o, l, p, n) OFFSET 0) AS x;
+END $$;
+
+CREATE FUNCTION core.read_length(path text, os bigint[], len bigint, on_error text)
+	RETURNS TABLE (ordinal int, file_offset bigint, length bigint, data bytea, error text) LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM core.check_array(os, 'file_offsets'), core.check_range(0, len);
+	RETURN QUERY SELECT * FROM core.read_all(NULL, path, os, array_fill(len, ARRAY[cardinality(os)]), on_error);
+END $$;
+
+CREATE FUNCTION core.iopool_read(path text, file_offset bigint, length bigint) RETURNS bytea LANGUAGE plpgsql STRICT SECURITY DEFINER COST 1000 AS $$
+DECLARE
+	data bytea;
+BEGIN
+	PERFORM core.check_range(file_offset, length);
+	data := pg_read_binary_file(core.file_of(path), file_offset, length, true);
+	IF data IS NULL THEN
+		PERFORM core.missing(path, false);
+	END IF;
+	RETURN data;
+END $$;
+CREATE FUNCTION core.iopool_read_batch(path text, file_offsets bigint[], lengths bigint[], on_error text DEFAULT 'raise', in_order boolean DEFAULT true,
+	OUT ordinal int, OUT file_offset bigint, OUT length bigint, OUT data bytea, OUT error text)
+	RETURNS SETOF record LANGUAGE plpgsql STRICT COST 1000 ROWS 1000 AS
+	'BEGIN RETURN QUERY SELECT * FROM core.read_all(NULL, path, file_offsets, lengths, on_error); END';
+CREATE FUNCTION core.iopool_read_batch(path text, file_offsets bigint[], length bigint, on_error text DEFAULT 'raise', in_order boolean DEFAULT true,
+	OUT ordinal int, OUT file_offset bigint, OUT length bigint, OUT data bytea, OUT error text)
+	RETURNS SETOF record LANGUAGE sql STRICT COST 1000 ROWS 1000 AS
+	'SELECT * FROM core.read_length($1, $2, $3, $4)';
+CREATE FUNCTION core.iopool_read_batch(paths text[], file_offsets bigint[], lengths bigint[], on_error text DEFAULT 'raise', in_order boolean DEFAULT true,
+	OUT ordinal int, OUT file_offset bigint, OUT length bigint, OUT data bytea, OUT error text)
+	RETURNS SETOF record LANGUAGE plpgsql STRICT COST 1000 ROWS 1000 AS
+	'BEGIN RETURN QUERY SELECT * FROM core.read_all(paths, NULL, file_offsets, lengths, on_error); END';
+CREATE FUNCTION core.iopool_read_array(path text, file_offsets bigint[], lengths bigint[], on_error text DEFAULT 'raise') RETURNS bytea[] LANGUAGE sql STRICT COST 1000 AS
+	$$SELECT coalesce(array_agg(f.data ORDER BY f.ordinal), '{}') FROM core.iopool_read_batch(path, file_offsets, lengths, on_error) AS f$$;
+CREATE FUNCTION core.iopool_read_array(path text, file_offsets bigint[], length bigint, on_error text DEFAULT 'raise') RETURNS bytea[] LANGUAGE sql STRICT COST 1000 AS
+	$$SELECT coalesce(array_agg(f.data ORDER BY f.ordinal), '{}') FROM core.iopool_read_batch(path, file_offsets, length, on_error) AS f$$;
+CREATE FUNCTION core.iopool_read_array(paths text[], file_offsets bigint[], lengths bigint[], on_error text DEFAULT 'raise') RETURNS bytea[] LANGUAGE sql STRICT COST 1000 AS
+	$$SELECT coalesce(array_agg(f.data ORDER BY f.ordinal), '{}') FROM core.iopool_read_batch(paths, file_offsets, lengths, on_error) AS f$$;
+
+-- Requests are rows of a table, which each session has for itself.
+CREATE FUNCTION core.submit(paths text[], path text, os bigint[], ls bigint[]) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	request bigint;
+BEGIN
+	INSERT INTO core_requests (paths, path, os, ls) VALUES (paths, path, os, ls) RETURNING number INTO request;
+	IF paths IS NOT NULL THEN
+		PERFORM core.check_array(paths, 'paths');
+	END IF;
+	PERFORM core.check_array(os, 'file_offsets'), core.check_array(ls, 'lengths'), core.check_count(cardinality(os), cardinality(ls), 'lengths');
+	IF paths IS NOT NULL THEN
+		PERFORM core.check_count(cardinality(os), cardinality(paths), 'paths');
+	END IF;
+	PERFORM core.check_ranges(os, ls);
+	RETURN request;
+END $$;
+CREATE FUNCTION core.iopool_submit(path text, file_offsets bigint[], lengths bigint[]) RETURNS bigint LANGUAGE sql STRICT COST 1000 AS
+	'SELECT core.submit(NULL, path, file_offsets, lengths)';
+CREATE FUNCTION core.iopool_submit(paths text[], file_offsets bigint[], lengths bigint[]) RETURNS bigint LANGUAGE sql STRICT COST 1000 AS
+	'SELECT core.submit(paths, NULL, file_offsets, lengths)';
+CREATE FUNCTION core.rows_of(request bigint, on_error text, first int, last int)
+	RETURNS TABLE (ordinal int, file_offset bigint, length bigint, data bytea, error text) LANGUAGE plpgsql AS $$
+DECLARE
+	r record;
+BEGIN
+	PERFORM core.is_report(on_error);
+	SELECT * INTO r FROM core_requests WHERE number = request;
+	RETURN QUERY SELECT n::int, f.file_offset, f.length, f.data, f.error
+		FROM generate_series(first, least(last, cardinality(r.os))) AS n,
+			core.read_all(r.paths[n:n], r.path, r.os[n:n], r.ls[n:n], on_error) AS f;
+END $$;
+CREATE FUNCTION core.iopool_fetch(request bigint, on_error text DEFAULT 'raise', OUT ordinal int, OUT file_offset bigint, OUT length bigint, OUT data bytea, OUT error text)
+	RETURNS SETOF record LANGUAGE plpgsql STRICT COST 1000 ROWS 1000 AS $$
+BEGIN
+	RETURN QUERY SELECT * FROM core.rows_of(request, on_error, 1, 1000000);
+	DELETE FROM core_requests WHERE number = request;
+END $$;
+CREATE FUNCTION core.iopool_fetch_next(request bigint, max_rows int DEFAULT 1, on_error text DEFAULT 'raise', OUT ordinal int, OUT file_offset bigint, OUT length bigint, OUT data bytea, OUT error text)
+	RETURNS SETOF record LANGUAGE plpgsql STRICT COST 1000 ROWS 1 AS $$
+DECLARE
+	first int := (SELECT nout + 1 FROM core_requests WHERE number = request);
+BEGIN
+	RETURN QUERY SELECT * FROM core.rows_of(request, on_error, first, first + max_rows - 1);
+	UPDATE core_requests SET nout = nout + max_rows WHERE number = request;
+END $$;
+CREATE FUNCTION core.iopool_wait(request bigint, timeout_ms int DEFAULT -1) RETURNS bool LANGUAGE sql STRICT AS 'SELECT true';
+CREATE FUNCTION core.iopool_wait_any(requests bigint[], timeout_ms int DEFAULT -1) RETURNS bigint LANGUAGE sql STRICT AS 'SELECT requests[1]';
+CREATE FUNCTION core.iopool_cancel(request bigint) RETURNS bool LANGUAGE plpgsql STRICT AS
+	'BEGIN DELETE FROM core_requests WHERE number = request; RETURN FOUND; END';
+CREATE FUNCTION core.iopool_poll(request bigint, OUT ranges int, OUT completed int, OUT failed int, OUT bytes bigint) LANGUAGE sql STRICT AS
+	$$SELECT count(*)::int, count(*)::int, count(f.error)::int, coalesce(sum(octet_length(f.data)), 0)::bigint FROM core.rows_of(request, 'report', 1, 1000000) AS f$$;
+
+-- Views that read find their function when they are created.
+CREATE VIEW v_read AS SELECT c.id, c.kind, c.path, c.o, r.data FROM cat AS c, LATERAL iopool_read(c.path, c.o, c.l) AS r(data);
+CREATE VIEW v_batch AS SELECT c.id, c.kind, r.* FROM cat AS c, LATERAL iopool_read_batch(c.paths, (SELECT array_agg(m.off ORDER BY m.k) FROM mem AS m WHERE m.id = c.id), c.ls) AS r;
+SET search_path = core, public;
+CREATE VIEW core.v_read AS SELECT c.id, c.kind, c.path, c.o, r.data FROM cat AS c, LATERAL iopool_read(c.path, c.o, c.l) AS r(data);
+CREATE VIEW core.v_batch AS SELECT c.id, c.kind, r.* FROM cat AS c, LATERAL iopool_read_batch(c.paths, (SELECT array_agg(m.off ORDER BY m.k) FROM mem AS m WHERE m.id = c.id), c.ls) AS r;
+RESET search_path;
+GRANT SELECT ON v_read, v_batch, core.v_read, core.v_batch TO app;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO app;
