@@ -2,6 +2,7 @@
 #
 #   make, make install, make installcheck   build, install, check a running server (PGXS)
 #   make test, make demo, make bench        throw-away clusters; nothing is installed into the system's PostgreSQL
+#   make fuzz                               generated queries for SECONDS=60; SEED=n repeats them
 #   make test-all                           make test for every supported PostgreSQL and set of libraries
 #   make dist                               the last commit as a release: iopool-VERSION.zip, as PGXN wants it
 #   make test-packages                      build Debian packages, and try them in a throw-away system
@@ -42,13 +43,17 @@ endif
 # --------------------------------------------------------------------------
 # Targets that work before PostgreSQL is there.
 
-.PHONY: all test test-all test-packages demo bench deps dist format format-check \
+.PHONY: all test fuzz test-all test-packages demo bench deps dist format format-check \
 	dist-clean regress-list method-list
 
 all:
 
 test:
 	@bash scripts/test.sh
+
+# SECONDS means something else to bash.
+fuzz:
+	@FUZZ_SECONDS='$(SECONDS)' bash scripts/fuzz.sh
 
 test-all:
 	@bash scripts/test-all.sh
@@ -84,7 +89,7 @@ format-check:
 regress-list:
 	@echo $(REGRESS)
 
-STANDALONE = test test-all test-packages demo bench deps dist format format-check regress-list
+STANDALONE = test fuzz test-all test-packages demo bench deps dist format format-check regress-list
 
 # --------------------------------------------------------------------------
 

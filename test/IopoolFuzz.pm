@@ -179,7 +179,8 @@ sub text_of
 {
 	my ($result, $is_ordered, $with_detail) = @_;
 	my $error = $result->{error};
-	my @rows = @{ $result->{rows} };
+	# how many rows were sent before an error is not promised
+	my @rows = $error ? () : @{ $result->{rows} };
 
 	@rows = sort @rows unless $is_ordered;
 	return join "\0", @rows, $error ? "ERROR $error->{state} $error->{message}" . ($with_detail ? ' ' . ($error->{detail} // '') : '') : '';

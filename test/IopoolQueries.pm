@@ -225,8 +225,8 @@ sub from_of
 	my ($q, $body, $calls, $keys, $id) = @_;
 	my @where = map { "($_)" } @{ $q->{where} };
 	$body .= ' WHERE ' . join ' AND ', @where if @where;
-	# rows come in order if nothing but the call is beside rows in order
-	my $streams = @$calls == 1 && !@{ $calls->[0]{items} } && $body !~ /\bsmall\b| OFFSET 1\)| LIMIT /;
+	# rows come in order if a call for each of them is all that is beside rows in order
+	my $streams = @$calls == 1 && ($id ne 'c.id' || $calls->[0]{text} =~ /\bc\./) && !@{ $calls->[0]{items} } && $body !~ /\bsmall\b| OFFSET 1\)| LIMIT /;
 	return { body => $body, calls => $calls, keys => $keys, id => $id, streams => $streams };
 }
 
@@ -287,7 +287,7 @@ my @selects = (
 	[ 'rescanned', 2, sub { my ($q, $f) = @_; return 'SELECT s1.k, x.* FROM small AS s1 CROSS JOIN LATERAL (' . statement($f, '', $f->{id}, 'md5(' . data_of($f) . ') AS d', 's1.k AS n') . ') AS x WHERE s1.k < 4' }, 1 ],
 	[ 'WITH, used twice', 1, sub { my ($q, $f) = @_; my $w = add_with($q, statement($f, '', pair_of($f)), pick('how', '', 'MATERIALIZED ', 'NOT MATERIALIZED ')); return "SELECT a.id, b.d FROM (SELECT DISTINCT * FROM $w) AS a JOIN (SELECT DISTINCT * FROM $w) AS b USING (id)" }, 1 ],
 	[ 'view', 2, sub { my ($q, $f) = @_; return pick('view', "SELECT id, md5(data) FROM v_read WHERE kind <> 2", 'SELECT id, ordinal, md5(data) FROM v_batch WHERE id < 17', 'SELECT count(*), sum(length(data)) FROM v_batch WHERE kind < 5 AND id < 30',
-		'SELECT v.id, f.ordinal, md5(f.data) FROM v_read AS v, LATERAL iopool_read_batch(v.path, ARRAY[length(v.data), 0], 9) AS f', 'SELECT s.k, v.id, v.ordinal, md5(v.data) FROM small AS s LEFT JOIN v_batch AS v ON v.id = s.k', 'SELECT v FROM v_read AS v WHERE v.id < 9') }, 1 ]);
+		'SELECT v.id, f.ordinal, md5(f.data) FROM v_read AS v, LATERAL iopool_read_batch(v.path, ARRAY[coalesce(length(v.data), 5), 0], 9) AS f', 'SELECT s.k, v.id, v.ordinal, md5(v.data) FROM small AS s LEFT JOIN v_batch AS v ON v.id = s.k', 'SELECT v FROM v_read AS v WHERE v.id < 9') }, 1 ]);
 
 # A select with its WITH: (text, whether its rows are in order).
 sub a_select

@@ -21,9 +21,8 @@ foreach my $path ($dir, "$dir/plain", "$dir/other")
 {
 	-d $path or mkdir $path or die "could not create \"$path\": $!";
 }
-$fuzz->prepare unless $ENV{PREPARED};
+$fuzz->prepare;
 my $count = $fuzz->run($seed, sub { $queries > 0 ? $_[0] < $queries : time() < $end });
-foreach my $s ($ENV{CPU} ? @{ $fuzz->{sessions} } : ()) { open my $f, '<', "/proc/$s->{pid}/stat"; my @f = split ' ', readline $f; print "cpu $f[13] $f[14]\n"; }
 open my $file, '>', $summary or die "could not create \"$summary\": $!";
 print $file join(' ', @{$count}{qw(queries rows lateral scan differences)}), "\n";
 close $file;
