@@ -359,7 +359,9 @@ sub prepare
 	return 'PREPARE p' . (@types ? '(' . join(', ', @types) . ')' : '') . ' AS ' . bind_as($sql, '$');
 }
 
-# The call of what takes the parameters, for each execution.
+# The call of what takes the parameters, for each execution.  EXECUTE hands out an
+# expanded array for anybody to change, and to free: one that PL/pgSQL has built
+# would be gone before the second row.
 sub executions
 {
 	my ($q, $name) = @_;
@@ -367,7 +369,7 @@ sub executions
 
 	return map {
 		my $n = $_;
-		my @values = map { $_->{values}[$n] } @{ $q->{params} };
+		my @values = map { $_->{values}[$n] =~ s/^(fz_\w+)_pl\(/$1_sql(/r } @{ $q->{params} };
 		@values ? "$name(" . join(', ', @values) . ')' : $without;
 	} 0 .. $q->{nexecutions} - 1;
 }

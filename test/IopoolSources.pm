@@ -387,7 +387,7 @@ sub call
 {
 	my ($q, $alias, %want) = @_;
 	return within($alias, sub {
-			my @usable = grep { (!$want{form} || $_->[0] =~ $want{form}) && !($_->[2]{is_volatile} && $want{no_requests}) } @forms;
+			my @usable = grep { (!$want{form} || $_->[0] =~ $want{form}) && !($_->[2]{is_volatile} && ($want{no_requests} || $q->{role})) } @forms;
 			my ($name, undef, $form) = @{ pick('form', map { ($_) x $_->[1] } @usable) };
 			local $q->{items} = [];
 			local $q->{in_order} = $q->{in_order} || $form->{in_order};
