@@ -146,9 +146,11 @@ sub sessions
 
 sub settings_of
 {
-	my ($self, $query, $is_core) = @_;
+	my ($self, $query) = @_;
 	my $force = $self->{sessions}[0]{version} < 16 ? 'force_parallel_mode = on' : 'debug_parallel_query = on';
-	return join '; ', map { my $setting = $_ eq 'FORCE_PARALLEL' ? $force : $_; "SET LOCAL " . ($setting =~ / = / ? $setting : $setting =~ s/ / TO /r) } @{ $query->{settings} };
+	# a plan that is slow is no hang
+	my @patience = $self->{patience} ? "SET LOCAL statement_timeout = '" . $statement_timeout * $self->{patience} . "s'" : ();
+	return join '; ', @patience, map { my $setting = $_ eq 'FORCE_PARALLEL' ? $force : $_; "SET LOCAL " . ($setting =~ / = / ? $setting : $setting =~ s/ / TO /r) } @{ $query->{settings} };
 }
 
 # The results of each witness: lists of { rows, error }; undef: the server ended or
@@ -166,7 +168,7 @@ sub results_of
 		my @explain = $n == 0 || ($n == 1 && $with_off_plan) ? ("BEGIN; $witnesses[$n][1]; $settings", @{ $query->{explain} }, 'ROLLBACK', 'DEALLOCATE ALL') : ();
 		push @work, [ $sessions[$n], [ "BEGIN; $witnesses[$n][1]; $settings", @run, 'ROLLBACK', 'CLOSE ALL', 'DEALLOCATE ALL', @explain ] ];
 	}
-	my @results = eval { IopoolFuzz::Session::exchange($session_timeout, @work) };
+	my @results = eval { IopoolFuzz::Session::exchange($session_timeout * ($self->{patience} // 1), @work) };
 	return @results if @results;
 	$self->{trouble} = $@ =~ s/ at \S+ line \d+\.\n//r;
 	# a session that neither answers nor ends
@@ -374,6 +376,11 @@ sub run
 		$self->{print}->("seed $this\n" . $self->text_of_query($query)) if $self->{verbose};
 		my $difference = $self->difference_of($query, \%count);
 		$count{queries}++;
+		if ($difference && $difference->{kind} eq 'hang')
+		{
+			local $self->{patience} = 10;
+			$difference = $self->difference_of($query);
+		}
 		next unless $difference;
 		$count{differences}++;
 		if ($count{differences} <= $max_shown)

@@ -606,7 +606,8 @@ sub settings
 	push @settings, 'join_collapse_limit = 1', 'from_collapse_limit = 1' if chance('collapse', 0.1);
 	if (!$q->{no_parallel} && chance('parallel', 0.2))
 	{
-		push @settings, 'parallel_setup_cost = 0', 'parallel_tuple_cost = 0', 'min_parallel_table_scan_size = 0', 'max_parallel_workers_per_gather = 2';
+		# not nothing, or plans start workers hundreds of times
+		push @settings, 'parallel_setup_cost = 5', 'parallel_tuple_cost = 0', 'min_parallel_table_scan_size = 0', 'max_parallel_workers_per_gather = 2';
 		push @settings, 'parallel_leader_participation = off' if chance('leader', 0.2);
 		push @settings, 'FORCE_PARALLEL' if chance('force', 0.3);
 		use_tag($q, 'parallel');
