@@ -263,7 +263,9 @@ SELECT attempt('regress_data:' || ltrim(current_setting('data_directory'), '/') 
 SELECT path, attempt(path) FROM unnest(ARRAY[
 	'regress_data:proc/self/mem', 'regress_data:proc/version', 'regress_data:sys/kernel/uevent_seqnum', 'regress_data:proc/none']) AS path;
 -- nothing of this is about paths of superusers
+SET iopool.io_mode = 'buffered';
 SELECT length(iopool_read('/proc/version', 0, 5));
+RESET iopool.io_mode;
 DROP SERVER regress_data;
 
 -- pool and io_mode of a directory come before the session's
