@@ -168,7 +168,7 @@ batch_source(void *arg, IopoolRange *range)
 		   iopool_batch_part_of(batch, part->next_range) !=
 			   part - batch->parts)
 	{
-		CHECK_FOR_INTERRUPTS();
+		iopool_window_check_interrupts();
 		part->next_range++;
 	}
 	rangeno = part->next_range;

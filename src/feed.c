@@ -263,7 +263,7 @@ feed_source(void *arg, IopoolRange *range)
 
 	for (;;)
 	{
-		CHECK_FOR_INTERRUPTS();
+		iopool_window_check_interrupts();
 		if (call == NULL || part->rangeno == call->args.nranges)
 		{
 			bool has_next = call == NULL

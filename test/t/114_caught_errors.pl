@@ -97,8 +97,8 @@ sub check_cancels
 	return;
 }
 
-# A range that fails late lies before one that fails at once.  What comes in
-# front of them, and behind, is not read, or is.
+# A range that fails late lies before one that fails at once, which is known
+# when the window is full of the first one and there is more of it to read.
 sub check_order
 {
 	my ($node, $method, $mode) = @_;
@@ -132,7 +132,7 @@ sub check_order
 		foreach my $node_is ('on', 'off')
 		{
 			my (undef, $err) = start_sql($node, "SET iopool.io_mode = $mode;\nSET iopool.enable_stream_scan = $node_is;\n"
-				  . "SET iopool.max_in_flight_bytes = '64kB';\nBEGIN;\n$queries{$query};\nROLLBACK;")->finish;
+				  . "SET iopool.max_in_flight_bytes = '6MB';\nBEGIN;\n$queries{$query};\nROLLBACK;")->finish;
 			my @errors = $err =~ /^psql.*?ERROR:  (.*)$/mg;
 			is_deeply(\@errors, ["58030: $error"], "$method, $mode, $query, node $node_is: the first failure in the order of the call");
 		}
