@@ -156,7 +156,9 @@ iopool_scan_plan_path(PlannerInfo *root, RelOptInfo *rel, CustomPath *path,
 
 	if (custom_plans != NIL)
 	{
-		List *outer = exprs_of(linitial_node(Plan, custom_plans)->targetlist);
+		/* no linitial_node(): no plan's own tag is that of its abstract type */
+		Plan *outer_plan = linitial(custom_plans);
+		List *outer = exprs_of(outer_plan->targetlist);
 		ListCell *lc;
 
 		foreach(lc, outer)
