@@ -56,6 +56,7 @@ as_user_in()
     # shellcheck disable=SC2016 # expanded by the inner shell
     ${become[@]+"${become[@]}"} env -i PATH="${BINDIR:+$BINDIR:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" \
         HOME="$T" USER="$RUN_USER" LOGNAME="$RUN_USER" SHELL=/bin/sh LC_ALL=C.UTF-8 TZ=UTC TMPDIR="$T" IOPOOL_RUN="$T" \
+        ${ASAN_OPTIONS:+"ASAN_OPTIONS=$ASAN_OPTIONS"} ${UBSAN_OPTIONS:+"UBSAN_OPTIONS=$UBSAN_OPTIONS"} \
         bash -c 'ulimit -Sn "$(ulimit -Hn)"; cd "$1" || exit 1; shift; exec env "$@"' as_user "$dir" "$@"
 }
 

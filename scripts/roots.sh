@@ -14,13 +14,20 @@
 # was made; /var/tmp inside is DIR/tmp, a plain directory of the host's
 # filesystem, and a copy of this source tree lies in /src. Mounts and processes
 # live in namespaces of their own and are gone when the command ends.
+#
+# MAJOR may be NN+assert: the root of NN with one more PostgreSQL in it, which
+# takes the place of Debian's for "pg_config". It is built from Debian's source
+# (two minutes on two processors) with assertions and injection points. Its
+# memory contexts tell AddressSanitizer which bytes are free (memcheck.h), whose
+# runtime it is linked with; only what is compiled with -fsanitize=address
+# looks. What is kept is a layer that "run" puts over the root of NN.
 set -euo pipefail
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 ROOTS=${IOPOOL_ROOTS:-/var/cache/iopool-roots}
 
 # Debian's release that carries a major version of PostgreSQL
-declare -A SUITES=([15]=bookworm [17]=trixie [18]=forky)
+declare -A SUITES=([15]=bookworm [17]=trixie [18]=forky [18+assert]=forky)
 
 PACKAGES=gcc,libc6-dev,make,perl,libipc-run-perl,liburing-dev,libaio-dev,libssl-dev,pkg-config
 PACKAGES+=,fuse3,libfuse3-dev,strace,pgbouncer,ca-certificates
@@ -42,7 +49,11 @@ root_path()
 {
     local suite digest
     suite=$(suite_of "$1")
-    digest=$({ declare -f make_root unpack_server_dev; echo "$PACKAGES"; } | sha256sum | cut -c1-12)
+    digest=$({
+        declare -f make_root unpack_server_dev
+        echo "$PACKAGES"
+        [[ $1 != *+assert ]] || { declare -f make_layer build_assert; cat "$TOP/scripts/memcheck.h"; }
+    } | sha256sum | cut -c1-12)
     echo "$ROOTS/$suite-$1-$digest"
 }
 
@@ -94,28 +105,75 @@ make_root()
     rm -rf "$new"
 }
 
+# The layer of NN+assert: what build_assert installs in the root of NN.
+make_layer()
+{
+    local name=$1 layer new major=${1%+*}
+    layer=$(root_path "$name")
+    [[ ! -d $layer ]] || return 0
+
+    new=$(mktemp -d "$ROOTS/new-$(suite_of "$name")-$name.XXXXXX")
+    if ! ASSERT_SOURCE="deb-src $(mirror) $(suite_of "$name") main" bash "$TOP/scripts/roots.sh" run "$major" "$new" \
+        bash scripts/roots.sh build-assert "$major" >"$new/log" 2>&1; then
+        tail -n 40 "$new/log" >&2
+        rm -rf --one-file-system "$new"
+        die "PostgreSQL $major with assertions could not be built"
+    fi
+    mv -T "$new/tmp/layer" "$layer"
+    rm -rf --one-file-system "$new"
+}
+
+# In the root of NN: build the server, and leave it in /var/tmp/layer.
+build_assert()
+{
+    local prefix=/usr/local/pgsql layer=/var/tmp/layer
+    echo "$ASSERT_SOURCE" >/etc/apt/sources.list.d/source.list
+    apt-get -q update
+    apt-get -q install -y bison flex bzip2
+    mkdir -p /var/tmp/build /usr/local/include/valgrind
+    cp scripts/memcheck.h /usr/local/include/valgrind/
+    ln -s memcheck.h /usr/local/include/valgrind/valgrind.h
+    cd /var/tmp/build
+    apt-get -q -o APT::Sandbox::User=root source --download-only "postgresql-$1"
+    tar --strip-components=1 -xf postgresql-*.orig.tar.*
+    ./configure --quiet --prefix="$prefix" --enable-cassert --enable-debug --enable-tap-tests --enable-injection-points \
+        --with-liburing --without-icu --without-readline --without-zlib \
+        CFLAGS=-O1 CPPFLAGS=-DUSE_VALGRIND LDFLAGS_EX_BE=-fsanitize=address,undefined
+    make -s -j"$(nproc)"
+    make -s install DESTDIR="$layer"
+    make -s -C src/test/modules/injection_points install DESTDIR="$layer"
+    # It is the first in PATH, where Debian has none.
+    mkdir "$layer/usr/local/bin"
+    ln -s "$prefix/bin/pg_config" "$layer/usr/local/bin/pg_config"
+    chmod 755 "$layer"
+}
+
 make_roots()
 {
     local major pid status=0
-    local -a pids=()
+    local -a pids=() plain=()
     [[ $EUID -eq 0 ]] || die "only root can make roots"
     command -v mmdebstrap >/dev/null || die "mmdebstrap is missing; scripts/install-deps.sh roots installs it"
     [[ -n $(mirror) ]] || die "apt names no mirror to make roots from"
     for major; do
         suite_of "$major" >/dev/null
+        [[ " ${plain[*]-} " == *" ${major%+*} "* ]] || plain+=("${major%+*}")
     done
 
     mkdir -p "$ROOTS"
     # One at a time: two runs that miss the same root would both make it.
     exec 9>"$ROOTS/lock"
     flock 9
-    remove_stale "$@"
-    for major; do
+    remove_stale "${plain[@]}" "$@"
+    for major in "${plain[@]}"; do
         make_root "$major" 9>&- &
         pids+=($!)
     done
     for pid in "${pids[@]}"; do
         wait "$pid" || status=1
+    done
+    for major; do
+        [[ $major != *+* || $status -ne 0 ]] || (make_layer "$major" 9>&-) || status=1
     done
     exec 9>&-
     return "$status"
@@ -138,6 +196,7 @@ run_in_root()
     root=$(root_path "$major")
     shift 2
     [[ -d $root ]] || die "there is no root for PostgreSQL $major; scripts/roots.sh make $major makes it"
+    [[ $major != *+* ]] || root+=:$(root_path "${major%+*}")
     mkdir -p "$dir/upper" "$dir/work" "$dir/root" "$dir/tmp"
     chmod 1777 "$dir/tmp"
     exec unshare --mount --propagation private --pid --fork --kill-child --mount-proc \
@@ -182,6 +241,7 @@ case ${1:-} in
     path) root_path "$2" ;;
     list) printf '%s\n' "${!SUITES[@]}" | sort -n ;;
     enter) enter "${@:2}" ;;
+    build-assert) build_assert "$2" ;;
     unpack-server-dev) unpack_server_dev "${@:2}" ;;
     *) die "usage: roots.sh make MAJOR... | run MAJOR DIR COMMAND... | path MAJOR | list" ;;
 esac

@@ -11,6 +11,10 @@
 #   NN-no-libaio      and those TAP files that tell what is compiled in (see BUILD_TESTS)
 #   18-io_method      the server's own reads go through io_uring too: pg_regress in modes buffered and direct,
 #                     and those TAP files where its rings could be in the way of ours (see RING_TESTS)
+#   18+assert-sanitize   a server that checks its assertions and marks free memory (see roots.sh), iopool built with
+#                     AddressSanitizer and UndefinedBehaviorSanitizer: pg_regress in modes buffered and direct, and the
+#                     TAP files that reach most code (see SANITIZE_TESTS). The faults in SANITIZE_TRAPS are made once,
+#                     each to see it reported.
 #
 # Each is a run of test.sh, with every method that its libraries allow required.
 # The last line, "N passed, N failed", adds up all of them.
@@ -44,6 +48,14 @@ BUILD_TESTS="001_preload 002_settings 003_method 031_files 050_unit 060_doctor 0
 RING_TESTS="001_preload 002_settings 003_method 020_interrupt 021_crash 031_files 032_memory 051_seal 060_doctor
     080_standby 082_settings_live 083_single_user 111_request_life"
 
+# TAP files for the sanitizers: the engine by itself, the generator of queries,
+# and what lives across calls and transactions.
+SANITIZE_TESTS="050_unit 100_c_api 101_c_api_life 102_c_api_search 110_requests 111_request_life 120_stream_scan 121_fuzz"
+SANITIZE_TRAPS="assertion past_malloc past_palloc after_pfree after_delete overflow misaligned"
+# The server's headers are as its own code is: what overflows there wraps
+# around, and so nothing of theirs is compiled to be reported without -fwrapv.
+SANITIZE_FLAGS="-fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-wrapv -fno-omit-frame-pointer"
+
 # The names of all combinations, those that take longest first.
 all_combinations()
 {
@@ -53,6 +65,7 @@ all_combinations()
     for major in "${MAJORS[@]}"; do
         [[ $major == "$own" ]] || echo "$major"
     done
+    echo 18+assert-sanitize
     echo 18-io_method
     for major in "${MAJORS[@]}"; do
         printf '%s\n' "$major-no-liburing" "$major-no-libaio"
@@ -67,6 +80,9 @@ settings_of()
         *-no-libaio) printf '%s\n' WITH_LIBAIO=no MODES=buffered IOPOOL_REQUIRE_METHODS="io_uring sync" ;;
         *-io_method) printf '%s\n' MODES="buffered direct" IOPOOL_TEST_CONF="io_method = io_uring" \
             IOPOOL_REQUIRE_METHODS="io_uring libaio sync" ;;
+        *-sanitize) printf '%s\n' MODES="buffered direct" COPT="$SANITIZE_FLAGS" IOPOOL_TEST_TRAPS="$SANITIZE_TRAPS" \
+            ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:detect_stack_use_after_return=0 \
+            UBSAN_OPTIONS=abort_on_error=1:print_stacktrace=1 IOPOOL_REQUIRE_METHODS="io_uring libaio sync" ;;
         *) printf '%s\n' IOPOOL_REQUIRE_METHODS="io_uring libaio sync" ;;
     esac
 }
@@ -82,6 +98,8 @@ run_combination()
         settings+=("TESTS=$(make -C "$TOP" --no-print-directory regress-list) $BUILD_TESTS")
     elif [[ $name == *-io_method && -z ${TESTS:-} ]]; then
         settings+=("TESTS=$(make -C "$TOP" --no-print-directory regress-list) ${RING_TESTS//$'\n'/ }")
+    elif [[ $name == *-sanitize && -z ${TESTS:-} ]]; then
+        settings+=("TESTS=$(make -C "$TOP" --no-print-directory regress-list) $SANITIZE_TESTS")
     fi
     if [[ $name == host ]]; then
         env "${settings[@]}" "$scriptdir/test.sh"

@@ -8,6 +8,8 @@
 #   MODES="buffered direct uncached"   which values of iopool.io_mode for pg_regress
 #   IOPOOL_REQUIRE_METHODS="io_uring libaio sync"   a method named here that cannot run is a failure, not a notice
 #   IOPOOL_TEST_CONF="io_method = io_uring"   one more setting for every server
+#   COPT="-fsanitize=address"      more flags for the compiler; ASAN_OPTIONS and UBSAN_OPTIONS are handed on
+#   IOPOOL_TEST_TRAPS="overflow"   faults of test/modules/iopool_unit/trap.c that this build must notice
 #   IOPOOL_TEST_TIMEOUT=900        seconds that one run of a suite may take
 #   IOPOOL_TMPDIR=/var/tmp         where the private directory is made; direct I/O must work there
 #   KEEP=1                         leave the private directory, with the logs of failed runs, behind
@@ -17,8 +19,9 @@
 # over the methods by itself. The isolation specs need a filesystem that holds
 # reads back, so test/t/010_isolation.pl runs them. What is counted: each test
 # of pg_regress in each run, each top-level assertion of a TAP file, and one
-# failure for a run that ends badly without naming a failed test. The last
-# line reads "N passed, N failed".
+# failure for a run that ends badly without naming a failed test, and for one
+# in whose logs an assertion, a sanitizer or a memory context complains. The
+# last line reads "N passed, N failed".
 set -euo pipefail
 
 scriptdir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -124,7 +127,7 @@ run_regress()
 run_tap()
 {
     # PostgreSQL 15 looks at TESTDIR, later releases at the other two.
-    as_user_in "$SRC" IOPOOL_TEST_METHODS="${methods[*]}" ${helpers[@]+"${helpers[@]}"} ${extra_conf[@]+"${extra_conf[@]}"} \
+    as_user_in "$SRC" IOPOOL_TEST_METHODS="${methods[*]}" IOPOOL_TEST_TRAPS="${IOPOOL_TEST_TRAPS:-}" ${helpers[@]+"${helpers[@]}"} ${extra_conf[@]+"${extra_conf[@]}"} \
         PERL5LIB="$PGXSDIR/test/perl:$SRC/test" PG_REGRESS="$PGXSDIR/test/regress/pg_regress" \
         TESTDIR="$1" TESTDATADIR="$1/tmp_check" TESTLOGDIR="$1/tmp_check/log" PGPORT=65432 \
         timeout -k 10 "$TIMEOUT" prove --verbose --nocolor "$2"
@@ -149,6 +152,14 @@ count_tap()
         END { print ok + 0, bad + 0 }' "$1"
 }
 
+# complaints dir: logs of servers with what no test may cause, whether or not
+# it noticed; but for those of the node that is made to do so
+complaints()
+{
+    find "$1" -name '*.log' ! -name '*_trap.log' -exec \
+        grep -lE '^TRAP: |: runtime error: |ERROR: AddressSanitizer|WARNING:  problem in [a-z]+ ' {} +
+}
+
 # What tells most about a failed run, in this order.
 show_failure()
 {
@@ -170,7 +181,7 @@ show_failure()
 # report dir: count and print one run that ended
 report()
 {
-    local dir=$1 name rc seconds ok bad
+    local dir=$1 name rc seconds ok bad log
     name=$(basename "$dir")
     read -r rc seconds <"$dir/rc"
     if [[ $name != regress.* ]]; then
@@ -182,6 +193,11 @@ report()
         bad=1
         [[ $rc -ne 124 && $rc -ne 137 ]] || echo "(stopped after $TIMEOUT s)" >>"$dir/out.log"
     fi
+    for log in $(complaints "$dir"); do
+        bad=$((bad + 1))
+        echo "---- complaints in $(basename "$log")"
+        grep -E -A 30 -m 5 '^TRAP: |: runtime error: |ERROR: AddressSanitizer|WARNING:  problem in ' "$log"
+    done
     if [[ $bad -gt 0 ]]; then
         show_failure "$dir"
     elif [[ -n ${VERBOSE:-} ]]; then

@@ -2,6 +2,7 @@
 # query and no kernel brings about at will.  See test/modules/iopool_unit.
 #
 # IOPOOL_UNIT_SEED and IOPOOL_UNIT_ROUNDS steer the random cases.
+# IOPOOL_TEST_TRAPS names faults of trap.c that this build must notice.
 
 use strict;
 use warnings;
@@ -54,4 +55,40 @@ foreach my $case (@cases)
 }
 
 $node->stop;
+
+# Whatever a build is said to look for is seen to be found.  The log of this
+# node is full of reports, which nobody else's may have: see scripts/test.sh.
+my %reports = (
+	assertion => qr/TRAP: failed Assert\("value == 0"\), File: "trap\.c"/,
+	past_malloc => qr/AddressSanitizer: heap-buffer-overflow .*in past_malloc/s,
+	past_palloc => qr/AddressSanitizer: use-after-poison .*in past_palloc/s,
+	after_pfree => qr/AddressSanitizer: use-after-poison .*in after_pfree/s,
+	after_delete => qr/AddressSanitizer: use-after-poison .*in after_delete/s,
+	overflow => qr/trap\.c:\d+:\d+: runtime error: signed integer overflow/,
+	misaligned => qr/trap\.c:\d+:\d+: runtime error: load of misaligned address/);
+my @traps = split ' ', $ENV{IOPOOL_TEST_TRAPS} // '';
+
+if (@traps)
+{
+	my $trap_node = PostgreSQL::Test::Cluster->new('trap');
+
+	$trap_node->init;
+	$trap_node->append_conf('postgresql.conf', 'restart_after_crash = on');
+	$trap_node->start;
+	$trap_node->safe_psql('postgres',
+		"CREATE FUNCTION iopool_unit_trap(kind text) RETURNS void LANGUAGE c AS '$module'"
+	);
+	foreach my $trap (@traps)
+	{
+		my $from = -s $trap_node->logfile;
+
+		isnt($trap_node->psql('postgres', "SELECT iopool_unit_trap('$trap')"),
+			0, "$trap: ends the backend");
+		$trap_node->poll_query_until('postgres', 'SELECT true')
+		  or BAIL_OUT('the server is gone');
+		like(slurp_file($trap_node->logfile, $from),
+			$reports{$trap}, "$trap: is reported");
+	}
+	$trap_node->stop;
+}
 done_testing();
