@@ -23,7 +23,8 @@ IOPOOL_FUNCTION(iopool_unit_trap);
 static int
 past_malloc(volatile int size)
 {
-	char *bytes = malloc(size);
+	/* volatile: the compiler knows what malloc() gives, and would see it too */
+	char *volatile bytes = malloc(size);
 	int result;
 
 	if (bytes == NULL)
