@@ -75,11 +75,12 @@ count_rings(void)
 	return iopool_shared != NULL ? iopool_shared->pools[0].nrings : 0;
 }
 
+/* The next world begins; what went wrong in the one before is raised first. */
 void
 mock_reset(void)
 {
+	mock_verdict();
 	mock_calm();
-	violation[0] = '\0';
 	nstale = 0;
 	nsubmits = 0;
 	nfds = 0;
@@ -660,7 +661,10 @@ mock_prepare(IopoolHandle *handle, const IopoolIo *io)
 	if (mock_file_of(io->fd) == NULL)
 		mock_violation("a read of a file that is not open");
 	else if (!is_aligned(read))
-		mock_violation("a direct read is not aligned");
+		mock_violation(
+			"a direct read is not aligned: %s, offset %lld, %d pieces, the first %p of %zu bytes",
+			io->is_direct ? "direct" : "buffered", (long long) io->offset,
+			io->niov, io->iov[0].iov_base, io->iov[0].iov_len);
 	for (int i = 0; i < io->niov; i++)
 	{
 		if (io->iov[i].iov_len == 0)

@@ -1107,6 +1107,8 @@ stream_aligned(int rounds)
 
 		file->alignment = alignment;
 		file->size = file->stat_size = mock_between(1, 400000);
+		/* fstat(2) must tell the same */
+		CHECK_EQUAL(truncate(file->path, file->size), 0);
 		test->stream->options.is_aligned = true;
 		mock_script.short_reads = 20;
 		mock_script.laziness = 50;
