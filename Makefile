@@ -1,6 +1,7 @@
 # Makefile of iopool, a PostgreSQL extension
 #
 #   make, make install, make installcheck   build, install, check a running server (PGXS)
+#   make check, make check-unit             while you work: what has changed is compiled, and tested in short
 #   make test, make demo, make bench        throw-away clusters; nothing is installed into the system's PostgreSQL
 #   make fuzz                               generated queries for SECONDS=60; SEED=n repeats them
 #   make test-all                           make test for every supported PostgreSQL and set of libraries
@@ -43,7 +44,7 @@ endif
 # --------------------------------------------------------------------------
 # Targets that work before PostgreSQL is there.
 
-.PHONY: all test fuzz test-all test-packages demo bench deps dist format format-check \
+.PHONY: all check check-unit test fuzz test-all test-packages demo bench deps dist format format-check \
 	dist-clean regress-list method-list
 
 all:
@@ -89,7 +90,7 @@ format-check:
 regress-list:
 	@echo $(REGRESS)
 
-STANDALONE = test fuzz test-all test-packages demo bench deps dist format format-check regress-list
+STANDALONE = check check-unit test fuzz test-all test-packages demo bench deps dist format format-check regress-list
 
 # --------------------------------------------------------------------------
 
@@ -207,5 +208,17 @@ install: remove-stale-bitcode
 
 dist-clean: distclean
 	rm -rf tmp_check log build
+
+else
+
+# Here, because PGXS has a target of this name that only says that there is none.
+# One method and mode stand for all of them.
+QUICK = IOPOOL_OBJECTS='$(CURDIR)/build/objects' METHODS="$${METHODS:-first}" MODES="$${MODES:-buffered}"
+
+check:
+	@$(QUICK) ONLY="$${ONLY:-regress unit}" bash scripts/test.sh
+
+check-unit:
+	@$(QUICK) ONLY=unit bash scripts/test.sh
 
 endif

@@ -12,6 +12,10 @@
 #   T        the private directory            BINDIR  the private server's programs
 #   RUN_USER who runs them                    PGXSDIR the server's test programs are below it
 #   SRC      the copy of the sources
+#
+# With users.sh sourced before, the user is the first of those that the run has
+# of its own. RUN_UID and RUN_TMP may be set to another of them and a directory
+# that is his, for what as_user runs.
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/pgconfig.sh
@@ -52,12 +56,19 @@ as_user_in()
     shift
     local -a become=()
     # setpriv keeps the resource limits; runuser would let PAM set them anew.
-    [[ $EUID -ne 0 ]] || become=(setpriv "--reuid=$RUN_USER" "--regid=$(id -g "$RUN_USER")" --init-groups)
+    [[ $EUID -ne 0 ]] || become=(setpriv "--reuid=$RUN_UID" "--regid=$RUN_GID" --init-groups)
     # shellcheck disable=SC2016 # expanded by the inner shell
     ${become[@]+"${become[@]}"} env -i PATH="${BINDIR:+$BINDIR:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" \
-        HOME="$T" USER="$RUN_USER" LOGNAME="$RUN_USER" SHELL=/bin/sh LC_ALL=C.UTF-8 TZ=UTC TMPDIR="$T" IOPOOL_RUN="$T" \
+        HOME="$RUN_TMP" USER="$RUN_USER" LOGNAME="$RUN_USER" SHELL=/bin/sh LC_ALL=C.UTF-8 TZ=UTC TMPDIR="$RUN_TMP" IOPOOL_RUN="$T" \
+        ${INITDB_TEMPLATE:+"INITDB_TEMPLATE=$INITDB_TEMPLATE"} \
         ${ASAN_OPTIONS:+"ASAN_OPTIONS=$ASAN_OPTIONS"} ${UBSAN_OPTIONS:+"UBSAN_OPTIONS=$UBSAN_OPTIONS"} \
-        bash -c 'ulimit -Sn "$(ulimit -Hn)"; cd "$1" || exit 1; shift; exec env "$@"' as_user "$dir" "$@"
+        bash -c 'ulimit -Sn "$(ulimit -Hn)"; cd "$1" || exit 1; shift; exec env "$@"' as_user "$dir" "$@" 8>&- 9>&-
+}
+
+# own_by_user path...: files that root has made are the user's
+own_by_user()
+{
+    [[ $EUID -ne 0 ]] || chown -R "$RUN_UID:$RUN_GID" "$@"
 }
 
 lib_start()
@@ -65,12 +76,16 @@ lib_start()
     local base
     if [[ $EUID -ne 0 ]]; then
         RUN_USER=$(id -un)
+    elif [[ -n ${USERS_BASE:-} ]]; then
+        RUN_USER=iopool
     elif id -u "${IOPOOL_USER:-postgres}" >/dev/null 2>&1; then
         RUN_USER=${IOPOOL_USER:-postgres}
     else
         RUN_USER=nobody
     fi
-    [[ $(id -u "$RUN_USER") -ne 0 ]] || die "PostgreSQL does not run as root; name another user by IOPOOL_USER"
+    RUN_UID=${USERS_BASE:-$(id -u "$RUN_USER")}
+    RUN_GID=${USERS_BASE:-$(id -g "$RUN_USER")}
+    [[ $RUN_UID -ne 0 ]] || die "PostgreSQL does not run as root; name another user by IOPOOL_USER"
 
     # /tmp may be a tmpfs, which has neither a disk nor direct I/O to test.
     base=${IOPOOL_TMPDIR:-/var/tmp}
@@ -79,11 +94,35 @@ lib_start()
     trap 'exit 130' INT
     trap 'exit 143' TERM
     T=$(mktemp -d "$base/iopool.XXXXXX")
+    RUN_TMP=$T
     # The path of a Unix socket is at most 107 bytes, and the test programs
     # add up to 50 to this one.
     [[ ${#T} -le 50 ]] || die "the directory $T has too long a name for sockets below it; set IOPOOL_TMPDIR to a shorter one"
-    [[ $EUID -ne 0 ]] || chown "$RUN_USER:$(id -g "$RUN_USER")" "$T"
+    own_by_user "$T"
+    [[ -z ${USERS_BASE:-} ]] || chmod 750 "$T"
     as_user test -w "$T" || die "the user $RUN_USER cannot write below $base; set IOPOOL_TMPDIR to a directory that it can reach"
+}
+
+# --------------------------------------------------------------------------
+# Other runs on this machine
+
+# lib_share_machine: waits until no test that changes the whole machine runs,
+# and keeps them out as long as this run goes on, or until lib_take_machine,
+# which waits for all others. They hold descriptor 8.
+lib_share_machine()
+{
+    local lock=/run/iopool/machine
+    [[ $EUID -ne 0 ]] || { mkdir -p "${lock%/*}" && touch "$lock"; }
+    # Where root has never run it, nobody has to be waited for.
+    [[ -r $lock ]] || lock=$T
+    exec 8<"$lock"
+    flock -s -n 8 || { note "waiting for a test that needs the machine for itself ..." && flock -s 8; }
+}
+
+lib_take_machine()
+{
+    flock -u 8
+    flock -n 8 || { note "waiting for other runs of tests ..." && flock 8; }
 }
 
 # --------------------------------------------------------------------------
@@ -93,13 +132,7 @@ lib_start()
 # clusters are found by their postmaster.pid instead.
 lib_own_processes()
 {
-    local environ
-    for environ in /proc/[0-9]*/environ; do
-        if { tr '\0' '\n' <"$environ" | grep -qxF "IOPOOL_RUN=$T"; } 2>/dev/null; then
-            environ=${environ#/proc/}
-            echo "${environ%/environ}"
-        fi
-    done
+    { grep -lzxF "IOPOOL_RUN=$T" /proc/[0-9]*/environ 2>/dev/null || true; } | cut -d/ -f3
 }
 
 # The postmasters' pids below $T, each checked to run in its data directory:
@@ -177,11 +210,13 @@ lib_cleanup()
 mirror()
 {
     local entry
+    local -a entries=()
     mkdir -p "$2"
     for entry in "$1"/*; do
         # shellcheck disable=SC2053 # a pattern is meant
-        [[ ! -e $entry || ${entry##*/} == $3 ]] || ln -s "$entry" "$2/"
+        [[ ! -e $entry || ${entry##*/} == $3 ]] || entries+=("$entry")
     done
+    [[ ${#entries[@]} -eq 0 ]] || ln -s -t "$2" "${entries[@]}"
 }
 
 # A copy of the PostgreSQL installation below $T/root, as "make check" in
@@ -203,7 +238,7 @@ lib_private_installation()
     mirror "$pkglibdir/bitcode" "$root$pkglibdir/bitcode" 'iopool*'
     mirror "$sharedir" "$root$sharedir" extension
     mirror "$sharedir/extension" "$root$sharedir/extension" 'iopool*'
-    [[ $EUID -ne 0 ]] || chown -R "$RUN_USER:" "$root"
+    own_by_user "$root"
     BINDIR=$root$bindir
 }
 
@@ -225,7 +260,7 @@ lib_copy_sources()
     mkdir -p "$1"
     tar -C "$TOP" --exclude=./.git --exclude='*.o' --exclude='*.bc' --exclude='*.so' --exclude=./.iopool-build \
         --exclude=./tmp_check --exclude=./results --exclude=./build --exclude=./bench/results -cf - . | tar -C "$1" --no-same-owner -xf -
-    [[ $EUID -ne 0 ]] || chown -R "$RUN_USER:" "$1"
+    own_by_user "$1"
 }
 
 # lib_checkout directory: the last commit; with uncommitted changes, the files
@@ -248,11 +283,68 @@ lib_checkout()
                 [[ ! -e $TOP/$file ]] || printf '%s\0' "$file"
             done | tar -C "$TOP" --null --verbatim-files-from --files-from=- -cf - | tar -C "$1" -xf -
     fi
-    [[ $EUID -ne 0 ]] || chown -R "$RUN_USER:" "$1"
+    own_by_user "$1"
 }
 
-# Builds and installs iopool into the private installation.
-lib_build()
+# With IOPOOL_OBJECTS, a directory, what was compiled is kept there for the next
+# run with the same compiler and settings: of each part, the extension and the
+# unit tests, an archive of the object files with digests of the sources that
+# they were made from. The digests, and not the times of the files, tell what
+# has changed since.
+
+# lib_kept_objects part: the archive's name
+lib_kept_objects()
+{
+    local setting
+    echo "$IOPOOL_OBJECTS/$1-$({
+        "$PG_CONFIG" --version --includedir-server --cc
+        for setting in CC WITH_LIBURING WITH_LIBAIO WERROR COPT with_llvm; do
+            echo "${!setting:-}"
+        done
+        cat "$SRC/Makefile" "$SRC/test/modules/iopool_unit/Makefile"
+    } | sha256sum | cut -c1-12).tar"
+}
+
+# Object files from the last run, newer than all sources but those that have
+# changed since one of the parts was compiled.
+lib_take_objects()
+{
+    local part kept unchanged=$T/digests
+    [[ -n ${IOPOOL_OBJECTS:-} ]] || return 0
+    (cd "$SRC" && find . -type f -print0 | xargs -0 sha256sum | sort) >"$T/digests"
+    for part in extension unit; do
+        kept=$(lib_kept_objects "$part")
+        [[ -f $kept ]] || continue
+        tar -C "$SRC" --no-same-owner -xf "$kept"
+        comm -12 "$unchanged" "$SRC/digests" >"$T/digests.$part"
+        unchanged=$T/digests.$part
+        rm "$SRC/digests"
+    done
+    # The time of an object file is that of its compilation.
+    cut -c67- "$T/digests" | (cd "$SRC" && xargs -d '\n' touch)
+    [[ $unchanged == "$T/digests" ]] || cut -c67- "$unchanged" | (cd "$SRC" && xargs -d '\n' -r touch -d @0)
+    own_by_user "$SRC"
+}
+
+# lib_keep_objects part: when all of it is compiled
+lib_keep_objects()
+{
+    local kept
+    local -a where=(digests test/modules/iopool_unit)
+    [[ -n ${IOPOOL_OBJECTS:-} ]] || return 0
+    kept=$(lib_kept_objects "$1")
+    [[ $1 == unit ]] || where=(. -path ./test -prune -o)
+    mkdir -p "$IOPOOL_OBJECTS"
+    cp "$T/digests" "$SRC/digests"
+    (cd "$SRC" && find "${where[@]}" \( -name digests -o -name '*.o' -o -name '*.so' -o -name .iopool-build \) -print0) |
+        tar -C "$SRC" --format=posix --null --files-from=- -cf "$kept.$$"
+    # By rename: another run may look at the same time.
+    mv "$kept.$$" "$kept"
+    rm "$SRC/digests"
+}
+
+# What lib_build needs, and all that the unit tests need.
+lib_prepare()
 {
     shopt -s extglob
     find_pg_config || die "pg_config was not found; set PG_CONFIG"
@@ -260,12 +352,20 @@ lib_build()
     PGXSDIR=$(dirname "$("$PG_CONFIG" --pgxs)")/..
     PGXSDIR=$(cd "$PGXSDIR" && pwd)
     lib_copy_sources "$SRC"
+    lib_take_objects
     lib_private_installation
+}
+
+# Builds and installs iopool into the private installation.
+lib_build()
+{
+    lib_prepare
     if ! lib_make all >"$T/build.log" 2>&1; then
         cat "$T/build.log" >&2
         die "the build failed"
     fi
     grep -E 'warning:' "$T/build.log" >&2 || true
+    lib_keep_objects extension
     if ! lib_make install DESTDIR="$T/root" >>"$T/build.log" 2>&1; then
         tail -n 30 "$T/build.log" >&2
         die "the installation failed"
@@ -289,6 +389,30 @@ lib_install_consumer()
 
 # --------------------------------------------------------------------------
 # Throw-away clusters
+
+# lib_template: initdb, once, for all clusters of PostgreSQL's test programs.
+# They copy what INITDB_TEMPLATE names since release 17; before, they get an
+# initdb that does. The group may read it, which is that of all of a run's users.
+lib_template()
+{
+    local initdb=$BINDIR/initdb
+    export INITDB_TEMPLATE=$T/template
+    as_user LC_ALL=C "$initdb" -D "$INITDB_TEMPLATE" -A trust --no-sync --allow-group-access >"$T/template.log" 2>&1 || {
+        cat "$T/template.log" >&2
+        die "initdb failed"
+    }
+    ! "$BINDIR/pg_config" --version | grep -qE ' (15|16)[^0-9]' || {
+        mv "$initdb" "$initdb.real"
+        cat >"$initdb" <<'SCRIPT'
+#!/bin/sh
+case "$#:$1:$3:$4:$5" in
+    5:-D:-A:trust:-N | 4:-D:--no-clean:--no-sync:) exec cp -RPp "$INITDB_TEMPLATE" "$2" ;;
+esac
+exec "$0.real" "$@"
+SCRIPT
+        chmod 755 "$initdb"
+    }
+}
 
 # cluster_start name [setting...]: sets PGDATA_DIR and SOCKET_DIR
 cluster_start()

@@ -224,6 +224,9 @@ enter()
     ln -s /proc/self/fd/1 "$root/dev/stdout"
     ln -s /proc/self/fd/2 "$root/dev/stderr"
     mount --bind "$dir/tmp" "$root/var/tmp"
+    # Claims of user ids, see users.sh, are those of the machine.
+    mkdir -p /run/iopool "$root/run/iopool"
+    mount --bind /run/iopool "$root/run/iopool"
     mkdir -p "$root/src"
     tar -C "$TOP" --exclude=./.git -cf - . | tar -C "$root/src" --no-same-owner -xf -
 

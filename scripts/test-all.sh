@@ -26,9 +26,8 @@ scriptdir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 MAJORS=(15 17 18)
 JOBS=${JOBS:-3}
-# Limits on memory and files hold for a user, in all roots together, so each
-# combination has a user of its own; these numbers are in nobody's hands.
-FIRST_UID=61500
+# Of each of them; all together keep two processors busy.
+export IOPOOL_TEST_JOBS=${IOPOOL_TEST_JOBS:-3}
 # What must be alone on the machine comes after everything else.
 PARALLEL_SUITES=${ONLY:-regress tap}
 [[ " $PARALLEL_SUITES " != *" machine "* ]] || JOBS=1
@@ -87,13 +86,13 @@ settings_of()
     esac
 }
 
-# run_combination name number suites
+# run_combination name suites
 run_combination()
 {
-    local name=$1 uid=$((FIRST_UID + $2)) dir=$T/$1 setting
+    local name=$1 dir=$T/$1 setting
     local -a settings
     mapfile -t settings < <(settings_of "$name")
-    settings+=("ONLY=$3")
+    settings+=("ONLY=$2")
     if [[ $name == *-no-* && -z ${TESTS:-} ]]; then
         settings+=("TESTS=$(make -C "$TOP" --no-print-directory regress-list) $BUILD_TESTS")
     elif [[ $name == *-io_method && -z ${TESTS:-} ]]; then
@@ -108,12 +107,7 @@ run_combination()
     for setting in TESTS METHODS MODES IOPOOL_TEST_TIMEOUT WERROR VERBOSE; do
         [[ -z ${!setting:-} ]] || settings+=("$setting=${!setting}")
     done
-    # shellcheck disable=SC2016 # expanded by the inner shell
-    "$scriptdir/roots.sh" run "${name%%-*}" "$dir" sh -c '
-        echo "iopool:x:$1:$1::/nonexistent:/bin/sh" >>/etc/passwd
-        echo "iopool:x:$1:" >>/etc/group
-        shift
-        exec env IOPOOL_USER=iopool "$@" scripts/test.sh' sh "$uid" "${settings[@]}"
+    "$scriptdir/roots.sh" run "${name%%-*}" "$dir" env "${settings[@]}" scripts/test.sh
 }
 
 passed=0
@@ -141,7 +135,7 @@ finish()
     rm -rf --one-file-system "${T:?}/$name"
 }
 
-# start name number suites: in the background, once there is room
+# start name suites: in the background, once there is room
 start()
 {
     while [[ ${#running[@]} -ge $JOBS ]]; do
@@ -211,10 +205,8 @@ trap 'rc=$?; stop_running; (exit $rc); lib_cleanup' EXIT
 note "combinations: ${selected[*]}"
 [[ ${#majors[@]} -eq 0 ]] || "$scriptdir/roots.sh" make "${majors[@]}"
 
-number=0
 for name in "${selected[@]}"; do
-    start "$name" "$number" "$PARALLEL_SUITES"
-    number=$((number + 1))
+    start "$name" "$PARALLEL_SUITES"
 done
 wait_for_all
 
@@ -222,7 +214,7 @@ if [[ -z ${ONLY:-} ]]; then
     JOBS=1
     for name in "${selected[@]}"; do
         if [[ $name != *-* ]]; then
-            start "$name" "$number" machine
+            start "$name" machine
         fi
     done
     wait_for_all

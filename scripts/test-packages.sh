@@ -13,12 +13,16 @@
 set -euo pipefail
 
 scriptdir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=scripts/users.sh
+. "$scriptdir/users.sh"
+users_enter "$@"
 # shellcheck source=scripts/lib.sh
 . "$scriptdir/lib.sh"
 
 [[ $EUID -eq 0 ]] || die "only root can make the throw-away systems that packages are tried in"
 "$TOP/scripts/install-deps.sh" build roots package
 lib_start
+lib_share_machine
 [[ ${KEEP:-} != 1 ]] || KEEP_T=files
 find_pg_config || die "pg_config was not found; set PG_CONFIG"
 HOST_MAJOR=$("$PG_CONFIG" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/')

@@ -2,21 +2,29 @@
 # test.sh: build iopool, and run all its tests on throw-away clusters ("make test")
 #
 #   ONLY="regress tap machine"     which suites (default: all); "isolation" is the TAP file that runs the specs,
-#                                  "machine" what touches the whole machine, such as a sysctl, and so runs last and alone
+#                                  "unit" the one that runs the unit tests, and
+#                                  "machine" what touches the whole machine, such as a sysctl, and so runs last, when no other
+#                                  run of tests is at work
 #   TESTS="read 021_crash"         which tests, by name, in every suite (default: all)
-#   METHODS="io_uring libaio sync" which methods (default: all that are compiled in)
+#   METHODS="io_uring libaio sync" which methods (default: all that are compiled in); "first" is the first that runs here
 #   MODES="buffered direct uncached"   which values of iopool.io_mode for pg_regress
 #   IOPOOL_REQUIRE_METHODS="io_uring libaio sync"   a method named here that cannot run is a failure, not a notice
 #   IOPOOL_TEST_CONF="io_method = io_uring"   one more setting for every server
 #   COPT="-fsanitize=address"      more flags for the compiler; ASAN_OPTIONS and UBSAN_OPTIONS are handed on
 #   IOPOOL_TEST_TRAPS="overflow"   faults of test/modules/iopool_unit/trap.c that this build must notice
 #   IOPOOL_TEST_TIMEOUT=900        seconds that one run of a suite may take
+#   IOPOOL_TEST_JOBS=4             how many runs at the same time, as root
+#   IOPOOL_USER=name               whom root runs everything as, one after the other (default: see below)
+#   IOPOOL_OBJECTS=dir             compile only what has changed since the last run with the same directory
 #   IOPOOL_TMPDIR=/var/tmp         where the private directory is made; direct I/O must work there
 #   KEEP=1                         leave the private directory, with the logs of failed runs, behind
 #   VERBOSE=1                      show the output of passing runs too
 #
 # A run is pg_regress with one method and mode, or one TAP file, which loops
-# over the methods by itself. The isolation specs need a filesystem that holds
+# over the methods by itself. As root, each run has an operating-system user of
+# its own, whom nobody else has (see users.sh); who is not root is the user of
+# all of them, and what counts descriptors or locked memory, or lowers limits
+# on them, runs alone. The isolation specs need a filesystem that holds
 # reads back, so test/t/010_isolation.pl runs them. What is counted: each test
 # of pg_regress in each run, each top-level assertion of a TAP file, and one
 # failure for a run that ends badly without naming a failed test, and for one
@@ -25,29 +33,37 @@
 set -euo pipefail
 
 scriptdir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=scripts/users.sh
+. "$scriptdir/users.sh"
+users_enter "$@"
 # shellcheck source=scripts/lib.sh
 . "$scriptdir/lib.sh"
 
 ONLY=${ONLY:-regress tap machine}
 MODES=${MODES:-buffered direct uncached}
 TIMEOUT=${IOPOOL_TEST_TIMEOUT:-900}
-PARALLEL_RUNS=2
 passed=0
 failed=0
 
 "$TOP/scripts/install-deps.sh" build test
 lib_start
+lib_share_machine
 [[ ${KEEP:-} != 1 ]] || KEEP_T=files
 note "building for $(find_pg_config && "$PG_CONFIG" --version) ..."
-lib_build
-mkdir -m 700 "$T/runs"
-[[ $EUID -ne 0 ]] || chown "$RUN_USER:" "$T/runs"
+if [[ $ONLY == unit ]]; then
+    lib_prepare
+else
+    lib_build
+fi
+lib_template
+mkdir "$T/runs"
 
 # --------------------------------------------------------------------------
 # Methods
 
 compiled=$(lib_make method-list)
 read -r -a candidates <<<"${METHODS:-$compiled}"
+[[ ${METHODS:-} != first ]] || read -r -a candidates <<<"$compiled"
 methods=()
 
 method_unavailable()
@@ -68,6 +84,7 @@ for method in "${candidates[@]}"; do
         method_unavailable "$method" "this machine does not offer it: $reason"
     else
         methods+=("$method")
+        [[ ${METHODS:-} != first ]] || break
     fi
 done
 if [[ -z ${METHODS:-} ]]; then
@@ -211,22 +228,28 @@ report()
     [[ $bad -gt 0 || $KEEP_T == files ]] || rm -rf "$dir"
 }
 
-# launch name command...: one run, in the background
+# launch name command...: one run, in the background, as a user of its own and
+# with a directory for temporary files, whose name has to be short
 declare -A running=()
+nlaunched=0
 launch()
 {
-    local dir=$T/runs/$1
+    local dir=$T/runs/$1 RUN_UID=$RUN_UID RUN_TMP=$T/$nlaunched
     shift
     while [[ ${#running[@]} -ge $limit ]]; do
         collect_one
     done
-    as_user mkdir -p "$dir"
+    [[ -z $USERS_BASE ]] || RUN_UID=$((USERS_BASE + nlaunched % USERS_BLOCK))
+    nlaunched=$((nlaunched + 1))
+    mkdir -m 700 "$dir" "$RUN_TMP"
+    own_by_user "$dir" "$RUN_TMP"
     (
         trap - EXIT HUP INT TERM
         set +e
         start=$SECONDS
         "$1" "$dir" "${@:2}" >"$dir/out.log" 2>&1 </dev/null
         echo "$? $((SECONDS - start))" >"$dir/rc"
+        [[ $KEEP_T == files ]] || rm -rf --one-file-system "$RUN_TMP"
     ) &
     running[$!]=$dir
 }
@@ -252,24 +275,29 @@ collect_all()
 
 # --------------------------------------------------------------------------
 
-limit=$PARALLEL_RUNS
-if [[ " $ONLY " == *" regress "* ]]; then
-    for method in ${methods[@]+"${methods[@]}"}; do
-        for mode in $MODES; do
-            launch "regress.$method.$mode" run_regress "$method" "$mode"
-        done
-    done
-fi
-collect_all
+# Whether a TAP file is asked for.
+tap_is_selected()
+{
+    [[ " $ONLY " == *" tap "* || " $ONLY " == *" isolation "* && $1 == *isolation* || " $ONLY " == *" unit "* && $1 == *unit* ]] &&
+        [[ -n $(echo "$1" | selected) ]]
+}
 
-# One at a time: these tests lower limits that are summed over all processes
-# of the user, count file descriptors and measure delays.
-limit=1
+tap_files=()
+for file in "$SRC"/test/t/*.pl; do
+    name=$(basename "$file" .pl)
+    ! tap_is_selected "$name" || tap_files+=("$name")
+done
+
 helpers=()
 extra_conf=()
 if [[ -n ${IOPOOL_TEST_CONF:-} ]]; then
     echo "$IOPOOL_TEST_CONF" | as_user tee "$T/extra.conf" >/dev/null
     extra_conf=("TEMP_CONFIG=$T/extra.conf")
+fi
+if [[ " ${tap_files[*]-} " == *unit* ]]; then
+    lib_make -C test/modules/iopool_unit >"$T/unit.log" 2>&1 || { cat "$T/unit.log" >&2; die "the unit tests do not compile"; }
+    lib_keep_objects unit
+    helpers+=("IOPOOL_TEST_UNIT=$SRC/test/modules/iopool_unit/iopool_unit.so")
 fi
 if [[ " $ONLY " =~ " tap " || " $ONLY " =~ " isolation " || " $ONLY " =~ " machine " ]]; then
     read -r -a fuse_flags < <(pkg-config --cflags --libs fuse3)
@@ -279,19 +307,46 @@ if [[ " $ONLY " =~ " tap " || " $ONLY " =~ " isolation " || " $ONLY " =~ " machi
         as_user gcc -O2 -o "$T/$name" "$file" -pthread "${fuse_flags[@]}"
         helpers+=("IOPOOL_TEST_${name^^}=$T/$name")
     done
-    lib_make -C test/modules/iopool_unit >"$T/unit.log" 2>&1 || { cat "$T/unit.log" >&2; die "the unit tests do not compile"; }
-    helpers+=("IOPOOL_TEST_UNIT=$SRC/test/modules/iopool_unit/iopool_unit.so")
     lib_install_consumer
     helpers+=("IOPOOL_TEST_CONSUMER=installed" "IOPOOL_TEST_PG_CONFIG=$PG_CONFIG"
         "IOPOOL_TEST_INCLUDE=$IOPOOL_INCLUDE" "IOPOOL_TEST_DESTDIR=$T/root")
-    for file in "$SRC"/test/t/*.pl; do
-        name=$(basename "$file" .pl)
-        [[ -e $file && -n $(echo "$name" | selected) ]] || continue
-        [[ " $ONLY " == *" tap "* || " $ONLY " == *" isolation "* && $name == *isolation* ]] || continue
+    # For a test that installs what it has built, as another of the users.
+    find "$T/root" -type d -exec chmod g+w {} +
+fi
+
+launch_regress()
+{
+    local method mode
+    [[ " $ONLY " == *" regress "* ]] || return 0
+    for method in ${methods[@]+"${methods[@]}"}; do
+        for mode in $MODES; do
+            launch "regress.$method.$mode" run_regress "$method" "$mode"
+        done
+    done
+}
+
+# Those that take longest first, so that none is left over in the end.
+LONG="020_interrupt 111_request_life 110_requests 112_request_memory 102_c_api_search 030_faults 010_isolation 040_oracle"
+if [[ -n $USERS_BASE ]]; then
+    limit=${IOPOOL_TEST_JOBS:-4}
+    for name in $LONG; do
+        [[ " ${tap_files[*]-} " != *" $name "* ]] || launch "tap.$name" run_tap "test/t/$name.pl"
+    done
+    launch_regress
+    for name in ${tap_files[@]+"${tap_files[@]}"}; do
+        [[ " $LONG " == *" $name "* ]] || launch "tap.$name" run_tap "test/t/$name.pl"
+    done
+else
+    limit=2
+    launch_regress
+    collect_all
+    # One user has all of it.
+    limit=1
+    for name in ${tap_files[@]+"${tap_files[@]}"}; do
         # From 100 on they touch nothing but their own servers.
         if [[ $name == 1* && $limit -eq 1 ]]; then
             collect_all
-            limit=$PARALLEL_RUNS
+            limit=2
         fi
         launch "tap.$name" run_tap "test/t/$name.pl"
     done
@@ -325,6 +380,7 @@ restore_sysctls()
 }
 
 if [[ " $ONLY " == *" machine "* ]]; then
+    lib_take_machine
     for file in "$SRC"/test/machine/*.pl; do
         name=$(basename "$file" .pl)
         [[ -n $(echo "$name" | selected) ]] || continue

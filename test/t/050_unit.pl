@@ -12,6 +12,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+use IopoolTest;
+
 my $seed = $ENV{IOPOOL_UNIT_SEED} // 1;
 my $rounds = $ENV{IOPOOL_UNIT_ROUNDS} // 2000;
 my $module = $ENV{IOPOOL_TEST_UNIT};
@@ -43,15 +45,11 @@ cmp_ok(scalar(@cases), '>', 30, 'there are cases');
 
 foreach my $case (@cases)
 {
-	my ($out, $err) = ('', '');
-	my $rc = $node->psql('postgres',
-		"SELECT iopool_unit_run('$case', $seed, $rounds)",
-		stdout => \$out, stderr => \$err);
+	my $ok = eval { ask($node, "SELECT iopool_unit_run('$case', $seed, $rounds)"); 1; };
 
-	is($rc, 0, "$case, seed $seed") or diag($err);
+	ok($ok, "$case, seed $seed") or diag($@);
 	# An engine that waits for ever is ended by a crash of the backend.
-	$node->poll_query_until('postgres', 'SELECT true')
-	  or BAIL_OUT('the server is gone');
+	$ok || ask_until($node, 'SELECT true') or BAIL_OUT('the server is gone');
 }
 
 $node->stop;
