@@ -33,12 +33,15 @@ CREATE FUNCTION path_of(name text) RETURNS text LANGUAGE sql AS
 	$$SELECT current_setting('gatefs.mount') || '/' || name$$;
 CREATE FUNCTION shell(command text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-	EXECUTE format('COPY (SELECT 1) TO PROGRAM %L', 'cat > /dev/null; ' || command);
+	EXECUTE format('COPY (SELECT 1 WHERE false) TO PROGRAM %L', 'exec ' || command);
 END $$;
-CREATE FUNCTION shut(name text) RETURNS void LANGUAGE sql AS
-	$$SELECT shell('touch ' || current_setting('gatefs.backing') || '/' || name || '.gate')$$;
-CREATE FUNCTION unshut(name text) RETURNS void LANGUAGE sql AS
-	$$SELECT shell('rm -f ' || current_setting('gatefs.backing') || '/' || name || '.gate')$$;
+-- of one file, or of several whose names are in an array
+CREATE FUNCTION gates(VARIADIC names text[]) RETURNS text LANGUAGE sql AS
+	$$SELECT string_agg(' ' || current_setting('gatefs.backing') || '/' || name || '.gate', '') FROM unnest(names) AS name$$;
+CREATE FUNCTION shut(VARIADIC names text[]) RETURNS void LANGUAGE sql AS
+	$$SELECT shell('touch' || gates(VARIADIC names))$$;
+CREATE FUNCTION unshut(VARIADIC names text[]) RETURNS void LANGUAGE sql AS
+	$$SELECT shell('rm -f' || gates(VARIADIC names))$$;
 CREATE FUNCTION held(name text) RETURNS int LANGUAGE sql VOLATILE AS
 	$$SELECT pg_read_file(path_of(name) || '.blocked')::int$$;
 CREATE FUNCTION is_blocked_by_lock(pid int, interesting_pids int[]) RETURNS bool

@@ -110,7 +110,7 @@ END $$;
 
 CREATE FUNCTION words(file_offset bigint, length bigint) RETURNS bytea
 LANGUAGE sql IMMUTABLE AS $$
-	SELECT coalesce(substr(string_agg(int8send(w), ''::bytea ORDER BY w),
+	SELECT coalesce(substr(string_agg(int8send(w), ''::bytea),
 						   (file_offset % 8)::int + 1, length::int), '')
 	FROM generate_series(file_offset - file_offset % 8,
 						 file_offset + length - 1, 8) AS w
