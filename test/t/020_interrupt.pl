@@ -39,10 +39,10 @@ my %failures = (
 			ask($node, "SELECT pg_cancel_backend($pid)") },
 		error => qr/ERROR:  57014/ },
 	'statement_timeout' => {
-		sql => "SET statement_timeout = '2s';\nSELECT count(*) FROM $batch;\nRESET statement_timeout;",
+		sql => "SET statement_timeout = 'SECONDS s';\nSELECT count(*) FROM $batch;\nRESET statement_timeout;",
 		# until the time is up, by the clock that the timeout goes by
-		act => sub { my ($node, $pid) = @_;
-			ask_until($node, "SELECT clock_timestamp() > query_start + interval '2.1 s' FROM pg_stat_activity WHERE pid = $pid") },
+		act => sub { my ($node, $pid, $seconds) = @_;
+			ask_until($node, "SELECT clock_timestamp() > query_start + interval '$seconds.1 s' FROM pg_stat_activity WHERE pid = $pid") },
 		error => qr/ERROR:  57014/ },
 	'cancel in a subtransaction' => {
 		sql => "BEGIN;\nSAVEPOINT s;\nSELECT count(*) FROM $batch;\nROLLBACK TO s;\n"
@@ -101,15 +101,32 @@ foreach my $method (test_methods())
 
 			lock_canary($node);
 
-			$fs->gate('held');
-			my $session = start_sql($node,
-				"SET iopool.io_mode = $mode;\n$failure->{sql}\n$canary\n"
-				  . "SELECT count(*) FILTER (WHERE data = int8send(file_offset)) FROM "
-				  . "iopool_read_batch('$plain', ARRAY[0, 8000, 300000], 8);");
-			my $pid = backend_pid($node, $session);
+			my ($session, $pid, $seconds);
+			for ($seconds = 2;; $seconds *= 2)
+			{
+				my $sql = $failure->{sql} =~ s/SECONDS/$seconds/r;
+				$fs->gate('held');
+				$session = start_sql($node,
+					"SET iopool.io_mode = $mode;\n$sql\n$canary\n"
+					  . "SELECT count(*) FILTER (WHERE data = int8send(file_offset)) FROM "
+					  . "iopool_read_batch('$plain', ARRAY[0, 8000, 300000], 8);");
+				$pid = backend_pid($node, $session);
+				last unless $what eq 'statement_timeout' && $seconds < 64;
+				# On a busy machine the time may be up before a read is held.
+				my $waits = "SELECT wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = $pid";
+				poll_until(sub {
+					return 1 if ($session->output)[1] =~ /57014/;
+					return $fs->blocked('held') > 0
+					  && (async_in($method, $mode) || ask($node, $waits) eq 't'); });
+				last if ($session->output)[1] !~ /57014/;
+				$session->kill9;
+				ask($node, "SELECT pg_terminate_backend($pid)");
+				$fs->ungate('held');
+				rings_home($node, "$label, in $seconds s");
+			}
 			$fs->wait_blocked('held', 1);
 			wait_inside($node, $pid, $method, $mode);
-			$failure->{act}->($node, $pid);
+			$failure->{act}->($node, $pid, $seconds);
 
 			# Nothing may let go of the reads before they are in.
 			ok(holds_back($node, $session, $pid, qr/ERROR|caught|canary/), "$label: no error while reads are in flight");

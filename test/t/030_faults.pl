@@ -29,7 +29,7 @@ sub count_wrong
 {
 	my ($node, $settings) = @_;
 	return ask($node, qq{
-		SET statement_timeout = '60s';
+		SET statement_timeout = '10min';
 		$settings
 		SELECT count(*) FILTER (WHERE b.error IS NOT NULL OR b.data IS DISTINCT FROM
 				pg_read_binary_file('$truth', b.file_offset, b.length)), count(*)
@@ -83,7 +83,7 @@ foreach my $method (test_methods())
 		{
 			$fs->sidecar('file', 'short', 1000);
 			my ($ret, $out, $err) = $node->psql('postgres', qq{
-				SET statement_timeout = '30s';
+				SET statement_timeout = '10min';
 				$set
 				SELECT bool_and(error IS NOT NULL OR data = pg_read_binary_file('$truth', file_offset, length))
 				FROM iopool_read_batch('$file', ARRAY[0, 5000], ARRAY[10000, 3000], 'report')});

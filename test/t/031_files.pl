@@ -109,7 +109,7 @@ foreach my $method (test_methods())
 		write_words($fs->backing('shrunk'), 400_000);
 		$fs->gate('shrunk');
 		my $session4 = start_sql($node,
-			"SET iopool.io_mode = $mode;\nSET statement_timeout = '60s';\n"
+			"SET iopool.io_mode = $mode;\nSET statement_timeout = '10min';\n"
 			  . "SELECT bool_and(data = substr(int8send(file_offset), 1, length(data))), count(*) FROM iopool_read_batch('"
 			  . $fs->path('shrunk')
 			  . "', (SELECT array_agg(n * 80 ORDER BY n) FROM generate_series(0, 4999) AS n), 8);");
@@ -123,7 +123,7 @@ foreach my $method (test_methods())
 		write_words($fs->backing('grown'), 800);
 		$fs->gate('grown');
 		my $session5 = start_sql($node,
-			"SET iopool.io_mode = $mode;\nSET statement_timeout = '60s';\nSET iopool.merge_gap = -1;\n"
+			"SET iopool.io_mode = $mode;\nSET statement_timeout = '10min';\nSET iopool.merge_gap = -1;\n"
 			  . "SELECT count(*), count(DISTINCT e), max(length(e)), bool_and(substr(e, 793) = int8send(792)) FROM unnest(iopool_read_array('"
 			  . $fs->path('grown')
 			  . "', array_fill(0::bigint, ARRAY[5000]), 4000)) AS e;");

@@ -30,7 +30,7 @@ if (!defined $module)
 my $node = PostgreSQL::Test::Cluster->new('unit');
 $node->init;
 $node->append_conf('postgresql.conf',
-	"restart_after_crash = on\nstatement_timeout = '120s'");
+	"restart_after_crash = on\nstatement_timeout = '10min'");
 $node->start;
 $node->safe_psql(
 	'postgres', qq{
