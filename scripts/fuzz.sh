@@ -14,6 +14,9 @@
 set -euo pipefail
 
 scriptdir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=scripts/users.sh
+. "$scriptdir/users.sh"
+users_enter "$@"
 # shellcheck source=scripts/lib.sh
 . "$scriptdir/lib.sh"
 
@@ -23,6 +26,7 @@ QUERIES=${QUERIES:-0}
 
 "$TOP/scripts/install-deps.sh" build test
 lib_start
+lib_share_machine
 [[ ${KEEP:-} != 1 ]] || KEEP_T=files
 note "building for $(find_pg_config && "$PG_CONFIG" --version) ..."
 lib_build
