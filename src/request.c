@@ -10,8 +10,9 @@
  * Memory.  All that a request takes is reserved before anything is read, so
  * that iopool.max_request_memory bounds what the backend has for requests:
  * what has been allocated by then, as the memory contexts tell, and what its
- * ranges will take, with and beside their data.  The data is in a generation
- * context, which does not round sizes up, and frees what has been handed out.
+ * ranges will take, with and beside their data.  Short data is in a
+ * generation context, which does not round sizes up, and frees what has been
+ * handed out.
  *
  * Rights.  A request is used by roles that have the privileges of the one that
  * submitted it, because the paths were looked at with the rights of that one.
@@ -266,13 +267,16 @@ reserve(IopoolRequest *request)
 	{
 		CHECK_FOR_INTERRUPTS();
 		data += data_memory(sizes[i]);
-		if (sizes[i] <= MAX_SHARED)
+		if (sizes[i] <= IOPOOL_SMALL_BUFFER)
 			shared += data_memory(sizes[i]);
 	}
-	/* blocks grow, and the last one has room for more than it got */
+	/*
+	 * Blocks grow, and the last one has room for more than it got; and
+	 * generation.c keeps one that has become empty.
+	 */
 	total = MemoryContextMemAllocated(request->cxt, true) + REQUEST_MEMORY +
 		ranges + Min(ranges, IOPOOL_BATCH_BLOCK) + data +
-		Min(shared, BUFFER_BLOCK);
+		Min(shared, 2 * BUFFER_BLOCK);
 	check_limit(total, nranges, false);
 	return total;
 }

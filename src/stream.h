@@ -12,6 +12,12 @@
 #include "file.h"
 #include "shmem.h"
 
+/*
+ * Longest buffer, with its header, that shares a block of memory with others;
+ * beyond it an AllocSet gives each a block of its own, and frees that with it.
+ */
+#define IOPOOL_SMALL_BUFFER 8192
+
 /* A range that goes into the stream. */
 typedef struct IopoolRange
 {
@@ -42,8 +48,9 @@ typedef struct IopoolStreamOptions
 	int merge_gap;			  /* bytes; -1: never merge */
 	Size header_size;		  /* bytes to leave free in front of the data in
 								 * buffers that the stream allocates */
-	MemoryContext buffer_cxt; /* of these buffers; has to outlive the stream's
-								 * context.  NULL: that */
+	MemoryContext buffer_cxt; /* of those up to IOPOOL_SMALL_BUFFER; has to
+								 * outlive the stream's context.  NULL: that,
+								 * which has the others */
 	IopoolSource source;	  /* may raise, and is asked again for the same
 								 * range if the stream goes on */
 	void *source_arg;

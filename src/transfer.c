@@ -459,20 +459,21 @@ iopool_transfer_allocate(IopoolStream *stream, IopoolPiece *piece,
 
 	for (; pending != NULL; pending = iopool_plan_next(piece->only, pending))
 	{
+		Size size = header_size + (pending->end - pending->start);
 		char *memory;
 
 		if (pending->dest != NULL || pending->start >= end ||
 			pending->end <= piece->start)
 			continue;
-		memory =
-			MemoryContextAllocExtended(stream->options.buffer_cxt,
-									   header_size +
-										   (pending->end - pending->start),
-									   may_raise ? 0 : MCXT_ALLOC_NO_OOM);
+		memory = MemoryContextAllocExtended(size <= IOPOOL_SMALL_BUFFER
+												? stream->options.buffer_cxt
+												: stream->cxt,
+											size,
+											may_raise ? 0 : MCXT_ALLOC_NO_OOM);
 		if (memory == NULL)
 			return false;
 		if (pending->end - pending->start >= 2 * HUGE_PAGE_SIZE)
-			advise_huge(memory, header_size + (pending->end - pending->start));
+			advise_huge(memory, size);
 		pending->allocated = memory;
 		pending->dest = memory + header_size;
 	}
