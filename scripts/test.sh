@@ -307,6 +307,8 @@ if [[ " $ONLY " =~ " tap " || " $ONLY " =~ " isolation " || " $ONLY " =~ " machi
         as_user gcc -O2 -o "$T/$name" "$file" -pthread "${fuse_flags[@]}"
         helpers+=("IOPOOL_TEST_${name^^}=$T/$name")
     done
+    lib_make -C test/modules/iopool_refuse >"$T/refuse.log" 2>&1 || { cat "$T/refuse.log" >&2; die "iopool_refuse does not compile"; }
+    helpers+=("IOPOOL_TEST_REFUSE=$SRC/test/modules/iopool_refuse/iopool_refuse.so")
     lib_install_consumer
     helpers+=("IOPOOL_TEST_CONSUMER=installed" "IOPOOL_TEST_PG_CONFIG=$PG_CONFIG"
         "IOPOOL_TEST_INCLUDE=$IOPOOL_INCLUDE" "IOPOOL_TEST_DESTDIR=$T/root")

@@ -98,18 +98,24 @@ failure_errcode(const IopoolFailure *failure)
 	{
 		case ENOMEM:
 			return errcode(ERRCODE_INSUFFICIENT_RESOURCES);
-		case EAGAIN:
-		case EINVAL:
-		case EOVERFLOW:
-		case ETIMEDOUT:
-		case ESTALE:
-			return errcode(ERRCODE_IO_ERROR);
 		case ELOOP:
 		case ENAMETOOLONG:
 			return errcode(ERRCODE_UNDEFINED_FILE);
-		default:
+		case EPERM:
+		case EACCES:
+		case EROFS:
+		case ENOENT:
+		case EEXIST:
+		case ENOTDIR:
+		case EISDIR:
+		case ENOSPC:
+		case EMFILE:
+		case ENFILE:
 			errno = failure->errnum;
 			return errcode_for_file_access();
+		default:
+			/* to PostgreSQL, all others would be internal errors */
+			return errcode(ERRCODE_IO_ERROR);
 	}
 }
 
@@ -219,6 +225,28 @@ iopool_errors_method_hint(IopoolMethodId method, int errnum)
 		default:
 			return pstrdup("Choose another \"iopool.method\".");
 	}
+}
+
+/* Raise that the kernel takes no reads of this process for a pool. */
+void
+iopool_errors_raise_refused(const char *pool, IopoolMethodId method,
+							int errnum)
+{
+	bool is_memory = errnum == ENOMEM || errnum == ENOBUFS;
+	bool is_filter = errnum == EPERM || errnum == EACCES || errnum == ENOSYS;
+
+	errno = errnum;
+	ereport(ERROR,
+			(errcode(is_memory ? ERRCODE_INSUFFICIENT_RESOURCES
+							   : ERRCODE_IO_ERROR),
+			 errmsg("could not submit reads to pool \"%s\": %m", pool),
+			 is_memory || is_filter
+				 ? errhint("%s",
+						   iopool_errors_method_hint(
+							   method, is_memory ? ENOMEM : errnum))
+				 : errhint(
+					   "Something in this process keeps it from the kernel's interface; a pool of method sync does without.")));
+	pg_unreachable();
 }
 
 /* SQLSTATE (as MAKE_SQLSTATE) of a method that failed with errnum. */

@@ -42,6 +42,9 @@ extern char *iopool_errors_message(const IopoolFailure *failure,
 extern void iopool_errors_raise(const IopoolFailure *failure, const char *path,
 								int64 offset, int64 length)
 	__attribute__((noreturn));
+extern void iopool_errors_raise_refused(const char *pool,
+										IopoolMethodId method, int errnum)
+	__attribute__((noreturn));
 extern char *iopool_errors_method_hint(IopoolMethodId method, int errnum);
 extern int iopool_errors_method_sqlstate(int errnum);
 

@@ -223,29 +223,6 @@ fail(IopoolFile *file, IopoolFailureKind kind, int errnum)
 }
 
 /*
- * Alignment of direct reads of an open file as statx(2) tells it from Linux
- * 6.1 on: 0 where the file cannot be read so, -1 where the kernel or the file
- * system does not tell.
- */
-int
-iopool_file_statx_alignment(int fd)
-{
-#ifdef STATX_DIOALIGN
-	struct statx stx;
-
-	if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 &&
-		(stx.stx_mask & STATX_DIOALIGN) != 0)
-	{
-		if (stx.stx_dio_offset_align == 0 ||
-			stx.stx_dio_mem_align > IOPOOL_BLOCK_SIZE)
-			return 0;
-		return Max(stx.stx_dio_offset_align, stx.stx_dio_mem_align);
-	}
-#endif
-	return -1;
-}
-
-/*
  * Alignment of direct reads of an open file, 0 where it cannot be read so.
  * The file system's block size is always enough.
  */
@@ -527,68 +504,4 @@ iopool_file_release(IopoolFile *file)
 		dlist_delete(&file->idle);
 		dlist_push_tail(&file->set->idle, &file->idle);
 	}
-}
-
-/* Size of an open file, in bytes, as of now. */
-int64
-iopool_file_size(IopoolFile *file)
-{
-	struct stat st;
-
-	if (fstat(file->fd, &st) == 0)
-		file->size = st.st_size;
-	return file->size;
-}
-
-/*
- * Files of procfs say that their size is 0; an empty file has no first byte.
- * What can be read directly knows its size.
- */
-static bool
-has_unknown_size(const IopoolFile *file)
-{
-	char first;
-
-	return file->alignment == 0 && pread(file->fd, &first, 1, 0) != 0;
-}
-
-/*
- * How many of length bytes from offset on the file has: what is past its end
- * need not be allocated or read.  Looks again when the last known size is too
- * small, because files grow.
- */
-int64
-iopool_file_available(IopoolFile *file, int64 offset, int64 length)
-{
-	if (offset > PG_INT64_MAX - length)
-		length = PG_INT64_MAX - offset;
-
-	if (offset + length <= file->size)
-		return length;
-	if (iopool_file_size(file) == 0)
-		return has_unknown_size(file) ? length : 0;
-	if (offset >= file->size)
-		return 0;
-	return Min(length, file->size - offset);
-}
-
-/*
- * Where a direct read goes on that started at file offset from and stopped at
- * upto before its end; -1: nowhere, the file ends there.  Does not raise.
- *
- * Most file systems stop inside a block only at the end of the file.  One
- * that does so elsewhere gets the block read again, and if that brings
- * nothing new, the rest from where it stopped: it does not insist on blocks.
- */
-int64
-iopool_file_resume_direct(IopoolFile *file, int64 from, int64 upto)
-{
-	struct stat st;
-	int64 block = upto - upto % file->alignment;
-
-	if (upto == block)
-		return upto;
-	if (fstat(file->fd, &st) != 0 || upto >= st.st_size)
-		return -1;
-	return block > from ? block : upto;
 }

@@ -15,6 +15,14 @@
 #include "access.h"
 #include "deadline.h"
 
+/* See iopool_file_takes_advice(). */
+typedef enum IopoolAdvice
+{
+	IOPOOL_ADVICE_UNKNOWN,
+	IOPOOL_ADVICE_HELPS,
+	IOPOOL_ADVICE_HARMS,
+} IopoolAdvice;
+
 typedef struct IopoolFile
 {
 	const char *path;		   /* as the user wrote it */
@@ -33,6 +41,7 @@ typedef struct IopoolFile
 	int64 size;	   /* bytes, as of the last look */
 	int alignment; /* of direct reads, in bytes; 0: not direct */
 	int rw_flags;  /* RWF_* for each read */
+	IopoolAdvice advice;
 
 	/* somebody's lease is waited for until then; 0: none is */
 	IopoolDeadline lease_deadline;
@@ -51,12 +60,6 @@ extern void iopool_file_set_close(IopoolFileSet *set);
 extern void iopool_file_set_pin(IopoolFileSet *set);
 extern bool iopool_file_acquire(IopoolFileSet *set, IopoolFile *file);
 extern void iopool_file_release(IopoolFile *file);
-extern int64 iopool_file_size(IopoolFile *file);
-extern int64 iopool_file_available(IopoolFile *file, int64 offset,
-								   int64 length);
-extern int64 iopool_file_resume_direct(IopoolFile *file, int64 from,
-									   int64 upto);
-extern int iopool_file_statx_alignment(int fd);
 extern void iopool_file_init(IopoolFile *file, const char *path,
 							 IopoolIoMode io_mode);
 extern void iopool_file_name(IopoolFile *file, IopoolAccess *access,
@@ -73,5 +76,14 @@ iopool_file_is_leased(const IopoolFile *file)
 {
 	return file->lease_deadline != 0;
 }
+
+/* file_size.c */
+extern int iopool_file_statx_alignment(int fd);
+extern int64 iopool_file_size(IopoolFile *file);
+extern int64 iopool_file_available(IopoolFile *file, int64 offset,
+								   int64 length);
+extern int64 iopool_file_resume_direct(IopoolFile *file, int64 from,
+									   int64 upto);
+extern bool iopool_file_takes_advice(IopoolFile *file);
 
 #endif /* IOPOOL_FILE_H */

@@ -38,12 +38,6 @@
 StaticAssertDecl(IOPOOL_MAX_ENTRIES <= TAG_READ_MASK,
 				 "a tag has room for the number of every read");
 
-/* Pause before the kernel is asked again, when it is short of something. */
-#define BUSY_PAUSE_US 100
-
-/* Pause between looks at a ring that cannot be waited on any more. */
-#define BROKEN_PAUSE_US 1000
-
 /* Reads after which the counters of this backend are added to the shared. */
 #define FLUSH_READS 256
 
@@ -62,27 +56,6 @@ static IopoolLease *leases[IOPOOL_MAX_POOLS + 1];
 
 static uint32 wait_event_read = 0;
 
-/*
- * Is it the ring that is refused, or this process?  A ring of another number
- * tells: asking it for nothing does nothing.  Taking rings out of service for
- * what is wrong with one backend would take the whole pool down.
- */
-static bool
-is_process_refused(IopoolLease *lease)
-{
-	IopoolPool *pool = lease->pool;
-
-	if (lease->method->ping == NULL)
-		return false;
-	for (int i = 0; i < pool->nrings; i++)
-	{
-		if (&pool->rings[i] != lease->ring &&
-			pool->rings[i].state != IOPOOL_RING_BROKEN)
-			return lease->method->ping(pool->rings[i].method_state) != 0;
-	}
-	return false;
-}
-
 /* Give the ring back, which is empty. */
 static void
 lease_give_back(IopoolLease *lease)
@@ -92,7 +65,7 @@ lease_give_back(IopoolLease *lease)
 	Assert(lease->in_flight == 0);
 	Assert(lease->nfree_reads == lease->pool->entries);
 
-	if (lease->fatal_errno != 0 && !is_process_refused(lease))
+	if (lease->fatal_errno != 0 && iopool_refusal_is_of_ring(lease))
 	{
 		how = IOPOOL_RETURN_BROKEN;
 		errno = lease->fatal_errno;
@@ -103,13 +76,19 @@ lease_give_back(IopoolLease *lease)
 				 errhint("Restarting the server makes a new one.")));
 	}
 	else if (lease->has_failed || lease->fatal_errno != 0)
+	{
 		how = IOPOOL_RETURN_RECLAIMED;
+		lease->refused_errno = lease->fatal_errno;
+	}
 
 	lease->method->detach(&lease->handle);
 	iopool_stats_flush(&lease->pool->stats, &lease->delta);
 	iopool_pool_return(lease->pool, lease->ring, lease->generation, how);
 	lease->ring = NULL;
 	lease->fatal_errno = 0;
+	lease->is_starved = false;
+	lease->starved_at = 0;
+	lease->nfruitless = 0;
 	lease->has_failed = false;
 }
 
@@ -221,29 +200,6 @@ iopool_lease_drop(IopoolLease *lease, bool has_failed)
 }
 
 /*
- * The kernel refuses the ring, which is empty: be rid of it.  When the other
- * rings would be refused too, raises, or returns false if the caller would
- * not wait for one.
- */
-static bool
-replace_refused_ring(IopoolLease *lease, IopoolDeadline deadline)
-{
-	bool process_refused = is_process_refused(lease);
-	int errnum = lease->fatal_errno;
-
-	lease_give_back(lease);
-	if (process_refused && deadline != IOPOOL_NO_WAIT)
-	{
-		errno = errnum;
-		ereport(ERROR,
-				(errcode(ERRCODE_IO_ERROR),
-				 errmsg("could not submit reads to pool \"%s\": %m",
-						lease->pool->name)));
-	}
-	return !process_refused;
-}
-
-/*
  * This backend is about to wait for a ring of the lease's pool: give those of
  * other pools back, when their reads are in.  Otherwise two backends could
  * each wait for the ring that the other one holds.  Their streams go on when
@@ -297,22 +253,29 @@ check_out(IopoolLease *lease, IopoolDeadline deadline)
  * Make sure that a ring is held; may wait for one until the deadline, and
  * raises as iopool_pool_checkout() does.  False: there is none in time, or the
  * ring is refused by the kernel and still has reads in flight; poll until they
- * are in, then ask again.
+ * are in, then ask again.  Or the process is refused, which is for
+ * iopool_refusal_raise() to say.
  */
 bool
 iopool_lease_ready(IopoolLease *lease, IopoolDeadline deadline)
 {
+	/* what cannot be used is replaced once it is empty */
 	if (lease->ring != NULL && lease->fatal_errno != 0)
 	{
-		if (lease->in_flight > 0 || !replace_refused_ring(lease, deadline))
+		if (lease->in_flight > 0)
 			return false;
+		lease_give_back(lease);
 	}
 
+	/* each turn takes a broken ring out of service, so they end */
 	while (lease->ring == NULL)
 	{
-		IopoolRing *ring = check_out(lease, deadline);
+		IopoolRing *ring;
 		int rc;
 
+		if (lease->refused_errno != 0)
+			return false;
+		ring = check_out(lease, deadline);
 		if (ring == NULL)
 			return false;
 		lease->ring = ring;
@@ -324,8 +287,7 @@ iopool_lease_ready(IopoolLease *lease, IopoolDeadline deadline)
 		if (rc != 0)
 		{
 			lease->fatal_errno = -rc;
-			if (!replace_refused_ring(lease, deadline))
-				return false;
+			lease_give_back(lease);
 		}
 	}
 	return true;
@@ -403,6 +365,33 @@ iopool_lease_prepare(IopoolRead *read)
 	}
 }
 
+/*
+ * A read that brought nothing, once more and without the ring: bytes or
+ * -errno.  io_uring and libaio take the end of the file to be where the kernel
+ * believes it to be, which a FUSE file system, say, need not have told it.
+ */
+int
+iopool_lease_read_plainly(IopoolRead *read)
+{
+	IopoolLease *lease = read->lease;
+	IopoolIo io = read->io;
+	int result;
+
+	/* nothing new is begun */
+	if (lease->is_draining)
+		return -ECANCELED;
+
+	io.rw_flags = 0;
+	pgstat_report_wait_start(wait_event_read);
+	result = iopool_sync_read(&io);
+	pgstat_report_wait_end();
+
+	lease->delta.counters[IOPOOL_COUNTER_READS]++;
+	if (result > 0)
+		lease->delta.counters[IOPOOL_COUNTER_BYTES] += result;
+	return result;
+}
+
 /* Find whose completion it is, and call its done(). */
 static void
 route_completion(IopoolLease *lease, const IopoolCompletion *completion)
@@ -419,6 +408,12 @@ route_completion(IopoolLease *lease, const IopoolCompletion *completion)
 
 	lease->in_flight--;
 	read->io.tag = 0;
+	if (completion->result != -ECANCELED && completion->result != -EAGAIN &&
+		completion->result != -EINTR)
+	{
+		lease->nfruitless = 0;
+		lease->starved_at = 0;
+	}
 	if (completion->result != -ECANCELED)
 	{
 		instr_time latency = lease->clock;
@@ -488,39 +483,14 @@ iopool_lease_cancel_prepared(IopoolLease *lease)
 	pg_atomic_write_u32(&lease->ring->in_flight, lease->in_flight);
 }
 
-/* Is the kernel only short of something? */
-static bool
-is_transient(int errnum)
-{
-	return errnum == EAGAIN || errnum == EBUSY || errnum == ENOMEM ||
-		errnum == ENOBUFS;
-}
-
-/*
- * What submitting came to.  A transient failure is counted, and true returned;
- * any other is the end of the ring.
- */
-static bool
-take_submit_result(IopoolLease *lease, int rc)
-{
-	if (rc == 0 || rc == -EINTR)
-		return false;
-	if (is_transient(-rc))
-	{
-		lease->delta.counters[IOPOOL_COUNTER_RETRIES]++;
-		return true;
-	}
-	lease->fatal_errno = -rc;
-	return false;
-}
-
 /* Start what is prepared, and take nothing. */
 void
 iopool_lease_submit(IopoolLease *lease)
 {
 	if (lease->fatal_errno == 0)
-		(void) take_submit_result(lease,
-								  lease->method->submit(&lease->handle, 0, 0));
+		iopool_refusal_take_result(lease,
+								   lease->method->submit(&lease->handle, 0, 0),
+								   false);
 	if (lease->fatal_errno != 0)
 		iopool_lease_cancel_prepared(lease);
 }
@@ -555,22 +525,26 @@ iopool_lease_poll(IopoolLease *lease, unsigned wait_nr,
 	else if (lease->method->ping != NULL)
 		(void) lease->method->ping(lease->handle.shared);
 
+	/* unless something of use comes now */
+	if (waits)
+		lease->nfruitless++;
 	nreaped = reap(lease, waits ? TAKE_BYTES : PG_INT64_MAX);
 
-	/* completions make room; without any, give the kernel a moment */
-	if (lease->fatal_errno == 0 && take_submit_result(lease, rc) &&
-		nreaped == 0 && waits)
-		pg_usleep(BUSY_PAUSE_US);
-	if (lease->fatal_errno == 0)
-		return;
-
 	/*
-	 * The ring cannot be used any more.  What the kernel has taken still
+	 * A ring that cannot be used any more: what the kernel has taken still
 	 * completes, and shows in the mapped queue without a system call.
 	 */
-	iopool_lease_cancel_prepared(lease);
-	if (lease->in_flight > 0 && nreaped == 0 && waits)
-		pg_usleep(BROKEN_PAUSE_US);
+	if (lease->fatal_errno == 0)
+		iopool_refusal_take_result(lease, rc, waits);
+	if (lease->fatal_errno != 0)
+		iopool_lease_cancel_prepared(lease);
+
+	if (waits && lease->nfruitless > 0 && (rc != 0 || nreaped > 0))
+	{
+		pgstat_report_wait_start(wait_event_read);
+		iopool_refusal_pause(lease);
+		pgstat_report_wait_end();
+	}
 }
 
 /*

@@ -70,11 +70,27 @@ struct IopoolLease
 	int nfree_blocks;
 	int next_block;	  /* where to look for free blocks */
 	int fatal_errno;  /* the kernel refuses the ring; 0: it works */
+	bool is_starved;  /* ... because it lacked memory for too long */
+	int64 starved_at; /* when it began to lack memory, us; 0: it does not */
+	int nfruitless;	  /* waits in a row that brought nothing of use */
 	bool is_draining; /* takes no reads */
 	bool has_failed;  /* a holder dropped it on ERROR or exit */
 	instr_time clock; /* time of the last look */
 	IopoolStatsDelta delta;
+
+	/*
+	 * The kernel has refused the process, not the ring; 0: it has not.  Then
+	 * nothing is tried any more until somebody has raised it or another
+	 * stream begins.
+	 */
+	int refused_errno;
 };
+
+/* refusal.c */
+extern bool iopool_refusal_is_of_ring(const IopoolLease *lease);
+extern void iopool_refusal_take_result(IopoolLease *lease, int rc, bool waits);
+extern void iopool_refusal_pause(const IopoolLease *lease);
+extern void iopool_refusal_raise(IopoolLease *lease);
 
 /* lease.c */
 extern IopoolLease *iopool_lease_of(IopoolPool *pool);
@@ -86,6 +102,7 @@ extern void iopool_lease_drain(IopoolLease *lease, const int *in_flight);
 extern IopoolRead *iopool_lease_get_read(IopoolLease *lease);
 extern void iopool_lease_put_read(IopoolRead *read);
 extern void iopool_lease_prepare(IopoolRead *read);
+extern int iopool_lease_read_plainly(IopoolRead *read);
 extern void iopool_lease_submit(IopoolLease *lease);
 extern void iopool_lease_poll(IopoolLease *lease, unsigned wait_nr,
 							  IopoolDeadline deadline);

@@ -12,6 +12,7 @@
 #ifndef IOPOOL_METHOD_H
 #define IOPOOL_METHOD_H
 
+#include <errno.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
@@ -22,12 +23,25 @@ typedef struct IopoolIo
 {
 	uint64 tag; /* comes back in the completion */
 	int fd;
-	bool is_direct; /* fd is O_DIRECT; iov is aligned */
-	int rw_flags;	/* RWF_* */
-	off_t offset;	/* bytes */
+	bool is_direct;	 /* fd is O_DIRECT; iov is aligned */
+	bool is_advised; /* reading ahead makes sense, and does no harm */
+	int rw_flags;	 /* RWF_* */
+	off_t offset;	 /* bytes */
 	const struct iovec *iov;
 	int niov;
 } IopoolIo;
+
+/*
+ * Is a failure one of the flags, rather than of the file?  The file system or
+ * the kernel does not know them, or a filter does not know preadv2(2).
+ */
+static inline bool
+iopool_io_flags_failed(const IopoolIo *io, int errnum)
+{
+	return io->rw_flags != 0 &&
+		(errnum == EOPNOTSUPP || errnum == EINVAL || errnum == ENOSYS ||
+		 errnum == EPERM);
+}
 
 typedef struct IopoolCompletion
 {
@@ -54,8 +68,13 @@ typedef struct IopoolMethod
 {
 	const char *name;
 
-	/* Bytes of shared memory per ring; 0: nothing is made before the lease. */
+	/*
+	 * Bytes of shared memory per ring; 0: nothing is made before the lease,
+	 * and what fails is the process's own.
+	 */
 	Size shared_size;
+
+	bool reads_ahead; /* looks at is_advised of a read */
 
 	/* Bytes of backend memory for a ring of so many entries. */
 	Size (*local_size)(int entries);
@@ -89,9 +108,9 @@ typedef struct IopoolMethod
 	/*
 	 * Start everything prepared, then wait until wait_nr completions can be
 	 * reaped, a signal arrives or timeout_us microseconds have passed; -1: no
-	 * limit, 0: only look.  A transient failure (EINTR, EAGAIN, EBUSY) may
-	 * leave reads prepared; call again.  Any other failure means that the
-	 * ring cannot be used any more.
+	 * limit, 0: only look.  A transient failure (see refusal.c) may leave
+	 * reads prepared; call again.  Any other failure means that the ring
+	 * cannot be used any more, or not by this process.
 	 */
 	int (*submit)(IopoolHandle *handle, unsigned wait_nr, int64 timeout_us);
 

@@ -17,6 +17,11 @@
  * had known its length beforehand.  A lease in the background makes it at
  * once, because its reads are to go on while the process does other things.
  *
+ * A context belongs to this process alone, so whatever the kernel refuses to
+ * do with it is no reason to give up more than the context: what has not been
+ * submitted is read plainly, and what has been is taken from the memory that
+ * the kernel shows its events in.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -25,6 +30,7 @@
 
 #include <errno.h>
 #include <libaio.h>
+#include <unistd.h>
 
 #include "method.h"
 
@@ -34,11 +40,33 @@
 /* Longest wait for the context while reads of the other kind are queued. */
 #define MIXED_WAIT_US 1000
 
+/* Pause between two looks where io_getevents(2) is refused. */
+#define REFUSED_PAUSE_US 500
+
+/*
+ * What the kernel maps at the address of a context (fs/aio.c); libaio looks
+ * into it, too.
+ */
+typedef struct MappedEvents
+{
+	unsigned id;
+	unsigned nr;   /* of events */
+	unsigned head; /* next to be taken, moved by us */
+	unsigned tail; /* moved by the kernel */
+	unsigned magic;
+	unsigned compat_features;
+	unsigned incompat_features;
+	unsigned header_length;
+	struct io_event events[FLEXIBLE_ARRAY_MEMBER];
+} MappedEvents;
+
+#define MAPPED_MAGIC 0xa10a10a1
+
 typedef struct LibaioRing
 {
 	IopoolSyncQueue sync; /* reads that do not go through the context */
 	io_context_t context; /* NULL: none made */
-	bool is_refused;	  /* io_setup failed: plain preads will do */
+	bool is_refused;	  /* nothing more goes through a context */
 	int ndirect;		  /* direct reads of this lease */
 	int nfree;
 	int nprepared;
@@ -99,9 +127,14 @@ static int
 libaio_attach(IopoolHandle *handle)
 {
 	LibaioRing *ring = handle->local;
+	io_context_t left = ring->context;
 
 	memset(ring, 0, sizeof(LibaioRing));
 	layout_ring(ring, handle->local, handle->entries);
+
+	/* who could not destroy one gets no other */
+	ring->context = left;
+	ring->is_refused = left != NULL;
 
 	for (int i = 0; i < handle->entries; i++)
 		ring->free[ring->nfree++] = &ring->iocbs[i];
@@ -113,11 +146,8 @@ libaio_detach(IopoolHandle *handle)
 {
 	LibaioRing *ring = handle->local;
 
-	if (ring->context != NULL)
-	{
-		(void) io_destroy(ring->context);
+	if (ring->context != NULL && io_destroy(ring->context) == 0)
 		ring->context = NULL;
-	}
 }
 
 /* Does this read go through the context?  Makes it when its time has come. */
@@ -126,12 +156,10 @@ use_context(IopoolHandle *handle, const IopoolIo *io)
 {
 	LibaioRing *ring = handle->local;
 
-	if (!io->is_direct)
+	if (!io->is_direct || ring->is_refused)
 		return false;
 	if (ring->context != NULL)
 		return true;
-	if (ring->is_refused)
-		return false;
 	if (!handle->is_background && ring->ndirect++ < READS_BEFORE_CONTEXT)
 		return false;
 
@@ -190,6 +218,26 @@ remove_prepared(LibaioRing *ring, int n)
 			sizeof(struct iocb *) * ring->nprepared);
 }
 
+/* The first of the prepared is read without the context. */
+static void
+read_plainly(LibaioRing *ring)
+{
+	struct iocb *iocb = ring->prepared[0];
+	IopoolIo io = {
+		.tag = (uint64) (uintptr_t) iocb->data,
+		.fd = iocb->aio_fildes,
+		.is_direct = true,
+		.rw_flags = iocb->aio_rw_flags,
+		.offset = iocb->u.c.offset,
+		.iov = iocb->u.c.buf,
+		.niov = (int) iocb->u.c.nbytes,
+	};
+
+	iopool_sync_queue_add(&ring->sync, &io);
+	ring->free[ring->nfree++] = iocb;
+	remove_prepared(ring, 1);
+}
+
 /* Hand over everything prepared; 0 or a transient -errno. */
 static int
 submit_prepared(LibaioRing *ring)
@@ -207,12 +255,36 @@ submit_prepared(LibaioRing *ring)
 			return rc == 0 ? -EAGAIN : rc;
 		else
 		{
-			/* any other error is of the first iocb, and of it alone */
-			finish_iocb(ring, ring->prepared[0], rc);
-			remove_prepared(ring, 1);
+			/*
+			 * Any other error is of the first iocb, or of the call; a plain
+			 * read tells which.
+			 */
+			if (rc == -ENOSYS || rc == -EPERM || rc == -EACCES)
+				ring->is_refused = true;
+			read_plainly(ring);
 		}
 	}
 	return 0;
+}
+
+/* Events that the kernel shows without being asked, up to max; or -errno. */
+static int
+take_mapped(LibaioRing *ring, int max)
+{
+	MappedEvents *mapped = (MappedEvents *) ring->context;
+	unsigned head;
+	unsigned tail;
+	int n = 0;
+
+	if (mapped->magic != MAPPED_MAGIC || mapped->incompat_features != 0)
+		return -ENOSYS;
+	head = mapped->head;
+	/* pairs with the kernel's barrier between an event and the tail */
+	tail = __atomic_load_n(&mapped->tail, __ATOMIC_ACQUIRE);
+	for (; head != tail && n < max; head = (head + 1) % mapped->nr)
+		ring->events[n++] = mapped->events[head];
+	__atomic_store_n(&mapped->head, head, __ATOMIC_RELEASE);
+	return n;
 }
 
 /* Take what is complete, waiting until there are wait_nr or time is up. */
@@ -230,6 +302,17 @@ collect_events(LibaioRing *ring, int wait_nr, int64 timeout_us)
 	rc = io_getevents(ring->context, Min(wait_nr, ring->nsubmitted),
 					  ring->nsubmitted, ring->events,
 					  timeout_us < 0 ? NULL : &timeout);
+	if (rc < 0)
+	{
+		bool is_transient = rc == -EINTR || rc == -EAGAIN;
+		int nmapped = take_mapped(ring, ring->nsubmitted);
+
+		if (nmapped == 0 && !is_transient && wait_nr > 0 && timeout_us != 0)
+			usleep(REFUSED_PAUSE_US);
+		if (nmapped > 0 || (nmapped == 0 && !is_transient))
+			rc = nmapped;
+		ring->is_refused |= !is_transient;
+	}
 	if (rc < 0)
 		return rc;
 
@@ -322,6 +405,7 @@ iopool_method_libaio_library(void)
 
 const IopoolMethod iopool_method_libaio = {
 	.name = "libaio",
+	.reads_ahead = true,
 	.local_size = libaio_local_size,
 	.probe = libaio_probe,
 	.attach = libaio_attach,

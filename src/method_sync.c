@@ -94,7 +94,7 @@ iopool_sync_queue_advise(IopoolSyncQueue *queue)
 		 * read ahead would stay in the cache, against the wish of a read
 		 * that is to leave none (rw_flags).
 		 */
-		if (!io->is_direct && io->rw_flags == 0 && queue->nqueued > 1)
+		if (io->is_advised && io->rw_flags == 0 && queue->nqueued > 1)
 			/* advice: a failure only means that it was not taken */
 			(void) posix_fadvise(io->fd, io->offset, io_len(io),
 								 POSIX_FADV_WILLNEED);
@@ -102,23 +102,22 @@ iopool_sync_queue_advise(IopoolSyncQueue *queue)
 	}
 }
 
-/* One read, now: bytes or -errno. */
+/*
+ * One read, now: bytes or -errno.  EINTR is the caller's to retry, where it
+ * looks at interrupts.
+ */
 int
 iopool_sync_read(const IopoolIo *io)
 {
 	ssize_t result;
 
-	do
-	{
-		if (io->rw_flags != 0)
-			result =
-				preadv2(io->fd, io->iov, io->niov, io->offset, io->rw_flags);
-		else if (io->niov == 1)
-			result =
-				pread(io->fd, io->iov->iov_base, io->iov->iov_len, io->offset);
-		else
-			result = preadv(io->fd, io->iov, io->niov, io->offset);
-	} while (result < 0 && errno == EINTR);
+	if (io->rw_flags != 0)
+		result = preadv2(io->fd, io->iov, io->niov, io->offset, io->rw_flags);
+	else if (io->niov == 1)
+		result =
+			pread(io->fd, io->iov->iov_base, io->iov->iov_len, io->offset);
+	else
+		result = preadv(io->fd, io->iov, io->niov, io->offset);
 
 	/* a read is at most IOPOOL_MAX_LENGTH long, so the count fits an int */
 	return result < 0 ? -errno : (int) result;
@@ -179,6 +178,10 @@ is_missing_pages(const IopoolIo *io)
 /*
  * A read that must not wait for the disk: bytes or -errno, and -EAGAIN when
  * it would have to.
+ *
+ * Where preadv2(2) fails otherwise, RWF_NOWAIT may be what is refused: by the
+ * file system, or by a seccomp filter that does not know the call.  That it
+ * brings nothing need not mean the end of the file (Linux 5.9 and 5.10).
  */
 static int
 try_read(const IopoolIo *io)
@@ -188,9 +191,11 @@ try_read(const IopoolIo *io)
 
 	attempt.rw_flags |= RWF_NOWAIT;
 	result = iopool_sync_read(&attempt);
-	if (result != -EOPNOTSUPP)
+	if (result > 0 || result == -EAGAIN)
 		return result;
-	return is_missing_pages(io) ? -EAGAIN : iopool_sync_read(io);
+	if (result < 0 && is_missing_pages(io))
+		return -EAGAIN;
+	return iopool_sync_read(io);
 }
 
 /*
@@ -211,8 +216,9 @@ try_head(IopoolSyncQueue *queue)
 		if (queue->head_tried_at == 0)
 		{
 			queue->head_tried_at = now;
-			(void) posix_fadvise(io->fd, io->offset, io_len(io),
-								 POSIX_FADV_WILLNEED);
+			if (io->is_advised)
+				(void) posix_fadvise(io->fd, io->offset, io_len(io),
+									 POSIX_FADV_WILLNEED);
 		}
 		if (now - queue->head_tried_at < TRY_PATIENCE_US)
 			return false;
@@ -348,6 +354,7 @@ sync_cancel_prepared(IopoolHandle *handle, IopoolCompletion *completions,
 
 const IopoolMethod iopool_method_sync = {
 	.name = "sync",
+	.reads_ahead = true,
 	.local_size = sync_local_size,
 	.probe = sync_probe,
 	.attach = sync_attach,

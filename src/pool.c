@@ -181,6 +181,19 @@ raise_all_broken(IopoolPool *pool)
 			 errhint("The server log says why; restarting the server makes new rings.")));
 }
 
+/* Raise 53000 if no ring of the pool can be used. */
+void
+iopool_pool_check_broken(IopoolPool *pool)
+{
+	bool all_broken;
+
+	LWLockAcquire(pool->lock, LW_SHARED);
+	all_broken = (pool->nbroken == pool->nrings);
+	LWLockRelease(pool->lock);
+	if (all_broken)
+		raise_all_broken(pool);
+}
+
 /* Raise 53400: no ring within iopool.checkout_timeout. */
 void
 iopool_pool_raise_timeout(IopoolPool *pool)

@@ -34,6 +34,7 @@ extern uint64 iopool_pool_waited_us;
 /* pool.c */
 extern IopoolRing *iopool_pool_checkout(IopoolPool *pool,
 										IopoolDeadline deadline);
+extern void iopool_pool_check_broken(IopoolPool *pool);
 extern void iopool_pool_raise_timeout(IopoolPool *pool);
 extern void iopool_pool_return(IopoolPool *pool, IopoolRing *ring,
 							   uint64 generation, IopoolReturn how);

@@ -560,6 +560,17 @@ iopool_request_wait(IopoolRequest *request, IopoolDeadline deadline)
 }
 
 /*
+ * Raise it if the request will never be done, for who only looks and does not
+ * wait.
+ */
+void
+iopool_request_check(const IopoolRequest *request)
+{
+	for (int i = 0; i < request->nopen; i++)
+		iopool_stream_check(request->batch.parts[i].stream);
+}
+
+/*
  * Raise the first failure in the order of the call that has not been handed
  * out, if there is one, waiting for the ranges before it.
  */

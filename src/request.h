@@ -63,6 +63,7 @@ extern bool iopool_request_step(IopoolRequest *const *requests, int nrequests,
 								bool is_eager, IopoolDeadline deadline);
 extern bool iopool_request_wait(IopoolRequest *request,
 								IopoolDeadline deadline);
+extern void iopool_request_check(const IopoolRequest *request);
 extern void iopool_request_raise_first(IopoolRequest *request);
 extern void iopool_request_hand_out(IopoolRequest *request, int rangeno);
 extern void iopool_request_end(IopoolRequest *request);

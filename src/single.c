@@ -48,7 +48,7 @@ read_counted(IopoolPool *pool, IopoolIo *io)
 	INSTR_TIME_SUBTRACT(end, start);
 
 	/* RWF_DONTCACHE is new, and not every file system has it */
-	if (result == -EOPNOTSUPP && io->rw_flags != 0)
+	if (result < 0 && iopool_io_flags_failed(io, -result))
 	{
 		io->rw_flags = 0;
 		return read_counted(pool, io);
@@ -160,8 +160,8 @@ read_open(IopoolPool *pool, IopoolFile *file, int64 offset, int64 length,
  * Read up to length bytes (at most IOPOOL_SINGLE_MAX) at offset of a file,
  * which has been named and not opened, into dest.  Returns how many, less at
  * the end of the file; -1 with file->failure set when it cannot be read.
- * EAGAIN means that the kernel wants to be asked again, which is for a stream
- * to do, because that can be interrupted.  Does not raise, so the two
+ * EAGAIN and EINTR mean that the kernel wants to be asked again, which is for a
+ * stream to do, because that can be interrupted.  Does not raise, so the two
  * descriptors that it has for a moment need no owner; they come out of those
  * that fd.c keeps back.
  */

@@ -86,7 +86,7 @@ read_at_once(FmgrInfo *flinfo, const char *path, int64 offset, int64 length)
 		SET_VARSIZE(data, VARHDRSZ + nbytes);
 		return data;
 	}
-	if (file.failure.errnum != EAGAIN)
+	if (file.failure.errnum != EAGAIN && file.failure.errnum != EINTR)
 		iopool_errors_raise(&file.failure, path, offset, length);
 	pfree(data);
 	return NULL;
@@ -467,7 +467,9 @@ iopool_prefetch(PG_FUNCTION_ARGS)
 		iopool_errors_raise(&file->failure, file->path, 0, 0);
 	size = iopool_file_size(file);
 
-	for (int i = 0; i < batch.args.nranges && budget > 0; i++)
+	for (int i = 0; i < batch.args.nranges && budget > 0 &&
+		 iopool_file_takes_advice(file);
+		 i++)
 	{
 		int64 pos = batch.args.offsets[i];
 		int64 length = iopool_args_length(&batch.args, i);

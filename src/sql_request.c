@@ -85,6 +85,7 @@ iopool_poll(PG_FUNCTION_ARGS)
 
 	iopool_request_enter();
 	request = iopool_request_get(PG_GETARG_INT64(0));
+	iopool_request_check(request);
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");

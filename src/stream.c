@@ -134,6 +134,8 @@ iopool_stream_begin(MemoryContext cxt, const IopoolStreamOptions *options)
 	stream->cxt = cxt;
 	stream->owner = CurrentResourceOwner;
 	stream->lease = iopool_lease_of(options->pool);
+	/* what was refused to another may be possible now */
+	stream->lease->refused_errno = 0;
 	stream->group = MemoryContextAlloc(cxt, sizeof(IopoolPending *) * entries);
 	stream->split =
 		iopool_transfer_split_size(options->max_in_flight_bytes, entries);
@@ -265,6 +267,17 @@ iopool_stream_acquire(IopoolFileSet *set, IopoolFile *file)
 		file->failure.kind = IOPOOL_FAILURE_OPEN;
 		file->failure.errnum = EMFILE;
 	}
+}
+
+/*
+ * Raise it if nothing of the stream will be read any more, though it has not
+ * ended: see iopool_refusal_raise().
+ */
+void
+iopool_stream_check(IopoolStream *stream)
+{
+	if (stream->in_flight == 0 && !dlist_is_empty(&stream->todo))
+		iopool_refusal_raise(stream->lease);
 }
 
 /*

@@ -183,17 +183,16 @@ read_failed(IopoolStream *stream, IopoolRead *read, int errnum)
 			iopool_transfer_count(stream, IOPOOL_COUNTER_RETRIES, 1);
 			read_again(stream, read, false);
 			return;
-		case EOPNOTSUPP:
-			/* RWF_DONTCACHE is new, and not every file system has it */
-			if (read->io.rw_flags != 0)
-			{
-				read->extent->file->rw_flags = 0;
-				read_again(stream, read, false);
-				return;
-			}
-			break;
 		default:
 			break;
+	}
+
+	/* RWF_DONTCACHE is new, and not every file system has it */
+	if (iopool_io_flags_failed(&read->io, errnum))
+	{
+		read->extent->file->rw_flags = 0;
+		read_again(stream, read, false);
+		return;
 	}
 
 	iopool_transfer_count(stream, IOPOOL_COUNTER_ERRORS, 1);
@@ -289,6 +288,9 @@ read_done(IopoolRead *read, int result)
 		return;
 	}
 
+	/* there should have been bytes: the end has to be seen to be believed */
+	if (result == 0)
+		result = iopool_lease_read_plainly(read);
 	if (result < 0)
 	{
 		read_failed(stream, read, -result);
@@ -504,6 +506,8 @@ iopool_transfer_start(IopoolStream *stream, IopoolPiece *piece)
 	read->only = piece->only;
 	read->io.fd = file->fd;
 	read->io.is_direct = file->alignment > 0;
+	read->io.is_advised = stream->lease->method->reads_ahead &&
+		!read->io.is_direct && iopool_file_takes_advice(file);
 	read->io.rw_flags = file->rw_flags;
 	read->start = piece->start;
 

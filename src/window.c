@@ -243,7 +243,12 @@ fill_window(IopoolStream *stream, IopoolDeadline deadline, bool may_raise)
 			stream->is_holding = true;
 		}
 		if (!iopool_lease_ready(lease, deadline))
+		{
+			/* whoever waits for a stream in the background will hear of it */
+			if (may_raise)
+				iopool_refusal_raise(lease);
 			break;
+		}
 		/* nobody waits for results that are kept */
 		lease->handle.is_background |= stream->options.keeps_results;
 		if (!iopool_transfer_start(stream, piece))
@@ -689,10 +694,19 @@ iopool_window_run(IopoolStream *const *streams, int nstreams)
 static void
 start(WindowCall *call)
 {
+	IopoolStream *stream = call->streams[0];
+
 	iopool_window_check_interrupts();
-	for (int i = 0; i < call->nstreams; i++)
-		fill_window(call->streams[i], IOPOOL_FOREVER, true);
-	submit_all();
+	do
+	{
+		fill_window(stream, IOPOOL_FOREVER, true);
+		submit_all();
+		/*
+		 * What was taken back goes to another ring, or nobody might ever hear
+		 * that it cannot be read.  Each turn uses up a ring.
+		 */
+	} while (stream->lease->fatal_errno != 0 &&
+			 stream->lease->in_flight == 0 && !dlist_is_empty(&stream->todo));
 	iopool_window_let_all_go();
 }
 

@@ -11,6 +11,8 @@
  *	NAME.gate	while it exists, reads of NAME block
  *	NAME.short	holds N: no read returns more than N bytes
  *	NAME.eio	holds "START END": reads that overlap [START, END) fail: EIO
+ *	NAME.size	holds N: the kernel is told that the file has N bytes, though
+ *				reads find all of them
  *	NAME.retry	holds N: the first N reads fail, by turns with EINTR and
  *				EAGAIN; removing it starts the count anew
  *
@@ -208,6 +210,17 @@ read_blocked(Name *name, char *buf, size_t size, off_t offset)
 	return (int) size;
 }
 
+/* path is NULL where the kernel does not know it. */
+static void
+pretend_size(const char *path, struct stat *st)
+{
+	long long size;
+	long long unused;
+
+	if (path != NULL && read_sidecar(path, ".size", &size, &unused) >= 1)
+		st->st_size = size;
+}
+
 static int
 gatefs_getattr(const char *path, struct stat *st, struct fuse_file_info *fi)
 {
@@ -216,7 +229,12 @@ gatefs_getattr(const char *path, struct stat *st, struct fuse_file_info *fi)
 	Handle *handle = fi != NULL ? (Handle *) (uintptr_t) fi->fh : NULL;
 
 	if (handle != NULL && handle->fd >= 0)
-		return fstat(handle->fd, st) == 0 ? 0 : -errno;
+	{
+		if (fstat(handle->fd, st) != 0)
+			return -errno;
+		pretend_size(path, st);
+		return 0;
+	}
 
 	if (backing_path(full, path, "") != 0)
 		return -ENAMETOOLONG;
@@ -226,6 +244,8 @@ gatefs_getattr(const char *path, struct stat *st, struct fuse_file_info *fi)
 		return -errno;
 	if (base_len > 0)
 		st->st_size = 0;
+	else
+		pretend_size(path, st);
 	return 0;
 }
 

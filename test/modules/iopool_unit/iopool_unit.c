@@ -15,6 +15,8 @@
  */
 #include "postgres.h"
 
+#include <errno.h>
+
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
@@ -32,6 +34,17 @@ extern PGDLLEXPORT void _PG_init(void);
 /* What the sources under test expect of those that are not here. */
 IopoolShared *iopool_shared = NULL;
 int iopool_checkout_timeout_ms = 0;
+
+void
+iopool_errors_raise_refused(const char *pool, IopoolMethodId method,
+							int errnum)
+{
+	ereport(ERROR,
+			(errcode(errnum == ENOMEM ? ERRCODE_INSUFFICIENT_RESOURCES
+									  : ERRCODE_IO_ERROR),
+			 errmsg_internal("pool \"%s\" is refused", pool)));
+	pg_unreachable();
+}
 
 static const UnitCase *const suites[] = {
 	unit_stats_cases, unit_plan_cases,	 unit_pool_cases,

@@ -57,6 +57,7 @@ static int nfds = 0;
 /* hooks in the engine's sources, see the Makefile */
 extern void unit_pfree(void *pointer);
 extern int unit_close(int fd);
+extern int iopool_sync_read(const IopoolIo *io);
 extern ssize_t unit_pread(int fd, void *buf, size_t len, off_t offset);
 extern void unit_usleep(long microseconds);
 extern void *unit_alloc_extended(MemoryContext cxt, Size size, int flags);
@@ -308,14 +309,23 @@ unit_pread(int fd, void *buf, size_t len, off_t offset)
 		mock_violation("a file is read that is not open");
 	if (file == NULL || offset >= file->size)
 		return 0;
+	if (file->alignment > 0 && !file->is_byte_wise)
+	{
+		errno = EINVAL;
+		return -1;
+	}
 	len = Min((int64) len, file->size - offset);
 	mock_fill(file, offset, buf, len);
 	return len;
 }
 
+/* What the engine has slept, all in all. */
+int64 mock_paused_us = 0;
+
 void
 unit_usleep(long microseconds)
 {
+	mock_paused_us += microseconds;
 }
 
 void *
@@ -365,7 +375,7 @@ fill_vector(const MockRead *read, const MockFile *file, int64 len)
 
 /* What the kernel would return, and the bytes with it. */
 static int
-perform(const MockRead *read)
+perform(const MockRead *read, bool is_plain)
 {
 	const IopoolIo *io = &read->io;
 	MockFile *file = mock_file_of(io->fd);
@@ -388,6 +398,12 @@ perform(const MockRead *read)
 	if (mock_chance(mock_script.transient_results))
 		return mock_chance(50) ? -EAGAIN : -EINTR;
 
+	if (file->is_behind && !is_plain)
+	{
+		end = Min(end, file->stat_size);
+		if (io->offset >= end)
+			return 0;
+	}
 	if (io->offset < file->bad_end && end > file->bad_start)
 	{
 		/* as a disk does: up to the bad sector, or nothing at all */
@@ -425,6 +441,19 @@ perform(const MockRead *read)
 	}
 	fill_vector(read, file, len);
 	return (int) len;
+}
+
+/* In place of method_sync.c: what the kernel does when this process asks it. */
+int
+iopool_sync_read(const IopoolIo *io)
+{
+	MockRead read;
+
+	if (is_prepare_forbidden)
+		mock_violation("a read is made after a cancel request");
+	read.io = *io;
+	memcpy(read.iov, io->iov, sizeof(struct iovec) * io->niov);
+	return perform(&read, true);
 }
 
 static void complete_one(MockRing *ring, int i);
@@ -498,7 +527,7 @@ complete_one(MockRing *ring, int i)
 		mock_violation(
 			"the vector of a read changed while it was outstanding");
 	else
-		push_done(ring, read->io.tag, perform(read), false);
+		push_done(ring, read->io.tag, perform(read, false), false);
 
 	ring->nkernel--;
 	memmove(read, read + 1, sizeof(MockRead) * (ring->nkernel - i));
@@ -549,7 +578,8 @@ mock_ping(void *shared)
 	MockRing *ring = shared;
 
 	note_call(progress(ring, 0));
-	return -mock_script.ping_errno;
+	return -(mock_script.refused_errno != 0 ? mock_script.refused_errno
+											: mock_script.ping_errno);
 }
 
 static int
@@ -692,6 +722,8 @@ submit_failure(MockRing *ring)
 	static const int transient[] = {EINTR, EAGAIN, EBUSY, ENOMEM, ENOBUFS};
 	IopoolPool *pool = &iopool_shared->pools[0];
 
+	if (mock_script.refused_errno != 0)
+		return -mock_script.refused_errno;
 	if (mock_script.submit_nerrors > 0)
 	{
 		mock_script.submit_nerrors--;

@@ -32,6 +32,7 @@ typedef struct MockScript
 	int submit_nerrors; /* so many submits fail ... */
 	int submit_errno;	/* ... with this, and do nothing */
 	int fatal_errno;	/* the next submit ends the ring's life */
+	int refused_errno;	/* every call for every ring fails with this */
 	int prepare_errno;	/* the next prepare fails */
 
 	/* of all calls */
@@ -69,9 +70,11 @@ typedef struct MockFile
 	bool is_byte_wise; /* direct reads stop, and may begin, anywhere */
 	bool is_uncached;  /* read with rw_flags, which it does not support */
 	bool is_read_back; /* a read with rw_flags was refused */
+	bool is_behind;	   /* to the ring, the file ends at stat_size */
 } MockFile;
 
 extern MockScript mock_script;
+extern int64 mock_paused_us;
 
 /* mock.c: the method */
 extern const IopoolMethod mock_method;
@@ -108,6 +111,7 @@ extern void mock_fill(const MockFile *file, int64 offset, char *dest,
 /* test_lease.c, test_plan.c: what the real sources keep to themselves */
 extern void unit_lease_forget(IopoolPool *pool);
 extern void unit_lease_exit(void);
+extern int unit_sqlstate_of_refusal(IopoolLease *lease);
 extern bool unit_is_gap(const char *memory);
 
 #endif /* IOPOOL_UNIT_MOCK_H */

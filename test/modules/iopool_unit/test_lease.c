@@ -5,9 +5,6 @@
  *
  *-------------------------------------------------------------------------
  */
-#define pg_usleep unit_usleep
-extern void unit_usleep(long microseconds);
-
 #include "../../../src/lease.c"
 
 #include <fcntl.h>
@@ -46,6 +43,27 @@ unit_lease_forget(IopoolPool *pool)
 	pfree(lease->free_reads);
 	pfree(lease->block_used);
 	pfree(lease);
+}
+
+/* What iopool_refusal_raise() raises; 0: nothing. */
+pg_noinline int
+unit_sqlstate_of_refusal(IopoolLease *lease)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	volatile int sqlstate = 0;
+
+	PG_TRY();
+	{
+		iopool_refusal_raise(lease);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(cxt);
+		sqlstate = geterrcode();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	return sqlstate;
 }
 
 void
@@ -444,39 +462,106 @@ lease_fatal_drain(int rounds)
 }
 
 /*
- * Invariant 6: every ring is refused, so it is the process.  The ring stays
- * in service for the others.
+ * Invariants 2 and 6: every ring is refused, so it is the process, also in a
+ * pool that has no other ring.  The ring stays in service for the others, and
+ * nothing is tried again before somebody has heard of it.
  */
 static void
 lease_fatal_process(int rounds)
 {
+	for (int nrings = 1; nrings <= 2; nrings++)
+	{
+		IopoolLease *lease = begin(nrings);
+		IopoolRing *ring = lease->ring;
+		Outcome outcomes[2];
+		uint64 nsubmits = mock_nsubmits();
+
+		begin_reads(lease, outcomes, 2);
+		mock_script.refused_errno = EPERM;
+		iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
+		CHECK_EQUAL(count_done(outcomes, 2, -ECANCELED), 2);
+		for (int i = 0; i < 10; i++)
+			CHECK(
+				!iopool_lease_ready(lease,
+									i % 2 ? IOPOOL_NO_WAIT : IOPOOL_FOREVER));
+		CHECK_EQUAL(lease->refused_errno, EPERM);
+		CHECK_EQUAL(mock_counter(lease->pool, IOPOOL_COUNTER_CHECKOUTS), 1);
+		CHECK_EQUAL(mock_nsubmits(), nsubmits + 1);
+		CHECK_EQUAL(unit_sqlstate_of_refusal(lease), ERRCODE_IO_ERROR);
+		CHECK_EQUAL(ring->state, IOPOOL_RING_FREE);
+
+		/* who comes next finds out by itself */
+		mock_calm();
+		CHECK(iopool_lease_ready(lease, IOPOOL_FOREVER));
+		begin_reads(lease, outcomes, 2);
+		wait_for_all(lease);
+		CHECK_EQUAL(count_done(outcomes, 2, LEN), 2);
+		end(lease);
+		CHECK_EQUAL(lease->pool->nbroken, 0);
+		CHECK_EQUAL(mock_counter(lease->pool, IOPOOL_COUNTER_RECLAIMS), 1);
+		mock_files_remove();
+	}
+}
+
+/* Invariant 2: memory that stays short ends the query, and not the ring. */
+static void
+lease_starved(int rounds)
+{
 	IopoolLease *lease = begin(2);
-	IopoolRing *ring = lease->ring;
-	MemoryContext cxt = CurrentMemoryContext;
-	Outcome outcomes[2];
-	volatile int sqlstate = 0;
+	Outcome outcomes[4];
 
 	begin_reads(lease, outcomes, 2);
-	mock_script.fatal_errno = EPERM;
-	mock_script.ping_errno = EPERM;
 	iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
-	CHECK_EQUAL(count_done(outcomes, 2, -ECANCELED), 2);
-	PG_TRY();
-	{
-		(void) iopool_lease_ready(lease, IOPOOL_FOREVER);
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(cxt);
-		sqlstate = geterrcode();
-		FlushErrorState();
-	}
-	PG_END_TRY();
-	CHECK_EQUAL(sqlstate, ERRCODE_IO_ERROR);
-	CHECK_EQUAL(ring->state, IOPOOL_RING_FREE);
+	begin_reads(lease, outcomes + 2, 2);
+	mock_script.submit_errno = ENOMEM;
+	mock_script.submit_nerrors = 1000;
+	iopool_lease_poll(lease, 1, IOPOOL_FOREVER);
+	CHECK_EQUAL(lease->fatal_errno, 0);
+	/* time goes by, but something comes in */
+	mock_complete(lease->ring, 1);
+	lease->starved_at = 1;
+	iopool_lease_poll(lease, 1, IOPOOL_FOREVER);
+	CHECK_EQUAL(count_done(outcomes, 2, LEN), 1);
+	CHECK_EQUAL(lease->fatal_errno, 0);
+	/* and now nothing does */
+	lease->starved_at = 1;
+	iopool_lease_poll(lease, 1, IOPOOL_FOREVER);
+	CHECK_EQUAL(lease->fatal_errno, ENOMEM);
+	CHECK_EQUAL(count_done(outcomes + 2, 2, -ECANCELED), 2);
+	mock_complete(lease->ring, 1);
+	wait_for_all(lease);
+	CHECK_EQUAL(count_done(outcomes, 2, LEN), 2);
+	CHECK(!iopool_lease_ready(lease, IOPOOL_FOREVER));
+	CHECK_EQUAL(lease->refused_errno, ENOMEM);
+	lease->refused_errno = 0;
 	end(lease);
 	CHECK_EQUAL(lease->pool->nbroken, 0);
-	CHECK_EQUAL(mock_counter(lease->pool, IOPOOL_COUNTER_RECLAIMS), 1);
+}
+
+/* What does not come to anything is asked for again ever more slowly. */
+static void
+lease_pauses(int rounds)
+{
+	static const int errors[] = {EINTR, EAGAIN, EBUSY};
+
+	for (size_t i = 0; i < lengthof(errors); i++)
+	{
+		IopoolLease *lease = begin(1);
+		Outcome outcome;
+
+		begin_read(lease, &outcome);
+		mock_script.submit_errno = errors[i];
+		mock_script.submit_nerrors = 100;
+		mock_paused_us = 0;
+		for (int j = 0; j < 100; j++)
+			iopool_lease_poll(lease, 1, IOPOOL_FOREVER);
+		CHECK(mock_paused_us > 100 * 1000);
+		mock_paused_us = 0;
+		wait_for_all(lease);
+		CHECK_EQUAL(mock_paused_us, 0);
+		end(lease);
+		mock_files_remove();
+	}
 }
 
 /*
@@ -793,6 +878,8 @@ const UnitCase unit_lease_cases[] = {
 	{"lease_fatal", lease_fatal},
 	{"lease_fatal_drain", lease_fatal_drain},
 	{"lease_fatal_process", lease_fatal_process},
+	{"lease_starved", lease_starved},
+	{"lease_pauses", lease_pauses},
 	{"lease_prepare_fails", lease_prepare_fails},
 	{"lease_attach_fails", lease_attach_fails},
 	{"lease_drain_foreign", lease_drain_foreign},

@@ -101,8 +101,9 @@ available(const MockFile *file, const TestRange *range)
 
 	if (range->dest != NULL)
 		length = Min(length, range->dest_size);
-	/* a size of 0 is unknown, but not that of a direct or an empty file */
-	if (file->stat_size == 0 && file->alignment == 0 && file->size > 0)
+	/* where there is a byte that stat does not know of, it may know nothing */
+	if (range->offset + length > file->stat_size &&
+		Max(range->offset, file->stat_size) < file->size)
 		return length;
 	return Min(length, Max(file->stat_size - range->offset, 0));
 }
@@ -662,10 +663,16 @@ make_files(void)
 			stat_size = 0;
 		else if (mock_chance(10))
 			stat_size = size + mock_between(0, 20000);
+		else if (mock_chance(15))
+			stat_size = mock_between(0, size);
 		file = mock_file_create(size, stat_size, alignment);
+		/* only who does not insist on blocks is asked for less */
+		file->is_byte_wise = alignment > 0 && stat_size < size;
+		file->is_behind = stat_size < size && mock_chance(70);
 		file->is_uncached = mock_chance(20);
+		/* which blocks a read touches depends on where it stopped before */
 		if (size > 0 && mock_chance(30) &&
-			(stat_size <= size || file->alignment == 0))
+			((stat_size <= size && !file->is_behind) || alignment == 0))
 		{
 			file->bad_start = mock_between(0, size - 1);
 			file->bad_end = file->bad_start + mock_between(1, 20000);
@@ -1221,6 +1228,76 @@ stream_direct_odd(int rounds)
 	}
 }
 
+/*
+ * Invariant 2: the kernel refuses this process for good.  Who waits hears of it
+ * at once; for a stream in the background nothing is tried over and over, and
+ * who looks at it hears of it as well.
+ */
+static void
+stream_refused(int rounds)
+{
+	for (int is_background = 0; is_background <= 1; is_background++)
+	{
+		TestStream *test = plain_stream(4, 40, 1000, 1000);
+		uint64 nsubmits = mock_nsubmits();
+
+		mock_script.refused_errno = ENOSYS;
+		if (is_background)
+		{
+			test->stream->options.is_background = true;
+			for (int i = 0; i < 100; i++)
+				iopool_window_pump();
+			CHECK(mock_nsubmits() - nsubmits <= 2);
+			CHECK_EQUAL(unit_sqlstate_of_refusal(test->stream->lease),
+						ERRCODE_IO_ERROR);
+		}
+		CHECK_EQUAL(sqlstate_of_next(test), ERRCODE_IO_ERROR);
+		CHECK(mock_nsubmits() - nsubmits <= 5);
+
+		/* nothing is lost by it */
+		mock_calm();
+		while (next_result(test))
+			;
+		CHECK_EQUAL(test->nout, test->nranges);
+		end_stream(test);
+		CHECK_EQUAL(world->pool->nbroken, 0);
+		mock_verdict();
+		mock_files_remove();
+	}
+}
+
+/*
+ * Invariant 7: what the kernel believes to be the end of a file is not, for
+ * every place where it may be.
+ */
+static void
+stream_end_of_file(int rounds)
+{
+	for (int64 believed = 0; believed < 40000; believed += 1777)
+	{
+		for (int is_direct = 0; is_direct <= 1; is_direct++)
+		{
+			TestStream *test = plain_stream(4, 10, 5000, 0);
+			MockFile *file = world->files[0];
+
+			file->alignment = is_direct ? 512 : 0;
+			file->is_byte_wise = is_direct;
+			file->is_behind = true;
+			file->size = 39000;
+			file->stat_size = believed;
+			CHECK_EQUAL(truncate(file->path, believed), 0);
+			for (int i = 0; i < test->nranges; i++)
+				test->ranges[i].offset = i * 4500;
+			while (next_result(test))
+				;
+			CHECK_EQUAL(test->nout, test->nranges);
+			end_stream(test);
+			mock_verdict();
+			mock_files_remove();
+		}
+	}
+}
+
 const UnitCase unit_stream_cases[] = {
 	{"stream_holds", stream_holds},
 	{"stream_lets_go", stream_lets_go},
@@ -1234,6 +1311,8 @@ const UnitCase unit_stream_cases[] = {
 	{"stream_64bit", stream_64bit},
 	{"stream_64bit_direct", stream_64bit_direct},
 	{"stream_direct_odd", stream_direct_odd},
+	{"stream_refused", stream_refused},
+	{"stream_end_of_file", stream_end_of_file},
 	{"stream_random", stream_random},
 	{NULL, NULL},
 };
