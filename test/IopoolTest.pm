@@ -244,33 +244,37 @@ sub sql_words
 }
 
 # Calls a function until it returns true, for as long as PostgreSQL's own
-# poll_query_until() would.  Returns whether it did.
+# poll_query_until() would.  Returns whether it did.  Looks that come too often
+# keep the processors of a machine busy where many tests run at a time, so what
+# takes longer is looked at less often.
 sub poll_until
 {
 	my ($condition) = @_;
-	my $max_attempts = 200 * $PostgreSQL::Test::Utils::timeout_default;
+	my $end = time() + $PostgreSQL::Test::Utils::timeout_default;
+	my $pause = 2_000;
 
-	foreach (1 .. $max_attempts)
+	do
 	{
 		return 1 if $condition->();
-		usleep(5_000);
-	}
+		usleep($pause);
+		$pause *= 1.3 if $pause < 50_000;
+	} while (time() < $end);
 	return 0;
 }
 
-# Whether a condition holds now, and goes on to hold for so many looks, some 6 ms
+# Whether a condition holds now, and goes on to hold for so many looks, some 25 ms
 # apart (default: a quarter of a second): far longer than what could end it
 # would take.
 sub stays
 {
 	my ($condition, $nlooks) = @_;
 
-	foreach (1 .. $nlooks // 40)
+	foreach (1 .. $nlooks // 10)
 	{
 		return 0 unless $condition->();
-		usleep(5_000);
+		usleep(25_000);
 	}
-	return 1;
+	return $condition->();
 }
 
 # Waits until a session cannot go on before the gate opens.  Its first read that
@@ -283,7 +287,7 @@ sub wait_inside
 
 	return 1 if async_in($method, $mode);
 	return poll_until(sub {
-		return stays(sub { ask($node, $waits) eq 't' }, 15);
+		return stays(sub { ask($node, $waits) eq 't' }, 4);
 	});
 }
 

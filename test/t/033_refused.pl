@@ -304,7 +304,7 @@ foreach my $method (test_methods())
 			$fs->wait_blocked("gated_$method", 4);
 			ok( ask_until($node, "SELECT wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = $pid"),
 				"$label: waits for them");
-			ok(stays(sub { !$session->has_ended }, 15), "$label: goes on waiting");
+			ok(stays(sub { !$session->has_ended }, 4), "$label: goes on waiting");
 			$fs->ungate("gated_$method");
 			my ($out, $err) = $session->finish;
 			like($out, $end =~ /^ROLLBACK/ ? qr/^done$/m : qr/^4\ndone$/m, "$label: and comes to its end") or diag($err);
