@@ -158,6 +158,7 @@ SELECT nodes_of($$SELECT data FROM scan_item, iopool_read(path, to_json(ROW(file
 SELECT nodes_of($$SELECT data FROM (SELECT file_offset::scan_checked AS n FROM scan_item) AS s, iopool_read('iopool_words', n, 8) AS data$$);
 SELECT nodes_of($$SELECT data FROM scan_tag AS t LEFT JOIN (SELECT id, file_offset::scan_checked AS n FROM scan_item) AS s ON s.id = t.item_id, iopool_read('iopool_words', n, 8) AS data$$);
 SELECT nodes_of($$SELECT data FROM scan_item, iopool_read(path, file_offset, 8) AS data WHERE file_offset::scan_checked > 0$$);
+SELECT nodes_of($$SELECT data FROM scan_item, json_to_record(json_build_object('a', id, 'b', file_offset)) AS r(a scan_checked, b bigint), iopool_read(path, r.b, 8) AS data$$);
 -- as many as rows are asked for
 SELECT nextval('scan_seq') AS before FROM setval('scan_seq', 1);
 SELECT data FROM scan_item, iopool_read(path, file_offset::scan_checked, 8) AS data LIMIT 3;
@@ -167,6 +168,23 @@ DROP FUNCTION scan_row_json;
 DROP TYPE scan_range, scan_pair, scan_row;
 DROP DOMAIN scan_checked, scan_positive;
 DROP FUNCTION scan_check;
+-- functions in FROM, which are called for rows of a query around theirs, or never,
+-- sub-selects that are computed once, and what aggregates are made of
+CREATE FUNCTION scan_set(n bigint) RETURNS SETOF bigint LANGUAGE plpgsql AS $$BEGIN PERFORM nextval('scan_seq'); RETURN NEXT n; END$$;
+CREATE FUNCTION scan_add(state bigint, n bigint) RETURNS bigint LANGUAGE plpgsql AS $$BEGIN PERFORM nextval('scan_seq'); RETURN n; END$$;
+CREATE AGGREGATE scan_last(bigint) (SFUNC = scan_add, STYPE = bigint);
+SELECT nodes_of($$SELECT data FROM scan_item, iopool_read(path, (SELECT n FROM scan_set(file_offset) AS n LIMIT 1), 8) AS data$$);
+SELECT nodes_of($$SELECT data FROM scan_item, LATERAL (SELECT n FROM scan_set(file_offset) AS n OFFSET 0) AS s, iopool_read(path, s.n, 8) AS data$$);
+SELECT nodes_of($$SELECT data FROM (SELECT file_offset FROM scan_item UNION ALL SELECT n FROM scan_set(8) AS n) AS s, iopool_read('iopool_words', file_offset, 8) AS data$$);
+SELECT nodes_of($$SELECT data FROM scan_item, iopool_read(path, CASE WHEN id = 5 THEN (SELECT nextval('scan_seq')) ELSE file_offset END, 8) AS data$$);
+SELECT nodes_of($$SELECT data FROM scan_item, iopool_read(path, CASE WHEN id = 5 THEN (SELECT max(id) FROM scan_tag, scan_item) ELSE file_offset END, 8) AS data$$);
+SELECT nodes_of($$SELECT data FROM (SELECT id, scan_last(file_offset) AS n FROM scan_item GROUP BY id OFFSET 0) AS s, iopool_read('iopool_words', s.n, 8) AS data$$);
+SELECT nodes_of($$SELECT data FROM scan_item AS i, iopool_read(path, (SELECT scan_last(j.file_offset) FROM scan_item AS j WHERE j.id = i.id), 8) AS data$$);
+-- the call is made once, as often as its rows are asked for: arguments that
+-- would be others keep the function scan, which keeps its rows
+SELECT nodes_of($$SELECT data FROM iopool_read_batch('iopool_words', ARRAY[nextval('scan_seq'), 8], 8)$$);
+DROP AGGREGATE scan_last(bigint);
+DROP FUNCTION scan_add, scan_set;
 -- a function that is to be called in its own way
 ALTER FUNCTION iopool_read(text, bigint, bigint) SECURITY DEFINER;
 SELECT nodes_of($$SELECT data FROM scan_item, iopool_read(path, file_offset, length) AS data$$);

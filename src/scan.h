@@ -113,6 +113,7 @@ extern Plan *iopool_scan_plan_path(PlannerInfo *root, RelOptInfo *rel,
 
 /* scan_path.c */
 extern void iopool_scan_install(void);
+extern IopoolScanFunction iopool_scan_identify(Oid funcid);
 extern FuncExpr *iopool_scan_call_of(RangeTblEntry *rte,
 									 IopoolScanFunction *function);
 

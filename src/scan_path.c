@@ -89,8 +89,8 @@ proc_text(HeapTuple tuple, AttrNumber attno)
  * Only our own library is asked: to ask loads it, and the planner is not to
  * load others'.
  */
-static IopoolScanFunction
-identify(Oid funcid)
+IopoolScanFunction
+iopool_scan_identify(Oid funcid)
 {
 	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
 	Form_pg_proc proc;
@@ -140,7 +140,7 @@ iopool_scan_call_of(RangeTblEntry *rte, IopoolScanFunction *function)
 		(FuncExpr *) linitial_node(RangeTblFunction, rte->functions)->funcexpr;
 	if (!IsA(call, FuncExpr))
 		return NULL;
-	*function = identify(call->funcid);
+	*function = iopool_scan_identify(call->funcid);
 	return *function != IOPOOL_SCAN_NONE ? call : NULL;
 }
 
@@ -276,6 +276,9 @@ add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
 		has_whole_row((Node *) extract_actual_clauses(rel->baserestrictinfo,
 													  false),
 					  rti))
+		return;
+	/* scanned again, it may make the call again, whose arguments are others */
+	if (iopool_scan_expr_shows((Node *) call->args, root))
 		return;
 	/* its rows are wanted again and again, and nothing would change */
 	if (is_correlated(root) && !has_changing_param((Node *) call, root))

@@ -14,7 +14,9 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/transam.h"
+#include "catalog/pg_aggregate.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
@@ -22,6 +24,7 @@
 #include "optimizer/clauses.h"
 #include "parser/parse_coerce.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 #include "utils/typcache.h"
 
 #include "compat.h"
@@ -176,6 +179,56 @@ type_brought_in(Node *node)
 	}
 }
 
+/* An aggregate is never volatile itself, whatever it is made of. */
+static bool
+aggregate_shows(Oid aggfnoid)
+{
+	HeapTuple tuple;
+	Form_pg_aggregate agg;
+	bool result;
+
+	if (aggfnoid < FirstNormalObjectId)
+		return false;
+	tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(aggfnoid));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	agg = (Form_pg_aggregate) GETSTRUCT(tuple);
+	result = is_volatile(agg->aggtransfn) || is_volatile(agg->aggfinalfn) ||
+		is_volatile(agg->aggcombinefn) || is_volatile(agg->aggserialfn) ||
+		is_volatile(agg->aggdeserialfn) || is_volatile(agg->aggmtransfn) ||
+		is_volatile(agg->aggminvtransfn) || is_volatile(agg->aggmfinalfn);
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+static bool
+subplan_shows(const SubPlan *subplan, PlannerInfo *root)
+{
+	PlannerInfo *subroot =
+		list_nth(root->glob->subroots, subplan->plan_id - 1);
+
+	return query_shows(subroot->parse, root);
+}
+
+/* A sub-select that is computed once, when it is first asked for. */
+static bool
+init_plan_shows(int paramid, PlannerInfo *root)
+{
+	for (PlannerInfo *up = root; up != NULL; up = up->parent_root)
+	{
+		ListCell *lc;
+
+		foreach(lc, up->init_plans)
+		{
+			SubPlan *subplan = lfirst_node(SubPlan, lc);
+
+			if (list_member_int(subplan->setParam, paramid))
+				return subplan_shows(subplan, root);
+		}
+	}
+	return false;
+}
+
 /* The parts of an expression that contain_volatile_functions() passes by. */
 static bool
 hides_volatile(Node *node, void *context)
@@ -184,17 +237,29 @@ hides_volatile(Node *node, void *context)
 
 	if (node == NULL)
 		return false;
-	if (IsA(node, Query))
-		return query_shows((Query *) node, root);
 	if (type_shows(type_brought_in(node), root))
 		return true;
-	if (IsA(node, SubPlan))
+	switch (nodeTag(node))
 	{
-		PlannerInfo *subroot =
-			list_nth(root->glob->subroots, ((SubPlan *) node)->plan_id - 1);
-
-		if (query_shows(subroot->parse, root))
-			return true;
+		case T_Query:
+			return query_shows((Query *) node, root);
+		case T_SubPlan:
+			if (subplan_shows((SubPlan *) node, root))
+				return true;
+			break;
+		case T_Param:
+			return ((Param *) node)->paramkind == PARAM_EXEC &&
+				init_plan_shows(((Param *) node)->paramid, root);
+		case T_Aggref:
+			if (aggregate_shows(((Aggref *) node)->aggfnoid))
+				return true;
+			break;
+		case T_WindowFunc:
+			if (aggregate_shows(((WindowFunc *) node)->winfnoid))
+				return true;
+			break;
+		default:
+			break;
 	}
 	return expression_tree_walker(node, hides_volatile, context);
 }
@@ -205,12 +270,48 @@ iopool_scan_expr_shows(Node *node, PlannerInfo *root)
 	return contain_volatile_functions(node) || hides_volatile(node, root);
 }
 
+/* Types of columns, of which an expression has only those that it needs. */
+static bool
+types_show(List *types, PlannerInfo *root)
+{
+	ListCell *lc;
+
+	foreach(lc, types)
+	{
+		if (type_shows(lfirst_oid(lc), root))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Functions in FROM.  Ours are volatile and may be read ahead themselves.
+ * Others may be called once for each row of a query around theirs, or never.
+ */
+static bool
+functions_show(List *functions, PlannerInfo *root)
+{
+	ListCell *lc;
+
+	foreach(lc, functions)
+	{
+		RangeTblFunction *function = lfirst_node(RangeTblFunction, lc);
+		Node *call = function->funcexpr;
+
+		if (IsA(call, FuncExpr) &&
+			iopool_scan_identify(((FuncExpr *) call)->funcid) !=
+				IOPOOL_SCAN_NONE)
+			call = (Node *) ((FuncExpr *) call)->args;
+		if (iopool_scan_expr_shows(call, root) ||
+			types_show(function->funccoltypes, root))
+			return true;
+	}
+	return false;
+}
+
 static bool
 rte_shows(RangeTblEntry *rte, PlannerInfo *root)
 {
-	IopoolScanFunction function;
-	FuncExpr *call;
-
 	if (iopool_scan_expr_shows((Node *) rte->securityQuals, root))
 		return true;
 	switch (rte->rtekind)
@@ -221,16 +322,10 @@ rte_shows(RangeTblEntry *rte, PlannerInfo *root)
 		case RTE_VALUES:
 			return iopool_scan_expr_shows((Node *) rte->values_lists, root);
 		case RTE_FUNCTION:
-			/* our own may be read ahead themselves */
-			call = iopool_scan_call_of(rte, &function);
-			if (call != NULL)
-				return iopool_scan_expr_shows((Node *) call->args, root);
-			/* others are called once, whoever asks for rows */
-			return rte->lateral &&
-				iopool_scan_expr_shows((Node *) rte->functions, root);
+			return functions_show(rte->functions, root);
 		case RTE_TABLEFUNC:
-			return rte->lateral &&
-				iopool_scan_expr_shows((Node *) rte->tablefunc, root);
+			return iopool_scan_expr_shows((Node *) rte->tablefunc, root) ||
+				types_show(rte->tablefunc->coltypes, root);
 		default:
 			return false;
 	}
