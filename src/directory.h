@@ -78,8 +78,8 @@ extern int iopool_directory_probe_openat2(void);
 extern int iopool_directory_open_file(const IopoolDirectory *dir,
 									  const char *relative, int flags);
 
-extern int iopool_directory_look_at_file(const IopoolDirectory *dir, int fd,
-										 dev_t dev);
+extern bool iopool_directory_look_at_file(const IopoolDirectory *dir, int fd,
+										  dev_t dev, IopoolFailure *failure);
 
 /* directory_share.c */
 extern bool iopool_directory_acquire(IopoolDirectory *dir,

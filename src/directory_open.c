@@ -97,16 +97,58 @@ iopool_directory_open_file(const IopoolDirectory *dir, const char *relative,
 }
 
 /*
- * May a file that was opened below the directory be read, as far as its file
- * system goes?  dev is the file's, from fstat.  0: yes, 1: no, -1: errno says
- * why that cannot be told.  Only what is mounted below has to be asked again.
+ * Is an open file memory that the processes of a server share, where
+ * dynamic_shared_memory_type is posix?  It has the tuples and query texts of
+ * other sessions, as what the data directory has where it is mmap.  Known by
+ * its name, because others may keep files in /dev/shm, too.  1: yes, 0: no,
+ * -1: errno says why that cannot be told.
  */
-int
-iopool_directory_look_at_file(const IopoolDirectory *dir, int fd, dev_t dev)
+static int
+is_shared_memory(int fd, dev_t dev)
 {
-	if (dev == dir->dev)
-		return dir->is_kernel_fs;
-	return iopool_kernel_fs_look(fd, dev);
+	static const char prefix[] = "/PostgreSQL.";
+	struct stat shm;
+	char link[64];
+	char path[PATH_MAX + 1];
+	ssize_t len;
+	const char *name;
+
+	if (stat("/dev/shm", &shm) != 0 || shm.st_dev != dev)
+		return 0;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	len = readlink(link, path, PATH_MAX);
+	if (len < 0)
+		return -1;
+	path[len] = '\0';
+	name = strrchr(path, '/');
+	return name != NULL && strncmp(name, prefix, strlen(prefix)) == 0;
+}
+
+/*
+ * May a file that was opened below the directory be read?  dev is the file's,
+ * from fstat.  False with *failure if not.  Only the file system of what is
+ * mounted below has to be asked again.
+ */
+bool
+iopool_directory_look_at_file(const IopoolDirectory *dir, int fd, dev_t dev,
+							  IopoolFailure *failure)
+{
+	int is_kernel_fs =
+		dev == dir->dev ? dir->is_kernel_fs : iopool_kernel_fs_look(fd, dev);
+	int is_shm = is_kernel_fs == 0 ? is_shared_memory(fd, dev) : 0;
+
+	failure->errnum = 0;
+	failure->kind = IOPOOL_FAILURE_NONE;
+	if (is_kernel_fs > 0)
+		failure->kind = IOPOOL_FAILURE_KERNEL_FS;
+	else if (is_shm > 0)
+		failure->kind = IOPOOL_FAILURE_SHARED_MEMORY;
+	else if (is_kernel_fs < 0 || is_shm < 0)
+	{
+		failure->kind = IOPOOL_FAILURE_STAT;
+		failure->errnum = errno;
+	}
+	return failure->kind == IOPOOL_FAILURE_NONE;
 }
 
 /* Can the kernel keep a path below a directory?  0 or the errno. */

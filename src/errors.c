@@ -59,6 +59,8 @@ iopool_errors_message(const IopoolFailure *failure, const char *path,
 		case IOPOOL_FAILURE_KERNEL_FS:
 			return psprintf("file \"%s\" is on a file system of the kernel",
 							path);
+		case IOPOOL_FAILURE_SHARED_MEMORY:
+			return psprintf("file \"%s\" is shared memory of a server", path);
 		case IOPOOL_FAILURE_NO_OPENAT2:
 			return psprintf(
 				"could not confine file \"%s\" to its directory: %m", path);
@@ -87,6 +89,7 @@ failure_errcode(const IopoolFailure *failure)
 		case IOPOOL_FAILURE_DATA_DIRECTORY:
 		case IOPOOL_FAILURE_OUTSIDE:
 		case IOPOOL_FAILURE_KERNEL_FS:
+		case IOPOOL_FAILURE_SHARED_MEMORY:
 			return errcode(ERRCODE_INSUFFICIENT_PRIVILEGE);
 		case IOPOOL_FAILURE_NO_OPENAT2:
 			return errcode(ERRCODE_FEATURE_NOT_SUPPORTED);

@@ -26,6 +26,7 @@ typedef enum IopoolFailureKind
 	IOPOOL_FAILURE_DATA_DIRECTORY, /* it must not be */
 	IOPOOL_FAILURE_OUTSIDE,		   /* the path leads out of it */
 	IOPOOL_FAILURE_KERNEL_FS,	   /* to where the kernel shows its state */
+	IOPOOL_FAILURE_SHARED_MEMORY,  /* of a server, in /dev/shm */
 	IOPOOL_FAILURE_NO_OPENAT2,	   /* the kernel cannot keep the path in it */
 } IopoolFailureKind;
 

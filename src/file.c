@@ -250,16 +250,12 @@ fail_open(IopoolFile *file, int errnum)
 static bool
 check_open_file(IopoolFile *file, int fd, const struct stat *st)
 {
-	int rc = 0;
-
 	if (!S_ISREG(st->st_mode))
 		return fail(file, IOPOOL_FAILURE_NOT_REGULAR, 0);
-	if (file->dir != NULL)
-		rc = iopool_directory_look_at_file(file->dir, fd, st->st_dev);
-	if (rc != 0)
-		return fail(file,
-					rc > 0 ? IOPOOL_FAILURE_KERNEL_FS : IOPOOL_FAILURE_STAT,
-					rc > 0 ? 0 : errno);
+	if (file->dir != NULL &&
+		!iopool_directory_look_at_file(file->dir, fd, st->st_dev,
+									   &file->failure))
+		return false;
 	if (file->dev != 0 && (file->dev != st->st_dev || file->ino != st->st_ino))
 		return fail(file, IOPOOL_FAILURE_REPLACED, 0);
 	return true;

@@ -124,6 +124,7 @@ type_shows(Oid typid, PlannerInfo *root)
 	Oid element = InvalidOid;
 
 	check_stack_depth();
+	CHECK_FOR_INTERRUPTS();
 	if (typid < FirstNormalObjectId)
 		return false;
 	switch (get_typtype(typid))

@@ -220,6 +220,18 @@ foreach my $method (@methods)
 			}
 		}
 
+		# Memory that the server's processes share is in /dev/shm on most machines,
+		# with what other sessions work on.
+		SKIP:
+		{
+			my ($memory) = grep { -O $_ } glob('/dev/shm/PostgreSQL.*');
+			skip('dynamic_shared_memory_type is not posix', 2) unless defined $memory;
+			$memory =~ s{.*/}{};
+			like(error_of($node, "SELECT iopool_read('$_', 0, 8)", '-U', 'app'),
+				qr/^42501: file "\Q$_\E" is shared memory of a server$/,
+				"$method: shared memory: $_") foreach ("shm:$memory", "root:dev/shm/$memory");
+		}
+
 		# What is a place for files stays one, and so do paths of superusers.
 		SKIP:
 		{

@@ -133,8 +133,9 @@ iopool_directory_open_file(const IopoolDirectory *dir, const char *relative,
 	unit_fail(__FILE__, __LINE__, "a file in a directory is opened");
 }
 
-int
-iopool_directory_look_at_file(const IopoolDirectory *dir, int fd, dev_t dev)
+bool
+iopool_directory_look_at_file(const IopoolDirectory *dir, int fd, dev_t dev,
+							  IopoolFailure *failure)
 {
 	unit_fail(__FILE__, __LINE__, "a file in a directory is looked at");
 }
