@@ -12,7 +12,7 @@
 #   18-io_method      the server's own reads go through io_uring too: pg_regress in modes buffered and direct,
 #                     and those TAP files where its rings could be in the way of ours (see RING_TESTS)
 #   18+assert-sanitize   a server that checks its assertions and marks free memory (see roots.sh), iopool built with
-#                     AddressSanitizer and UndefinedBehaviorSanitizer: pg_regress in modes buffered and direct, and the
+#                     AddressSanitizer and UndefinedBehaviorSanitizer: pg_regress in mode buffered, and the
 #                     TAP files that reach most code (see SANITIZE_TESTS). The faults in SANITIZE_TRAPS are made once,
 #                     each to see it reported.
 #
@@ -79,7 +79,7 @@ settings_of()
         *-no-libaio) printf '%s\n' WITH_LIBAIO=no MODES=buffered IOPOOL_REQUIRE_METHODS="io_uring sync" ;;
         *-io_method) printf '%s\n' MODES="buffered direct" IOPOOL_TEST_CONF="io_method = io_uring" \
             IOPOOL_REQUIRE_METHODS="io_uring libaio sync" ;;
-        *-sanitize) printf '%s\n' MODES="buffered direct" COPT="$SANITIZE_FLAGS" IOPOOL_TEST_TRAPS="$SANITIZE_TRAPS" \
+        *-sanitize) printf '%s\n' MODES=buffered COPT="$SANITIZE_FLAGS" IOPOOL_TEST_TRAPS="$SANITIZE_TRAPS" \
             ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:detect_stack_use_after_return=0 \
             UBSAN_OPTIONS=abort_on_error=1:print_stacktrace=1 IOPOOL_REQUIRE_METHODS="io_uring libaio sync" ;;
         *) printf '%s\n' IOPOOL_REQUIRE_METHODS="io_uring libaio sync" ;;

@@ -173,26 +173,39 @@ at_xact_end(XactEvent event, void *arg)
 	}
 }
 
+/*
+ * Nothing was submitted for an outer subtransaction since this one began, so
+ * its requests are the last of all.
+ */
 static void
 at_subxact_end(SubXactEvent event, SubTransactionId subid,
 			   SubTransactionId parent, void *arg)
 {
-	dlist_mutable_iter iter;
+	dlist_iter iter;
 
-	if (event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB)
-		return;
-
-	dlist_foreach_modify(iter, &iopool_requests)
+	if (event == SUBXACT_EVENT_COMMIT_SUB)
 	{
-		IopoolRequest *request =
-			dlist_container(IopoolRequest, node, iter.cur);
+		dlist_reverse_foreach(iter, &iopool_requests)
+		{
+			IopoolRequest *request =
+				dlist_container(IopoolRequest, node, iter.cur);
 
-		if (request->subid != subid)
-			continue;
-		if (event == SUBXACT_EVENT_COMMIT_SUB)
+			if (request->subid != subid)
+				break;
 			request->subid = parent;
-		else
+		}
+	}
+	else if (event == SUBXACT_EVENT_ABORT_SUB)
+	{
+		while (!dlist_is_empty(&iopool_requests))
+		{
+			IopoolRequest *request =
+				dlist_tail_element(IopoolRequest, node, &iopool_requests);
+
+			if (request->subid != subid)
+				break;
 			destroy(request, true);
+		}
 	}
 }
 
