@@ -52,6 +52,7 @@ my $functions = q{
 	BEGIN
 		WHILE pg_read_file(path || '.blocked')::int < n LOOP
 			EXIT WHEN (SELECT completed = ranges FROM iopool_poll(request));
+			PERFORM pg_sleep(0.002);
 		END LOOP;
 	END $$;
 };

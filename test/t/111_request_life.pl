@@ -30,6 +30,7 @@ my $functions = q{
 	BEGIN
 		WHILE pg_read_file(path || '.blocked')::int < n LOOP
 			PERFORM iopool_poll(request);
+			PERFORM pg_sleep(0.002);
 		END LOOP;
 	END $$;
 	CREATE FUNCTION poll_for_ever(request bigint) RETURNS void LANGUAGE plpgsql AS $$
@@ -125,7 +126,7 @@ sub wait_for_point
 	}
 	else
 	{
-		$query = "SELECT coalesce(wait_event = 'PgSleep', false) $where";
+		$query = "SELECT coalesce(wait_event = 'PgSleep', false) AND query ~ 'pg_sleep' $where";
 	}
 	return ask_until($node, $query)
 	  || !fail("the session comes to its point");
