@@ -29,7 +29,7 @@ my $functions = q{
 	CREATE FUNCTION until_held(request bigint, path text, n int) RETURNS void LANGUAGE plpgsql AS $$
 	BEGIN
 		WHILE pg_read_file(path || '.blocked')::int < n LOOP
-			PERFORM iopool_poll(request);
+			EXIT WHEN (SELECT completed = ranges FROM iopool_poll(request));
 			PERFORM pg_sleep(0.002);
 		END LOOP;
 	END $$;
@@ -267,7 +267,8 @@ foreach my $method (test_methods())
 				# was about to open the same file may have to wait for them there.
 				if ($async)
 				{
-					ok( ask_until($node, "SELECT count(*) = 1 FROM iopool_rings WHERE state <> 'free' AND pid = $pid AND in_flight > 0"),
+					my $state = $point->{blocks} ? "state <> 'free'" : "state = 'draining'";
+					ok( ask_until($node, "SELECT count(*) = 1 FROM iopool_rings WHERE $state AND pid = $pid AND in_flight > 0"),
 						"$label: the ring is kept for the reads in flight");
 				}
 				is(ask($node, "SELECT right_rows(submit('$plain', 100))"),
