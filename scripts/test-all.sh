@@ -2,7 +2,7 @@
 # test-all.sh: the whole suite on every supported PostgreSQL and every set of libraries ("make test-all")
 #
 #   COMBINATIONS="17 18-io_method"   which, by name (default: all; "scripts/test-all.sh list" prints the names)
-#   JOBS=3                           how many run at the same time
+#   JOBS=2                           how many run at the same time
 #   ONLY=, TESTS=, METHODS=, ...     as for test.sh, in every combination
 #
 #   host              the PostgreSQL of this machine
@@ -25,7 +25,7 @@ scriptdir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$scriptdir/lib.sh"
 
 MAJORS=(15 17 18)
-JOBS=${JOBS:-3}
+JOBS=${JOBS:-2}
 # Of each of them; all together keep two processors busy.
 export IOPOOL_TEST_JOBS=${IOPOOL_TEST_JOBS:-3}
 # What must be alone on the machine comes after everything else.

@@ -12,7 +12,7 @@
 #   IOPOOL_TEST_CONF="io_method = io_uring"   one more setting for every server
 #   COPT="-fsanitize=address"      more flags for the compiler; ASAN_OPTIONS and UBSAN_OPTIONS are handed on
 #   IOPOOL_TEST_TRAPS="overflow"   faults of test/modules/iopool_unit/trap.c that this build must notice
-#   IOPOOL_TEST_TIMEOUT=900        seconds that one run of a suite may take
+#   IOPOOL_TEST_TIMEOUT=1800        seconds that one run of a suite may take
 #   IOPOOL_TEST_JOBS=4             how many runs at the same time, as root
 #   IOPOOL_USER=name               whom root runs everything as, one after the other (default: see below)
 #   IOPOOL_OBJECTS=dir             compile only what has changed since the last run with the same directory
@@ -41,7 +41,7 @@ users_enter "$@"
 
 ONLY=${ONLY:-regress tap machine}
 MODES=${MODES:-buffered direct uncached}
-TIMEOUT=${IOPOOL_TEST_TIMEOUT:-900}
+TIMEOUT=${IOPOOL_TEST_TIMEOUT:-1800}
 passed=0
 failed=0
 
