@@ -206,7 +206,9 @@ foreach my $method (@methods)
 			  . create_directory('bound', $bound) . create_directory('shm', '/dev/shm')
 			  . 'GRANT USAGE ON FOREIGN SERVER proc, root, bound, tiles, shm TO app');
 
-		my @paths = ((map { ("proc:$_", "root:proc/$_") } @names), 'root:sys/kernel/uevent_seqnum');
+		my @paths = map { ("proc:$_", "root:proc/$_") } @names;
+		# sysfs is mounted on most systems only
+		push @paths, 'root:sys/kernel/uevent_seqnum' if -r '/sys/kernel/uevent_seqnum';
 		push @paths, 'bound:mem', (map { "bound:proc/$_" } @names) if $can_mount;
 		push @paths, 'root:sys/fs/cgroup/cgroup.procs' if -r '/sys/fs/cgroup/cgroup.procs';
 		foreach my $path (@paths)
