@@ -6,7 +6,9 @@
 #   ONLY=, TESTS=, METHODS=, ...     as for test.sh, in every combination
 #
 #   host              the PostgreSQL of this machine
-#   NN                PostgreSQL NN, in a root that roots.sh makes and keeps
+#   NN                PostgreSQL NN, in a root that roots.sh makes and keeps. The whole suite runs on the oldest and the
+#                     newest release; on those between, pg_regress in modes buffered and direct, and those TAP files that
+#                     a release can make a difference to (see BETWEEN_TESTS)
 #   NN-no-liburing    the same, compiled without a library: pg_regress on all methods that are left, in mode buffered,
 #   NN-no-libaio      and those TAP files that tell what is compiled in (see BUILD_TESTS)
 #   18-io_method      the server's own reads go through io_uring too: pg_regress in modes buffered and direct,
@@ -47,9 +49,15 @@ BUILD_TESTS="001_preload 002_settings 003_method 031_files 050_unit 060_doctor 0
 RING_TESTS="001_preload 002_settings 003_method 020_interrupt 021_crash 031_files 032_memory 051_seal 060_doctor
     080_standby 082_settings_live 083_single_user 111_request_life"
 
-# TAP files for the sanitizers: the engine by itself, the generator of queries,
-# and what lives across calls and transactions.
-SANITIZE_TESTS="050_unit 100_c_api 101_c_api_life 102_c_api_search 110_requests 111_request_life 120_stream_scan 121_fuzz"
+# TAP files that a release between the oldest and the newest can make a
+# difference to: what PostgreSQL does, and not what the kernel does.
+BETWEEN_TESTS="001_preload 002_settings 010_isolation 021_crash 050_unit 051_seal 060_doctor 071_upgrade 080_standby
+    081_upgrade_dump 083_single_user 084_logical 085_pg_stat_statements 100_c_api 113_request_pgbouncer
+    114_caught_errors 120_stream_scan 121_fuzz"
+
+# TAP files for the sanitizers: the engine by itself, and the generator of
+# queries.
+SANITIZE_TESTS="050_unit 121_fuzz"
 SANITIZE_TRAPS="assertion past_malloc past_palloc after_pfree after_delete overflow misaligned"
 # The server's headers are as its own code is: what overflows there wraps
 # around, and so nothing of theirs is compiled to be reported without -fwrapv.
@@ -82,6 +90,7 @@ settings_of()
         *-sanitize) printf '%s\n' MODES=buffered COPT="$SANITIZE_FLAGS" IOPOOL_TEST_TRAPS="$SANITIZE_TRAPS" \
             ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:detect_stack_use_after_return=0 \
             UBSAN_OPTIONS=abort_on_error=1:print_stacktrace=1 IOPOOL_REQUIRE_METHODS="io_uring libaio sync" ;;
+        17) printf '%s\n' MODES="buffered direct" IOPOOL_REQUIRE_METHODS="io_uring libaio sync" ;;
         *) printf '%s\n' IOPOOL_REQUIRE_METHODS="io_uring libaio sync" ;;
     esac
 }
@@ -97,6 +106,8 @@ run_combination()
         settings+=("TESTS=$(make -C "$TOP" --no-print-directory regress-list) $BUILD_TESTS")
     elif [[ $name == *-io_method && -z ${TESTS:-} ]]; then
         settings+=("TESTS=$(make -C "$TOP" --no-print-directory regress-list) ${RING_TESTS//$'\n'/ }")
+    elif [[ $name == 17 && $2 != machine && -z ${TESTS:-} ]]; then
+        settings+=("TESTS=$(make -C "$TOP" --no-print-directory regress-list) ${BETWEEN_TESTS//$'\n'/ }")
     elif [[ $name == *-sanitize && -z ${TESTS:-} ]]; then
         settings+=("TESTS=$(make -C "$TOP" --no-print-directory regress-list) $SANITIZE_TESTS")
     fi
