@@ -212,7 +212,7 @@ for name in ${COMBINATIONS:-"${names[@]}"}; do
 done
 
 lib_start
-trap 'rc=$?; stop_running; (exit $rc); lib_cleanup' EXIT
+trap 'rc=$?; set +e; stop_running; (exit $rc); lib_cleanup' EXIT
 note "combinations: ${selected[*]}"
 [[ ${#majors[@]} -eq 0 ]] || "$scriptdir/roots.sh" make "${majors[@]}"
 
