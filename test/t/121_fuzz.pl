@@ -16,7 +16,7 @@ use IopoolFuzz;
 use IopoolQueries;
 use IopoolTest;
 
-my $nqueries = 250;
+my $nqueries = 340;
 my $seed = $ENV{IOPOOL_TEST_SEED} // 20_261;
 my $wanted = $ENV{IOPOOL_TEST_QUERIES} // $nqueries;
 my (%drawn, %with_node);
@@ -49,12 +49,10 @@ foreach my $method (test_methods())
 
 SKIP:
 {
-	skip 'what was drawn is known of other queries', 3 if defined $ENV{IOPOOL_TEST_QUERIES} || test_methods() < 3;
+	skip 'what was drawn is known of other queries', 2 if defined $ENV{IOPOOL_TEST_QUERIES} || test_methods() < 3;
 
 	is(join(', ', grep { !$drawn{$_} } query_tags()), '', 'every source and every shape was drawn');
-	# Errors are rare, and few queries that have one get a node.
-	is(join(', ', grep { !$with_node{$_} && !/^error/ } node_tags()), '', 'and met a node where there can be one');
-	cmp_ok(scalar(grep { $with_node{$_} && /^error/ } node_tags()), '>=', 2, 'so did errors of several kinds');
+	is(join(', ', grep { !$with_node{$_} } node_tags()), '', 'and met a node where there can be one');
 }
 
 done_testing();
