@@ -10,8 +10,8 @@ IopoolQueries - generated queries that read files
   choose_by_seed($seed);
   my $query = query($dir);
   # @{ $query->{settings} }    SET LOCAL
-  # @{ $query->{run} }         [ statement, is_ordered ]; in one transaction.  Or
-  #                            { portal => sql, values, types, fetch }
+  # @{ $query->{run} }         [ statement, is_ordered, is_of_plan ]; in one
+  #                            transaction.  Or { portal => sql, values, types, fetch }
   # @{ $query->{explain} }     statements that show the plan
   # %{ $query->{tags} }        what was drawn: "source: ...", "call: ...",
   #                            "outer: ...", "select: ...", "run: ..."
@@ -572,7 +572,8 @@ sub run_count
 		});
 	my $done = prepared($q, $sql, 0);
 	unshift @{ $done->{run} }, [ "SELECT setval('calls', 1)", 1 ];
-	splice @{ $done->{run} }, -1, 0, [ "SELECT nextval('calls')", 1 ];
+	# how many a LIMIT needs is up to the join order too, and that to the functions' costs
+	splice @{ $done->{run} }, -1, 0, [ "SELECT nextval('calls')", 1, 1 ];
 	return $done;
 }
 
