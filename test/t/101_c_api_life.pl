@@ -24,9 +24,8 @@ write_words($fs->backing('plain'), 400_000);
 my $functions = q{
 -- Adds reads of a file that is not held, and then of one that is, and takes
 -- the former: so many, because libaio makes its context only for a lease that
--- is worth it.  What is held is in flight when this returns.  With a method
--- that reads synchronously, this returns when the gate opens, or has told the
--- kernel what will be read and nothing more.
+-- is worth it.  What is held is in flight when this returns; with a method
+-- that reads synchronously it is asked for, and nothing more.
 CREATE FUNCTION hold(s int, plain int, held int, buffer_context text DEFAULT '') RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	ntaken int := 0;
@@ -212,16 +211,14 @@ foreach my $method (test_methods())
 			my $label = "$method, $mode, $what";
 			my $is_cancelled = grep { $_ == $case } @cancelled;
 
-			# Where nothing reads ahead, only a call that waits reads.
-			next if !async_in($method, $mode) && $mode ne 'buffered' && !$is_cancelled;
-
 			# What differs from buffered there is below all this.
 			next if $mode eq 'uncached' && $what !~ /^(error between|the query|cancel,)/;
 
 			$body =~ s/:held/'$held'/g;
 			$body =~ s/:mode/'$mode'/g;
 			my ($out, $err) = with_canary($node, $fs, 'held', $label, block($mode, $body),
-				late => $is_cancelled || async_in($method, $mode) ? $late : undef,
+				# where nothing reads ahead, only a call that waits does
+				$is_cancelled || async_in($method, $mode) ? (late => $late) : (nblocked => 0),
 				act => sub {
 					my ($pid, $session) = @_;
 					return unless $is_cancelled;
