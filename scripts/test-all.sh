@@ -125,6 +125,7 @@ passed=0
 failed=0
 declare -A running=() started=()
 summary=()
+failures=()
 
 # finish name: count a combination that ended, and show what failed in it
 finish()
@@ -141,6 +142,7 @@ finish()
     fi
     summary+=("$(printf '%-24s %5d passed, %d failed  (%d s)' "$name" "$ok" "$bad" "$seconds")")
     note "${summary[-1]}"
+    mapfile -t -O ${#failures[@]} failures < <(grep '^FAILED' "$T/$name.log" | sed "s/^FAILED */FAILED  $name, /")
     passed=$((passed + ok))
     failed=$((failed + bad))
     rm -rf --one-file-system "${T:?}/$name"
@@ -232,6 +234,6 @@ if [[ -z ${ONLY:-} ]]; then
 fi
 
 note "---- all combinations"
-printf '%s\n' "${summary[@]}"
+printf '%s\n' "${summary[@]}" ${failures[@]+"${failures[@]}"}
 note "$passed passed, $failed failed"
 [[ $failed -eq 0 ]]

@@ -44,6 +44,7 @@ MODES=${MODES:-buffered direct uncached}
 TIMEOUT=${IOPOOL_TEST_TIMEOUT:-1800}
 passed=0
 failed=0
+failures=()
 
 "$TOP/scripts/install-deps.sh" build test
 lib_start
@@ -150,6 +151,12 @@ run_tap()
         timeout -k 10 "$TIMEOUT" prove --verbose --nocolor "$2"
 }
 
+# failures_of name log: the failed tests of a run
+failures_of()
+{
+    sed -n -E "s/^not ok ([0-9]+ .*)/FAILED  $1: \\1/p; s/^(test |     )(.*) \.\.\. FAILED.*/FAILED  $1: \\2/p" "$2" | grep -v '# TODO' || true
+}
+
 # count_regress log: prints "passed failed"; knows the output of pg_regress
 # before PostgreSQL 16 ("test x ... ok") and since ("ok 1 - x")
 count_regress()
@@ -212,6 +219,7 @@ report()
     fi
     for log in $(complaints "$dir"); do
         bad=$((bad + 1))
+        failures+=("FAILED  $name: complaints in $(basename "$log")")
         echo "---- complaints in $(basename "$log")"
         grep -E -A 30 -m 5 '^TRAP: |: runtime error: |ERROR: AddressSanitizer|WARNING:  problem in ' "$log"
     done
@@ -221,6 +229,10 @@ report()
         cat "$dir/out.log"
     fi
     grep -E '^ok [0-9]+.*# (skip|SKIP)|^[^ ]+ \.+ skipped:' "$dir/out.log" | sed 's/^/    /' || true
+    if [[ $bad -gt 0 ]]; then
+        mapfile -t -O ${#failures[@]} failures < <(failures_of "$name" "$dir/out.log" | head -n 20)
+        [[ $rc -ne 124 && $rc -ne 137 ]] || failures+=("FAILED  $name: stopped after $TIMEOUT s")
+    fi
     printf '%-40s %4d passed, %d failed  (%d s)\n' "$name" "$ok" "$bad" "$seconds"
     passed=$((passed + ok))
     failed=$((failed + bad))
@@ -399,5 +411,7 @@ if [[ $((passed + failed)) -eq 0 ]]; then
     note "no test ran"
     failed=1
 fi
+# Again, in few lines, what has been told in many above.
+[[ ${#failures[@]} -eq 0 ]] || printf '%s\n' "${failures[@]}"
 note "$passed passed, $failed failed"
 [[ $failed -eq 0 ]]

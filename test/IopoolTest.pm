@@ -277,15 +277,16 @@ sub stays
 	return $condition->();
 }
 
-# Waits until a session cannot go on before the gate opens.  Its first read that
-# is held may be one that it has only announced, where the method makes reads in
-# this process: there it is inside of one when it waits and goes on waiting.
+# Waits until a session cannot go on before the gate opens: it waits and goes on
+# waiting.  A read that is held is not enough for that.  Where the method makes
+# reads in this process it may be one that is only announced; elsewhere the
+# session may still be about to ask for more, and a cancel that PostgreSQL itself
+# meets in between is reported before the reads in flight are awaited.
 sub wait_inside
 {
-	my ($node, $pid, $method, $mode) = @_;
+	my ($node, $pid) = @_;
 	my $waits = "SELECT wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = $pid";
 
-	return 1 if async_in($method, $mode);
 	return poll_until(sub {
 		return stays(sub { ask($node, $waits) eq 't' }, 4);
 	});

@@ -125,7 +125,7 @@ foreach my $method (test_methods())
 				rings_home($node, "$label, in $seconds s");
 			}
 			$fs->wait_blocked('held', 1);
-			wait_inside($node, $pid, $method, $mode);
+			wait_inside($node, $pid);
 			$failure->{act}->($node, $pid, $seconds);
 
 			# Nothing may let go of the reads before they are in.
@@ -156,7 +156,7 @@ foreach my $method (test_methods())
 				"SET iopool.io_mode = $mode;\nSELECT count(*) FROM $batch;");
 			my $pid = backend_pid($node, $session);
 			$fs->wait_blocked('held', 1);
-			wait_inside($node, $pid, $method, $mode);
+			wait_inside($node, $pid);
 
 			if ($what eq 'terminated')
 			{

@@ -226,9 +226,8 @@ foreach my $method (test_methods())
 					{
 						poll_until(sub { ($session->output)[1] =~ /only take/ })
 						  or fail("$label: the session waits for what is held");
-						ask_until($node, "SELECT wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = $pid");
 					}
-					wait_inside($node, $pid, $method, $mode);
+					wait_inside($node, $pid);
 					ask($node, "SELECT pg_cancel_backend($pid)");
 				},
 				after => "SELECT count(*) FILTER (WHERE data = int8send(file_offset)) FROM "
@@ -323,7 +322,7 @@ sub ended
 				  . "PERFORM hold(s, p, h, '$context'); PERFORM consumer_take(s);"));
 			my $pid = backend_pid($node, $session);
 			$fs->wait_blocked('held', 1);
-			wait_inside($node, $pid, $method, $mode);
+			wait_inside($node, $pid);
 			$what eq 'terminated'
 			  ? ask($node, "SELECT pg_terminate_backend($pid)")
 			  : $session->kill9;

@@ -102,7 +102,7 @@ sub interrupted
 			ask_until($node, "SELECT count(*) = 1 FROM pg_stat_activity WHERE pid = $pid AND state = 'active' AND query LIKE 'DO%'");
 			$fs->gate('graph');
 			$fs->wait_blocked('graph', 1);
-			wait_inside($node, $pid, $method, $mode);
+			wait_inside($node, $pid);
 			if ($what =~ /cancelled/)
 			{
 				ask($node, "SELECT pg_cancel_backend($pid)");

@@ -270,7 +270,7 @@ sub check_interrupts
 				}) or fail("$label: comes to a wait");
 				if ($is_cancel)
 				{
-					wait_inside($node, $pid, $method, $mode);
+					wait_inside($node, $pid);
 					ask($node, "SELECT pg_cancel_backend($pid)");
 				}
 				ok(holds_back($node, $session, $pid, qr/ERROR|canary/), "$label: no error while reads are in flight")
@@ -294,7 +294,7 @@ sub check_interrupts
 				my $session = start_sql($node, "SET iopool.io_mode = $mode;\n$queries{$query};");
 				my $pid = backend_pid($node, $session);
 				$fs->wait_blocked('held', 1);
-				wait_inside($node, $pid, $method, $mode);
+				wait_inside($node, $pid);
 				$what eq 'terminated' ? ask($node, "SELECT pg_terminate_backend($pid)") : $session->kill9;
 				ok(ask_until($node, "SELECT count(*) = 1 FROM iopool_rings WHERE state <> 'free' AND pid = $pid AND in_flight > 0"),
 					"$label: the ring is kept for the reads in flight");
