@@ -62,9 +62,11 @@
 typedef struct Name
 {
 	struct Name *next;
-	int nblocked;  /* reads held by the gate now */
-	long nretried; /* reads failed for NAME.retry so far */
-	char path[];   /* as FUSE names it: "/NAME" */
+	int nblocked;		   /* reads held by the gate now */
+	int is_watched;		   /* one of them looks whether it opens */
+	pthread_cond_t opened; /* signalled when it has */
+	long nretried;		   /* reads failed for NAME.retry so far */
+	char path[];		   /* as FUSE names it: "/NAME" */
 } Name;
 
 /* One open file; virtual NAME.blocked files have fd -1. */
@@ -98,6 +100,7 @@ lookup_name(const char *path, size_t len)
 		if (name != NULL)
 		{
 			memcpy(name->path, path, len);
+			pthread_cond_init(&name->opened, NULL);
 			name->next = names;
 			names = name;
 		}
@@ -148,6 +151,10 @@ read_sidecar(const char *path, const char *suffix, long long *a, long long *b)
 	return nnumbers < 0 ? 0 : nnumbers;
 }
 
+/*
+ * Blocks while NAME.gate is there.  One of the reads that are blocked looks for
+ * it; the others wait for that one.
+ */
 static void
 wait_for_gate(Name *name)
 {
@@ -160,12 +167,21 @@ wait_for_gate(Name *name)
 
 	pthread_mutex_lock(&names_lock);
 	name->nblocked++;
-	pthread_mutex_unlock(&names_lock);
-
 	while (access(gate, F_OK) == 0)
-		nanosleep(&pause, NULL);
-
-	pthread_mutex_lock(&names_lock);
+	{
+		if (name->is_watched)
+		{
+			pthread_cond_wait(&name->opened, &names_lock);
+			continue;
+		}
+		name->is_watched = 1;
+		pthread_mutex_unlock(&names_lock);
+		while (access(gate, F_OK) == 0)
+			nanosleep(&pause, NULL);
+		pthread_mutex_lock(&names_lock);
+		name->is_watched = 0;
+		pthread_cond_broadcast(&name->opened);
+	}
 	name->nblocked--;
 	pthread_mutex_unlock(&names_lock);
 }

@@ -14,7 +14,7 @@ use Test::More;
 
 use IopoolTest;
 
-my $nranges = $ENV{IOPOOL_TEST_RANGES} // 200_000;
+my $nranges = $ENV{IOPOOL_TEST_RANGES} // 80_000;
 my $seed = $ENV{IOPOOL_TEST_SEED} // 20240;
 my $chunk = 2_000;
 my $dir = PostgreSQL::Test::Utils::tempdir() . '/oracle';

@@ -198,8 +198,8 @@ foreach my $method (test_methods())
 		$fs->gate('held1');
 		$session = start_sql($node, $set . qq{
 			BEGIN;
-			SELECT submit('$held{held1}', 5000) AS r \\gset
-			SELECT submit('$plain', 5000) AS p \\gset
+			SELECT submit('$held{held1}', 1000) AS r \\gset
+			SELECT submit('$plain', 1000) AS p \\gset
 			SELECT until_held(:r, '$held{held1}', 1);
 			SELECT 'right: ' || right_rows(:p);
 			SELECT 'right: ' || right_rows(:r);
@@ -209,7 +209,7 @@ foreach my $method (test_methods())
 			"$label: no more than the ring has entries, and as many hints");
 		$fs->ungate('held1');
 		($out, $err) = $session->finish;
-		is("$out$err" =~ s/^\n//mgr, "right: 5000\nright: 5000", "$label: beyond the window, both complete");
+		is("$out$err" =~ s/^\n//mgr, "right: 1000\nright: 1000", "$label: beyond the window, both complete");
 		rings_home($node, "$label, full ring");
 
 		# A cancel returns when the reads are in, and does not make those that
@@ -217,7 +217,7 @@ foreach my $method (test_methods())
 		$fs->gate('held1');
 		$session = start_sql($node, $set . qq{
 			BEGIN;
-			SELECT submit('$held{held1}', 5000) AS r \\gset
+			SELECT submit('$held{held1}', 1000) AS r \\gset
 			@{[$async ? "SELECT until_held(:r, '$held{held1}', 1);" : '']}
 			SELECT iopool_stat_reset();
 			SELECT 'cancel: ' || iopool_cancel(:r);
@@ -297,7 +297,7 @@ foreach my $method (test_methods())
 						s bigint;
 						total bigint := 0;
 					BEGIN
-						FOR i IN 1 .. 100 LOOP
+						FOR i IN 1 .. 30 LOOP
 							PERFORM set_config('iopool.pool', '$first', true);
 							r := submit('$plain', 40);
 							PERFORM set_config('iopool.pool', '$second', true);
@@ -311,7 +311,7 @@ foreach my $method (test_methods())
 			foreach my $n (0 .. 3)
 			{
 				($out, $err) = $sessions[ $n ]->finish;
-				like($err, qr/total: 8000$/m, "$label: two pools by turns in four sessions, session $n");
+				like($err, qr/total: 2400$/m, "$label: two pools by turns in four sessions, session $n");
 				unlike($err, qr/ERROR/, "$label: two pools by turns, session $n: no error");
 			}
 			rings_home($node, "$label, two pools by turns");
