@@ -7,12 +7,12 @@
 #
 #   host              the PostgreSQL of this machine
 #   NN                PostgreSQL NN, in a root that roots.sh makes and keeps. The whole suite runs on the oldest and the
-#                     newest release; on those between, pg_regress in modes buffered and direct, and those TAP files that
-#                     a release can make a difference to (see BETWEEN_TESTS)
-#   NN-no-liburing    the same, compiled without a library: pg_regress on all methods that are left, in mode buffered,
-#   NN-no-libaio      and those TAP files that tell what is compiled in (see BUILD_TESTS)
-#   18-io_method      the server's own reads go through io_uring too: pg_regress in modes buffered and direct,
-#                     and those TAP files where its rings could be in the way of ours (see RING_TESTS)
+#                     newest release; on those between, pg_regress in mode buffered, and those TAP files that a release can
+#                     make a difference to (see BETWEEN_TESTS)
+#   18-no-liburing    compiled without a library: pg_regress on all methods that are left, in mode buffered, and those
+#   18-no-libaio      TAP files that tell what is compiled in (see BUILD_TESTS)
+#   18-io_method      the server's own reads go through io_uring too: pg_regress in mode buffered, and those TAP
+#                     files where its rings could be in the way of ours (see RING_TESTS)
 #   18+assert-sanitize   a server that checks its assertions and marks free memory (see roots.sh), iopool built with
 #                     AddressSanitizer and UndefinedBehaviorSanitizer: pg_regress in mode buffered, and the
 #                     TAP files that reach most code (see SANITIZE_TESTS). The faults in SANITIZE_TRAPS are made once,
@@ -26,7 +26,8 @@ scriptdir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/lib.sh
 . "$scriptdir/lib.sh"
 
-MAJORS=(15 17 18)
+# The newest first, because it takes longest.
+MAJORS=(18 17 15)
 JOBS=${JOBS:-2}
 # Of each of them; all together keep two processors busy.
 export IOPOOL_TEST_JOBS=${IOPOOL_TEST_JOBS:-3}
@@ -74,9 +75,7 @@ all_combinations()
     done
     echo 18+assert-sanitize
     echo 18-io_method
-    for major in "${MAJORS[@]}"; do
-        printf '%s\n' "$major-no-liburing" "$major-no-libaio"
-    done
+    printf '%s\n' 18-no-liburing 18-no-libaio
 }
 
 # settings_of name: what test.sh gets in its environment, one a line
@@ -85,12 +84,12 @@ settings_of()
     case $1 in
         *-no-liburing) printf '%s\n' WITH_LIBURING=no MODES=buffered IOPOOL_REQUIRE_METHODS="libaio sync" ;;
         *-no-libaio) printf '%s\n' WITH_LIBAIO=no MODES=buffered IOPOOL_REQUIRE_METHODS="io_uring sync" ;;
-        *-io_method) printf '%s\n' MODES="buffered direct" IOPOOL_TEST_CONF="io_method = io_uring" \
+        *-io_method) printf '%s\n' MODES=buffered IOPOOL_TEST_CONF="io_method = io_uring" \
             IOPOOL_REQUIRE_METHODS="io_uring libaio sync" ;;
         *-sanitize) printf '%s\n' MODES=buffered COPT="$SANITIZE_FLAGS" IOPOOL_TEST_TRAPS="$SANITIZE_TRAPS" \
             ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:detect_stack_use_after_return=0 \
             UBSAN_OPTIONS=abort_on_error=1:print_stacktrace=1 IOPOOL_REQUIRE_METHODS="io_uring libaio sync" ;;
-        17) printf '%s\n' MODES="buffered direct" IOPOOL_REQUIRE_METHODS="io_uring libaio sync" ;;
+        17) printf '%s\n' MODES=buffered IOPOOL_REQUIRE_METHODS="io_uring libaio sync" ;;
         *) printf '%s\n' IOPOOL_REQUIRE_METHODS="io_uring libaio sync" ;;
     esac
 }

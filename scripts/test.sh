@@ -13,7 +13,7 @@
 #   COPT="-fsanitize=address"      more flags for the compiler; ASAN_OPTIONS and UBSAN_OPTIONS are handed on
 #   IOPOOL_TEST_TRAPS="overflow"   faults of test/modules/iopool_unit/trap.c that this build must notice
 #   IOPOOL_TEST_TIMEOUT=1800        seconds that one run of a suite may take
-#   IOPOOL_TEST_JOBS=4             how many runs at the same time, as root
+#   IOPOOL_TEST_JOBS=5             how many runs at the same time, as root
 #   IOPOOL_USER=name               whom root runs everything as, one after the other (default: see below)
 #   IOPOOL_OBJECTS=dir             compile only what has changed since the last run with the same directory
 #   IOPOOL_TMPDIR=/var/tmp         where the private directory is made; direct I/O must work there
@@ -340,9 +340,9 @@ launch_regress()
 }
 
 # Those that take longest first, so that none is left over in the end.
-LONG="020_interrupt 111_request_life 110_requests 112_request_memory 102_c_api_search 030_faults 010_isolation 040_oracle"
+LONG="110_requests 111_request_life 020_interrupt 112_request_memory 092_directory_guard 101_c_api_life 102_c_api_search 030_faults 033_refused 040_oracle"
 if [[ -n $USERS_BASE ]]; then
-    limit=${IOPOOL_TEST_JOBS:-4}
+    limit=${IOPOOL_TEST_JOBS:-5}
     for name in $LONG; do
         [[ " ${tap_files[*]-} " != *" $name "* ]] || launch "tap.$name" run_tap "test/t/$name.pl"
     done
