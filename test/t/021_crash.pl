@@ -1,5 +1,5 @@
-# SIGKILL of a backend, and the crash restart that follows: rings and the
-# postmaster's file descriptors stay as many as they were.
+# SIGKILL of a backend, and the crash restart that follows: rings, the
+# postmaster's file descriptors and its memory stay as many as they were.
 
 use strict;
 use warnings;
@@ -113,4 +113,36 @@ foreach my $method (test_methods())
 	$node->stop;
 }
 
+# PostgreSQL itself keeps a kilobyte in memory for each crash: with many pools it
+# is no more than with none of them.
+my @growth = map {
+	my $npools = $_;
+	my $node = iopool_node("memory_$npools", 'sync', without_server_rings(), 'restart_after_crash' => 'on',
+		'iopool.rings' => 1, 'iopool.pools' => join ', ', map { "a_pool_with_quite_a_long_name_$_(rings=1, entries=1)" } 1 .. $npools);
+	my @bytes = map { crash($node) if $_ > 0; kept_bytes($node) } 0 .. 4;
+	note("$npools pools: @bytes");
+	$node->stop;
+	$bytes[-1] - $bytes[1];
+} (0, 40);
+cmp_ok($growth[1] - $growth[0], '<', 1024, 'the configuration of pools is kept once');
+
 done_testing();
+
+# Of what the postmaster has in memory, every new backend has a copy.
+sub kept_bytes
+{
+	my ($node) = @_;
+	return $node->safe_psql('postgres', q{SELECT used_bytes FROM pg_backend_memory_contexts WHERE name = 'TopMemoryContext'});
+}
+
+sub crash
+{
+	my ($node) = @_;
+	my $position = -s $node->logfile;
+	my $session = start_sql($node, 'SELECT pg_sleep(3600);');
+	kill 'KILL', backend_pid($node, $session);
+	$session->finish;
+	poll_until(sub { log_since($node, $position) =~ /database system is ready/ })
+	  or die 'the server does not come back';
+	return;
+}
