@@ -17,8 +17,7 @@ Each query of IopoolQueries.pm runs in three sessions: with
 iopool.enable_stream_scan on, with it off, and with the functions of schema core,
 which are made of pg_read_binary_file() (fuzz/schema.sql), in front of those of
 iopool.  All three have to say the same: rows, in order where there is one, or
-SQLSTATE and message; a statement whose result is that of a plan is left to the
-first two.  The end of a server, and a query that does not end, are
+SQLSTATE and message.  The end of a server, and a query that does not end, are
 differences too.
 
 A query that shows a difference is made smaller for as long as it shows one, by
@@ -235,8 +234,7 @@ sub difference_of
 		last if $states[1] eq '57014' || $states[2] eq '57014';
 		return { kind => 'hang', text => 'on: ended by statement_timeout' } if $states[0] eq '57014';
 		return { kind => 'wrong', text => "$on->{error}{state} $on->{error}{message}" } if "@states" =~ /\b(42|XX|0A|54)/ && $states[0] eq $states[1] && $states[0] eq $states[2];
-		my $is_of_plan = ref $run[$n] eq 'ARRAY' && $run[$n][2];
-		foreach my $pair ([ 'on', $on, 'off', $off ], $is_of_plan ? () : [ 'off', $off, 'core', $core ])
+		foreach my $pair ([ 'on', $on, 'off', $off ], [ 'off', $off, 'core', $core ])
 		{
 			my ($name, $result, $other_name, $other) = @$pair;
 			my $with_detail = $name eq 'on';
