@@ -65,6 +65,7 @@ sub session_schema
 SET search_path = public;
 CREATE TEMP TABLE own_cat (LIKE cat INCLUDING ALL);
 INSERT INTO own_cat SELECT * FROM cat;
+CLUSTER own_cat USING own_cat_pkey;
 CREATE TEMP TABLE target (id int, n bigint, d text);
 CREATE TEMP TABLE core_requests (number serial PRIMARY KEY, paths text[], path text, os bigint[], ls bigint[], nout int DEFAULT 0);
 CREATE TEMP SEQUENCE calls;

@@ -202,7 +202,8 @@ my @sources = (
 	[ 'COALESCE', 3, 'any', sub {
 			my ($q, $kind, $depth) = @_;
 			my $first = argument($q, $kind, $depth + 1);
-			return "coalesce($first, " . ($kinds{$kind}{is_array} ? "'{}'" : constant($q, $kind, 1)) . ')' if chance('constant', 0.5);
+			# beside another array, one that is empty would be an error
+			return "coalesce($first, " . ($kinds{$kind}{is_array} ? "'{}'" : constant($q, $kind, 1)) . ')' if chance('constant', 0.5) && !($kinds{$kind}{is_array} && $q->{narrays} > 1);
 			return "coalesce(CASE WHEN $q->{row} % 3 <> 1 THEN $first END, " . argument($q, $kind, $depth + 1) . ')' } ],
 	[ 'CASE', 3, 'any', sub {
 			my ($q, $kind, $depth) = @_;
@@ -391,6 +392,7 @@ sub call
 			my ($name, undef, $form) = @{ pick('form', map { ($_) x $_->[1] } @usable) };
 			local $q->{items} = [];
 			local $q->{in_order} = $q->{in_order} || $form->{in_order};
+			local $q->{narrays} = grep { $kinds{$_}{is_array} } @{ $form->{args} };
 			my $row = a_row($q, $want{before}, $want{is_alone});
 			local @{$q}{qw(row ids is_constant)} = @{$row}{qw(row ids is_constant)};
 			$q->{error_id} = $row->{ids}[0] if $want{is_alone};

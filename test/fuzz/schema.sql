@@ -74,6 +74,10 @@ CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (9);
 CREATE TABLE parts_2 PARTITION OF parts FOR VALUES FROM (9) TO (25);
 CREATE TABLE parts_3 PARTITION OF parts DEFAULT;
 INSERT INTO parts SELECT * FROM cat;
+-- in the order of the ids, whichever way they are scanned
+CLUSTER cat USING cat_pkey;
+CLUSTER toasted USING toasted_pkey;
+CLUSTER many USING many_pkey;
 CREATE VIEW v_cat AS SELECT * FROM cat WHERE kind < 5;
 CREATE VIEW v_barrier WITH (security_barrier) AS SELECT * FROM cat WHERE kind <> 2;
 CREATE TABLE small (k int PRIMARY KEY, word text);
