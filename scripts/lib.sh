@@ -99,7 +99,8 @@ lib_start()
     # add up to 50 to this one.
     [[ ${#T} -le 50 ]] || die "the directory $T has too long a name for sockets below it; set IOPOOL_TMPDIR to a shorter one"
     own_by_user "$T"
-    [[ -z ${USERS_BASE:-} ]] || chmod 750 "$T"
+    # None of several users may rename what is another's.
+    [[ -z ${USERS_BASE:-} ]] || { chown root "$T" && chmod 1770 "$T"; }
     as_user test -w "$T" || die "the user $RUN_USER cannot write below $base; set IOPOOL_TMPDIR to a directory that it can reach"
 }
 

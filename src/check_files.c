@@ -372,14 +372,12 @@ iopool_check_directories(IopoolCheck *check)
 	{
 		IopoolDirectory *dir = lfirst(lc);
 		char *name = psprintf("directory_%s", dir->name);
+		bool is_there = check_server(check, dir, name);
 
-		if (check_server(check, dir, name))
-		{
-			Directory *directory = make_directory(name, dir->path);
-
-			check_ancestors(check, directory);
-			check_file_system(check, directory);
-		}
+		if (is_there || dir->missing_ok)
+			check_ancestors(check, make_directory(name, dir->path));
+		if (is_there)
+			check_file_system(check, make_directory(name, dir->path));
 	}
 }
 

@@ -41,11 +41,12 @@ typedef struct IopoolDirectory
 	/* of the call that reads below it */
 	IopoolPool *pool;					  /* NULL: the session's */
 	int fd;								  /* O_PATH; -1: not open */
+	bool was_open;						  /* and has to be the same again */
 	IopoolFailure failure;				  /* why it cannot be opened, if so */
 	struct IopoolSharedDirectory *shared; /* whose fd it is, or NULL */
 	struct IopoolDirectory *next; /* in its file set, when it was opened */
 
-	/* valid while it is open */
+	/* valid since it was opened */
 	dev_t dev;
 	ino_t ino;
 	bool is_kernel_fs; /* files of this device are not to be read */

@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -74,6 +75,18 @@ look_at_place(const struct stat *st, bool is_last, bool *is_sticky,
 	return true;
 }
 
+/* What is not there can be made by whoever can write where it would be. */
+static bool
+lets_others_make(IopoolExposure *exposure, const char *path)
+{
+	exposure->place[Max(last_dir_separator(exposure->place) - exposure->place,
+						1)] = '\0';
+	exposure->is_foreign = false;
+	exposure->mend =
+		psprintf("mkdir -p %s", iopool_directory_shell_quote(path));
+	return true;
+}
+
 /*
  * Can others than root and the server's user put another directory in the
  * place of the one at that path, which is absolute?  Then *exposure tells the
@@ -93,7 +106,8 @@ iopool_directory_is_exposed(const char *path, IopoolExposure *exposure)
 
 		exposure->place = pnstrdup(path, len);
 		if (lstat(exposure->place, &st) != 0)
-			return false;
+			return errno == ENOENT && is_sticky &&
+				lets_others_make(exposure, path);
 		if (look_at_place(&st, is_last, &is_sticky, exposure))
 			return true;
 		if (is_last)

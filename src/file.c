@@ -8,11 +8,14 @@
  * that no read needs is closed, and opened again when it is needed.  If the
  * name leads to another file then, the ranges fail: bytes of two files never
  * mix in one call.  All sets of the backend share its descriptors, so the file
- * that makes room may be one of another call that has not ended.
+ * that makes room may be one of another call that has not ended.  Files that no
+ * read needs leave a quarter of the descriptors to whatever else the backend
+ * does.
  *
  * A path becomes a file only by iopool_file_name(), which asks access.c.  The
  * directories of a call are acquired when the first file in them is opened,
- * and released with the set.
+ * and released with the set, or earlier to make room; then the path has to lead
+ * to the same directory again.
  *
  * The set belongs to a memory context, whose reset closes what is open.  Like
  * every descriptor that fd.c does not know, ours are counted with
@@ -32,6 +35,7 @@
 #include "utils/memutils.h"
 
 #include "file.h"
+#include "single.h"
 
 #ifndef RWF_DONTCACHE
 #define RWF_DONTCACHE 0x00000080 /* Linux 6.14 */
@@ -79,6 +83,9 @@ struct IopoolFileSet
 
 /* Every set whose files may be closed for those of another. */
 static dlist_head shared_sets = DLIST_STATIC_INIT(shared_sets);
+
+/* Files that are open in any set. */
+static int nopen_files = 0;
 
 static void
 close_at_reset(void *arg)
@@ -129,6 +136,14 @@ close_file(IopoolFile *file)
 	close(file->fd);
 	file->fd = -1;
 	ReleaseExternalFD();
+	nopen_files--;
+}
+
+/* Are there too many for another to be idle?  fd.c allows a third. */
+static bool
+has_many_open(void)
+{
+	return nopen_files >= max_safe_fds / 4;
 }
 
 /*
@@ -373,6 +388,51 @@ close_one_idle(IopoolFileSet *set)
 	return false;
 }
 
+/* Release the directory that was opened first; false if there is no other. */
+static bool
+release_directory_of(IopoolFileSet *set, const IopoolDirectory *needed)
+{
+	IopoolDirectory **oldest = NULL;
+
+	for (IopoolDirectory **dir = &set->directories; *dir != NULL;
+		 dir = &(*dir)->next)
+	{
+		if (*dir != needed)
+			oldest = dir;
+	}
+	if (oldest == NULL)
+		return false;
+	iopool_directory_release(*oldest);
+	*oldest = (*oldest)->next;
+	return true;
+}
+
+/* The same in the set itself, or else in any other. */
+static bool
+release_one_directory(IopoolFileSet *set, const IopoolDirectory *needed)
+{
+	dlist_iter iter;
+
+	if (release_directory_of(set, needed))
+		return true;
+	dlist_foreach(iter, &shared_sets)
+	{
+		if (release_directory_of(dlist_container(IopoolFileSet, node,
+												 iter.cur),
+								 needed))
+			return true;
+	}
+	return false;
+}
+
+/* Give up a descriptor that nobody needs at the moment, for a file's sake. */
+static bool
+make_room(IopoolFileSet *set, const IopoolFile *file)
+{
+	return close_one_idle(set) || iopool_single_close_oldest() ||
+		release_one_directory(set, file->dir);
+}
+
 /* Will a file be idle when reads that are on their way have ended? */
 static bool
 has_files_in_use(void)
@@ -397,11 +457,13 @@ is_out_of_descriptors(const IopoolFailure *failure)
 		(failure->errnum == EMFILE || failure->errnum == ENFILE);
 }
 
-/* Open the directory of a file, which stays open as long as the set. */
+/* Open the directory of a file, which stays open for others of the set. */
 static bool
 open_directory(IopoolFileSet *set, IopoolFile *file)
 {
 	IopoolDirectory *dir = file->dir;
+	dev_t dev = dir != NULL ? dir->dev : 0;
+	ino_t ino = dir != NULL ? dir->ino : 0;
 
 	if (dir == NULL || dir->fd >= 0)
 		return true;
@@ -412,6 +474,14 @@ open_directory(IopoolFileSet *set, IopoolFile *file)
 	}
 	if (iopool_directory_acquire(dir, &file->failure))
 	{
+		if (dir->was_open && (dir->dev != dev || dir->ino != ino))
+		{
+			iopool_directory_release(dir);
+			file->failure.kind = IOPOOL_FAILURE_REPLACED;
+			dir->failure = file->failure;
+			return false;
+		}
+		dir->was_open = true;
 		dir->next = set->directories;
 		set->directories = dir;
 		return true;
@@ -427,6 +497,8 @@ open_in_set(IopoolFileSet *set, IopoolFile *file)
 {
 	if (!open_directory(set, file))
 		return false;
+	while (has_many_open() && close_one_idle(set))
+		;
 	if (!AcquireExternalFD())
 		return fail(file, IOPOOL_FAILURE_OPEN, EMFILE);
 	if (!open_file(file))
@@ -434,6 +506,7 @@ open_in_set(IopoolFileSet *set, IopoolFile *file)
 		ReleaseExternalFD();
 		return false;
 	}
+	nopen_files++;
 	dlist_push_tail(&set->idle, &file->idle);
 	return true;
 }
@@ -471,7 +544,7 @@ iopool_file_acquire(IopoolFileSet *set, IopoolFile *file)
 		if (is_out_of_descriptors(&failure))
 		{
 			file->lease_deadline = 0;
-			if (close_one_idle(set))
+			if (make_room(set, file))
 				continue;
 			if (has_files_in_use())
 				return false;
@@ -495,9 +568,10 @@ void
 iopool_file_release(IopoolFile *file)
 {
 	Assert(file->nusers > 0);
-	if (--file->nusers == 0 && file->fd >= 0)
-	{
-		dlist_delete(&file->idle);
-		dlist_push_tail(&file->set->idle, &file->idle);
-	}
+	if (--file->nusers > 0 || file->fd < 0)
+		return;
+	dlist_delete(&file->idle);
+	dlist_push_tail(&file->set->idle, &file->idle);
+	if (has_many_open())
+		(void) close_one_idle(file->set);
 }

@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/nbtree.h"
 #include "access/transam.h"
 #include "catalog/pg_aggregate.h"
 #include "catalog/pg_class.h"
@@ -111,6 +112,59 @@ type_functions_show(Oid typid)
 	return false;
 }
 
+/* Does an operator class order values by a volatile function? */
+static bool
+order_shows(Oid opfamily, Oid lefttype, Oid righttype)
+{
+	return is_volatile(
+		get_opfamily_proc(opfamily, lefttype, righttype, BTORDER_PROC));
+}
+
+/* Functions of a range type, which need not be those of its subtype. */
+static bool
+range_functions_show(Oid typid)
+{
+	TypeCacheEntry *cache = lookup_type_cache(typid, TYPECACHE_RANGE_INFO);
+
+	return is_volatile(cache->rng_cmp_proc_finfo.fn_oid) ||
+		is_volatile(cache->rng_canonical_finfo.fn_oid);
+}
+
+/* A comparison of rows by <, <=, > or >=. */
+static bool
+row_compare_shows(const RowCompareExpr *compare)
+{
+	ListCell *op;
+	ListCell *family;
+
+	forboth(op, compare->opnos, family, compare->opfamilies)
+	{
+		Oid lefttype;
+		Oid righttype;
+
+		op_input_types(lfirst_oid(op), &lefttype, &righttype);
+		if (order_shows(lfirst_oid(family), lefttype, righttype))
+			return true;
+	}
+	return false;
+}
+
+/* ORDER BY of a query or an aggregate, also by USING; GROUP BY, DISTINCT. */
+static bool
+sort_shows(const SortGroupClause *sort)
+{
+	Oid opfamily;
+	Oid opcintype;
+	int16 strategy;
+
+	if (OidIsValid(sort->eqop) && is_volatile(get_opcode(sort->eqop)))
+		return true;
+	return sort->sortop >= FirstNormalObjectId &&
+		get_ordering_op_properties(sort->sortop, &opfamily, &opcintype,
+								   &strategy) &&
+		order_shows(opfamily, opcintype, opcintype);
+}
+
 /*
  * Would it show that a value of this type is made, compared or written?  Types
  * of users hide functions that no node of an expression names: a domain its
@@ -136,6 +190,8 @@ type_shows(Oid typid, PlannerInfo *root)
 		case TYPTYPE_MULTIRANGE:
 			return type_shows(get_multirange_range(typid), root);
 		case TYPTYPE_RANGE:
+			if (range_functions_show(typid))
+				return true;
 			element = get_range_subtype(typid);
 			break;
 		case TYPTYPE_BASE:
@@ -259,6 +315,12 @@ hides_volatile(Node *node, void *context)
 			if (aggregate_shows(((WindowFunc *) node)->winfnoid))
 				return true;
 			break;
+		case T_RowCompareExpr:
+			if (row_compare_shows((RowCompareExpr *) node))
+				return true;
+			break;
+		case T_SortGroupClause:
+			return sort_shows((SortGroupClause *) node);
 		default:
 			break;
 	}
@@ -341,6 +403,10 @@ query_shows(Query *query, PlannerInfo *root)
 		query->hasModifyingCTE ||
 		iopool_scan_expr_shows((Node *) query->targetList, root) ||
 		iopool_scan_expr_shows((Node *) query->jointree, root) ||
+		iopool_scan_expr_shows((Node *) query->groupClause, root) ||
+		iopool_scan_expr_shows((Node *) query->windowClause, root) ||
+		iopool_scan_expr_shows((Node *) query->distinctClause, root) ||
+		iopool_scan_expr_shows((Node *) query->sortClause, root) ||
 		iopool_scan_expr_shows(query->havingQual, root) ||
 		iopool_scan_expr_shows(query->limitCount, root) ||
 		iopool_scan_expr_shows(query->limitOffset, root))

@@ -10,7 +10,9 @@
  * A query that calls iopool_read() for many rows names the same file again and
  * again, so it stays open for the query.  What lives longer than a query, such
  * as an expression of PL/pgSQL, asks for the name again each time, and opens
- * the file that it leads to by then.
+ * the file that it leads to by then.  Queries and expressions can be many, so
+ * few of these files stay open at a time, and all of them make room for those
+ * that a set needs (file.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -32,6 +34,13 @@
 #include "pgstat.h"
 #include "plan.h"
 #include "single.h"
+
+/* Files that stay open at most; more would take what others need. */
+#define MAX_KEPT_FILES 32
+
+/* Those that are open; the one that was used longest ago comes first. */
+static dlist_head kept_files = DLIST_STATIC_INIT(kept_files);
+static int nkept_files = 0;
 
 /* Read what fits [0, len) of the vector's only element, counting each read. */
 static int
@@ -186,12 +195,24 @@ close_kept(IopoolKeptFile *kept)
 	close(kept->file.fd);
 	kept->file.fd = -1;
 	ReleaseExternalFD();
+	dlist_delete(&kept->node);
+	nkept_files--;
 }
 
 static void
 close_at_reset(void *arg)
 {
 	close_kept(arg);
+}
+
+/* Close the one that was used longest ago; false if none is open. */
+bool
+iopool_single_close_oldest(void)
+{
+	if (dlist_is_empty(&kept_files))
+		return false;
+	close_kept(dlist_head_element(IopoolKeptFile, node, &kept_files));
+	return true;
 }
 
 /* A place for a file to stay open in as long as cxt, which closes it. */
@@ -246,6 +267,8 @@ iopool_single_read_kept(IopoolPool *pool, IopoolKeptFile *kept,
 			pfree(unconstify(char *, kept->file.path));
 		kept->file.path = path;
 
+		if (nkept_files >= MAX_KEPT_FILES)
+			(void) iopool_single_close_oldest();
 		if (!AcquireExternalFD())
 			return iopool_single_read(pool, file, offset, length, dest);
 		iopool_file_init(&kept->file, path, file->io_mode);
@@ -256,7 +279,11 @@ iopool_single_read_kept(IopoolPool *pool, IopoolKeptFile *kept,
 			file->failure = kept->file.failure;
 			return -1;
 		}
+		nkept_files++;
 	}
+	else
+		dlist_delete(&kept->node);
+	dlist_push_tail(&kept_files, &kept->node);
 
 	nread = read_open(pool, &kept->file, offset, length, dest);
 	file->failure = kept->file.failure;

@@ -135,7 +135,34 @@ foreach my $method (test_methods())
 		is($out, '5000|1|4000|t', "$label: a file that grew while an array was read");
 		rings_home($node, $label);
 	}
+	others_open_files($node, $method);
 	$node->stop;
 }
 
 done_testing();
+
+# Files that stay open for a query, or an expression, leave descriptors to other
+# queries of the session, and to whatever else needs them.
+sub others_open_files
+{
+	my ($node, $method) = @_;
+	my $connect = "SELECT dblink_connect('c', 'host=''" . $node->host . "'' port=" . $node->port . " dbname=postgres')";
+	my $after = qq{
+		SELECT 'batch: ' || count(*) || ' ' || count(error) FROM iopool_read_batch((SELECT array_agg('$many/' || n) FROM generate_series(1, 50) AS n), array_fill(0, ARRAY[50]), array_fill(8, ARRAY[50]), 'report');
+		$connect;};
+	my %holders = (
+		'cursors' => qq{DO \$\$ DECLARE c refcursor; b bytea; BEGIN FOR i IN 1 .. 200 LOOP c := 'c' || i;
+			OPEN c FOR EXECUTE format('SELECT iopool_read(%L, 0, 8) FROM generate_series(1, 3)', '$many/' || i); FETCH c INTO b; END LOOP; END \$\$;},
+		'one query' => "DECLARE c CURSOR FOR SELECT " . join(', ', map { "iopool_read('$many/$_', 0, 8) AS d$_" } 1 .. 200) . " FROM generate_series(1, 3);\nMOVE 1 IN c;",
+		'a batch' => qq{DECLARE c CURSOR FOR SELECT data FROM iopool_read_batch((SELECT array_agg('$many/' || n) FROM generate_series(1, 600) AS n), array_fill(0, ARRAY[600]), array_fill(8, ARRAY[600]));\nMOVE 500 IN c;},
+		'rows' => "DECLARE c CURSOR FOR SELECT data FROM generate_series(1, 600) AS n, iopool_read('$many/' || n, 0, 8) AS d(data);\nMOVE 500 IN c;");
+
+	ask($node, 'CREATE EXTENSION dblink');
+	foreach my $what (sort keys %holders)
+	{
+		my ($out, $err) = start_sql($node, "BEGIN;\n$holders{$what}\n$after\nROLLBACK;")->finish;
+		like($out, qr/^batch: 50 0$/m, "$method, $what: another batch has its files");
+		unlike($err, qr/ERROR/, "$method, $what: and a connection is made");
+	}
+	return;
+}

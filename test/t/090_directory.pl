@@ -363,9 +363,9 @@ foreach my $method (@methods)
 					  FROM generate_series($first, $last) AS n, generate_series(1, 20) AS f) AS w USING (ordinal)};
 	};
 	is($node->safe_psql('postgres', $query->(1, 20)), '400|0|400|0', 'files are closed for more of them, in many directories');
-	like($node->safe_psql('postgres', $query->(1, $ndirs)), qr/^[1-9]\d*\|[1-9]\d*\|2400\|1$/, 'too many directories: reported');
-	like(error_of($node, q{SELECT iopool_read_array(array_agg('many' || n || ':1'), array_agg(0::bigint), array_agg(8::bigint)) FROM generate_series(1, 120) AS n}),
-		qr/^53000: could not open (directory of )?file/, 'too many directories: raised');
+	is($node->safe_psql('postgres', $query->(1, $ndirs)), '2400|0|2400|0', 'directories are closed for more of them');
+	is($node->safe_psql('postgres', q{SELECT count(*), bool_and(x.data = int8send(n * 65536 + 1024)) FROM generate_series(1, 120) AS n, iopool_read('many' || n || ':1', 0, 8) AS x(data)}),
+		'120|t', 'in a node, too');
 	my $calls = join ";\n", map { $query->($_, $_ + 19) } (1, 21, 41, 61, 81, 101);
 	is($node->safe_psql('postgres', "$calls;\n$calls"), join("\n", ('400|0|400|0') x 12), 'directories are closed with their call');
 	$node->stop;

@@ -367,6 +367,23 @@ foreach my $method (@methods)
 			$node->safe_psql('postgres', "DROP SERVER leaf; ALTER SERVER tried OPTIONS (SET path '$tiles')");
 		}
 
+		# What is not there yet is made by whoever comes first.
+		foreach my $case ([ 0755, undef ], [ 0777, 'chmod go-w', 'above' ], [ 01777, 'mkdir -p', 'above/new' ])
+		{
+			my ($mode, $command, $place) = @$case;
+			my $label = sprintf '%o, missing', $mode;
+
+			chmod $mode, $top or die;
+			my $words = words_of($node, "CREATE SERVER leaf FOREIGN DATA WRAPPER iopool_directory OPTIONS (path '$top/new', missing_ok 'on')");
+			defined $command
+			  ? like($words, qr/DETAIL:  Others can write in "\Q$top\E"\.\nHINT:  Run "\Q$command '$base\/$place'\E"/, "$label: a warning")
+			  : is($words, '', "$label: none");
+			my $row = doctor($node)->{directory_leaf_ancestors};
+			is($row->{status}, defined $command ? 'warn' : 'ok', "$label: the doctor");
+			is($row->{hint}, defined $command ? "$command '$base/$place'" : '', "$label: its hint");
+			$node->safe_psql('postgres', 'DROP SERVER leaf');
+		}
+
 		# Nothing new to say when something else is changed.
 		chmod 0777, $top or die;
 		like(words_of($node, create_directory('leaf', "$top/mid/leaf")), $exposed, 'a warning');
