@@ -168,6 +168,24 @@ DROP FUNCTION scan_row_json;
 DROP TYPE scan_range, scan_pair, scan_row;
 DROP DOMAIN scan_checked, scan_positive;
 DROP FUNCTION scan_check;
+-- and comparisons by an operator class whose operators are immutable
+CREATE FUNCTION scan_cmp(a int, b int) RETURNS int LANGUAGE plpgsql AS $$BEGIN PERFORM nextval('scan_seq'); RETURN a - b; END$$;
+CREATE OPERATOR <<<< (FUNCTION = int4lt, LEFTARG = int, RIGHTARG = int, COMMUTATOR = >>>>);
+CREATE OPERATOR >>>> (FUNCTION = int4gt, LEFTARG = int, RIGHTARG = int, COMMUTATOR = <<<<);
+CREATE OPERATOR ==== (FUNCTION = int4eq, LEFTARG = int, RIGHTARG = int, COMMUTATOR = ====);
+CREATE OPERATOR CLASS scan_ops FOR TYPE int USING btree AS OPERATOR 1 <<<<, OPERATOR 3 ====, OPERATOR 5 >>>>, FUNCTION 1 scan_cmp(int, int);
+CREATE TYPE scan_compared AS RANGE (subtype = int, subtype_opclass = scan_ops);
+SELECT nodes_of($$SELECT data FROM scan_item, iopool_read(path, CASE WHEN scan_compared(0, 1000) @> id THEN file_offset END, 8) AS data$$);
+SELECT nodes_of($$SELECT data FROM scan_item, iopool_read(path, CASE WHEN ROW(id, id) OPERATOR(>>>>) ROW(0, 0) THEN file_offset END, 8) AS data$$);
+SELECT nodes_of($$SELECT data FROM scan_item, iopool_read(path, CASE WHEN ROW(id, id) > ROW(0, 0) THEN file_offset END, 8) AS data$$);
+SELECT nodes_of($$SELECT data FROM scan_item AS i, iopool_read_batch(path, (SELECT array_agg(file_offset ORDER BY id USING <<<<) FROM scan_item AS j WHERE j.id = i.id), 8) AS data$$);
+SELECT nodes_of($$SELECT data FROM scan_item AS i, iopool_read_batch(path, (SELECT array_agg(file_offset ORDER BY id) FROM scan_item AS j WHERE j.id = i.id), 8) AS data$$);
+SELECT nodes_of($$SELECT data FROM (SELECT path, file_offset FROM scan_item ORDER BY id USING <<<< OFFSET 0) AS s, iopool_read(path, file_offset, 8) AS data$$);
+DROP TYPE scan_compared;
+DROP OPERATOR CLASS scan_ops USING btree;
+DROP OPERATOR FAMILY scan_ops USING btree;
+DROP OPERATOR <<<< (int, int), >>>> (int, int), ==== (int, int);
+DROP FUNCTION scan_cmp;
 -- functions in FROM, which are called for rows of a query around theirs, or never,
 -- sub-selects that are computed once, and what aggregates are made of
 CREATE FUNCTION scan_set(n bigint) RETURNS SETOF bigint LANGUAGE plpgsql AS $$BEGIN PERFORM nextval('scan_seq'); RETURN NEXT n; END$$;
