@@ -13,9 +13,9 @@ IopoolSources - where the arguments of generated calls come from
 An argument is of a kind: offsets, say, the file_offsets of a call.  The kinds,
 in %kinds, tell where a value of theirs is stored, and how to compute it from
 the table mem.  A source, in @sources, makes an expression of any kind.  All
-sources give the same value for the same id, so those of a call's arguments are
-drawn independently of each other; an array has as many elements as its id has
-rows in mem.  Which id that is says $q->{row}: an expression, c.id mostly.
+sources give the same value for the same id, or NULL, so those of a call's
+arguments are drawn independently of each other; an array has as many elements as
+its id has rows in mem.  Which id that is says $q->{row}: an expression, c.id mostly.
 
 To add a source, add a line to @sources: its name, how often it is drawn, for
 which kinds (array, scalar or any), and a function of the query, the kind and
@@ -249,14 +249,15 @@ my @sources = (
 	[ 'concatenation', 2, 'array', sub {
 			my ($q, $kind, $depth) = @_;
 			my $value = argument($q, $kind, $depth + 1);
-			return pick('how', "$value || '{}'", "($value)[:3] || ($value)[4:]", "array_cat(($value)[:14], ($value)[15:])") } ],
+			return pick('how', "$value || ($value)[1:0]", "($value)[:3] || ($value)[4:]", "array_cat(($value)[:14], ($value)[15:])") } ],
 	[ 'slice', 2, 'array', sub {
 			my ($q, $kind, $depth) = @_;
 			my $value = argument($q, $kind, $depth + 1);
 			return pick('how', "($value)[:]", "($value)[1:cardinality($value)]", "array_remove($value, '-99')", "trim_array($value || $value, cardinality($value))") } ],
 	[ 'unnested', 1, 'array', sub {
 			my ($q, $kind, $depth) = @_;
-			return 'ARRAY(SELECT u.v FROM unnest(' . argument($q, $kind, $depth + 1) . ') WITH ORDINALITY AS u(v, n) ORDER BY u.n)' } ],
+			my $value = argument($q, $kind, $depth + 1);
+			return "CASE WHEN ($value) IS NOT NULL THEN ARRAY(SELECT u.v FROM unnest($value) WITH ORDINALITY AS u(v, n) ORDER BY u.n) END" } ],
 	[ 'operator', 2, 'scalar', sub {
 			my ($q, $kind, $depth) = @_;
 			my $value = argument($q, $kind, $depth + 1);

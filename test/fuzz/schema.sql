@@ -100,7 +100,7 @@ CREATE FUNCTION fz_rebuilt(v anyarray) RETURNS anyarray LANGUAGE plpgsql IMMUTAB
 DECLARE
 	r v%TYPE := v;
 BEGIN
-	FOR i IN REVERSE least(cardinality(v), 50) .. 1 LOOP
+	FOR i IN REVERSE least(coalesce(cardinality(v), 0), 50) .. 1 LOOP
 		r[i] := v[i];
 	END LOOP;
 	RETURN r;
