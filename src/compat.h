@@ -18,6 +18,7 @@
 #include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/guc_tables.h"
+#include "utils/lsyscache.h"
 #include "utils/selfuncs.h"
 #include "utils/wait_event.h"
 
@@ -83,6 +84,13 @@
 #define iopool_wait_event_new(name) WaitEventExtensionNew(name)
 #else
 #define iopool_wait_event_new(name) ((uint32) PG_WAIT_EXTENSION)
+#endif
+
+/* What an ordering operator is in its operator family. */
+#if PG_VERSION_NUM >= 180000
+typedef CompareType IopoolOrdering;
+#else
+typedef int16 IopoolOrdering;
 #endif
 
 /* Nodes of SQL/JSON that give values of any type. */

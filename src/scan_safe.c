@@ -155,13 +155,13 @@ sort_shows(const SortGroupClause *sort)
 {
 	Oid opfamily;
 	Oid opcintype;
-	int16 strategy;
+	IopoolOrdering ordering;
 
 	if (OidIsValid(sort->eqop) && is_volatile(get_opcode(sort->eqop)))
 		return true;
 	return sort->sortop >= FirstNormalObjectId &&
 		get_ordering_op_properties(sort->sortop, &opfamily, &opcintype,
-								   &strategy) &&
+								   &ordering) &&
 		order_shows(opfamily, opcintype, opcintype);
 }
 
