@@ -35,7 +35,6 @@
 #include "utils/memutils.h"
 
 #include "file.h"
-#include "single.h"
 
 #ifndef RWF_DONTCACHE
 #define RWF_DONTCACHE 0x00000080 /* Linux 6.14 */
@@ -43,6 +42,9 @@
 
 /* How long somebody's lease on a file is waited for. */
 #define LEASE_WAIT_MS 1000
+
+/* Files that are kept open outside of sets at most. */
+#define MAX_KEPT_FILES 32
 
 typedef struct FileEntry
 {
@@ -86,6 +88,10 @@ static dlist_head shared_sets = DLIST_STATIC_INIT(shared_sets);
 
 /* Files that are open in any set. */
 static int nopen_files = 0;
+
+/* Those that are kept open outside of sets, used longest ago first. */
+static dlist_head kept_files = DLIST_STATIC_INIT(kept_files);
+static int nkept_files = 0;
 
 static void
 close_at_reset(void *arg)
@@ -362,6 +368,60 @@ iopool_file_open_now(IopoolFile *file)
 	return is_open;
 }
 
+static bool
+close_oldest_kept(void)
+{
+	if (dlist_is_empty(&kept_files))
+		return false;
+	iopool_file_close_kept(dlist_head_element(IopoolFile, idle, &kept_files));
+	return true;
+}
+
+/*
+ * Open a file outside of any set, to stay open until iopool_file_close_kept(),
+ * or until others need its descriptor, when its fd is -1 again.  Returns false
+ * with file->failure if it cannot be opened, EMFILE if it cannot stay open.
+ * Does not raise.
+ */
+bool
+iopool_file_open_kept(IopoolFile *file)
+{
+	if (nkept_files >= MAX_KEPT_FILES)
+		(void) close_oldest_kept();
+	if (!AcquireExternalFD())
+		return fail(file, IOPOOL_FAILURE_OPEN, EMFILE);
+	if (!iopool_file_open_now(file))
+	{
+		file->fd = -1;
+		ReleaseExternalFD();
+		return false;
+	}
+	nkept_files++;
+	dlist_push_tail(&kept_files, &file->idle);
+	return true;
+}
+
+/* It is used again: others are given up first. */
+void
+iopool_file_use_kept(IopoolFile *file)
+{
+	dlist_delete(&file->idle);
+	dlist_push_tail(&kept_files, &file->idle);
+}
+
+/* Harmless to repeat. */
+void
+iopool_file_close_kept(IopoolFile *file)
+{
+	if (file->fd < 0)
+		return;
+	dlist_delete(&file->idle);
+	nkept_files--;
+	close(file->fd);
+	file->fd = -1;
+	ReleaseExternalFD();
+}
+
 /* Close the file that has been idle longest; false if there is none. */
 static bool
 close_idle_of(IopoolFileSet *set)
@@ -429,7 +489,7 @@ release_one_directory(IopoolFileSet *set, const IopoolDirectory *needed)
 static bool
 make_room(IopoolFileSet *set, const IopoolFile *file)
 {
-	return close_one_idle(set) || iopool_single_close_oldest() ||
+	return close_one_idle(set) || close_oldest_kept() ||
 		release_one_directory(set, file->dir);
 }
 

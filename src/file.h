@@ -65,6 +65,9 @@ extern void iopool_file_init(IopoolFile *file, const char *path,
 extern void iopool_file_name(IopoolFile *file, IopoolAccess *access,
 							 const char *path, IopoolIoMode io_mode);
 extern bool iopool_file_open_now(IopoolFile *file);
+extern bool iopool_file_open_kept(IopoolFile *file);
+extern void iopool_file_use_kept(IopoolFile *file);
+extern void iopool_file_close_kept(IopoolFile *file);
 
 /*
  * Is it a lease that the file could not be acquired for?  Then it is to be

@@ -35,13 +35,6 @@
 #include "plan.h"
 #include "single.h"
 
-/* Files that stay open at most; more would take what others need. */
-#define MAX_KEPT_FILES 32
-
-/* Those that are open; the one that was used longest ago comes first. */
-static dlist_head kept_files = DLIST_STATIC_INIT(kept_files);
-static int nkept_files = 0;
-
 /* Read what fits [0, len) of the vector's only element, counting each read. */
 static int
 read_counted(IopoolPool *pool, IopoolIo *io)
@@ -188,31 +181,11 @@ iopool_single_read(IopoolPool *pool, IopoolFile *file, int64 offset,
 }
 
 static void
-close_kept(IopoolKeptFile *kept)
-{
-	if (kept->file.fd < 0)
-		return;
-	close(kept->file.fd);
-	kept->file.fd = -1;
-	ReleaseExternalFD();
-	dlist_delete(&kept->node);
-	nkept_files--;
-}
-
-static void
 close_at_reset(void *arg)
 {
-	close_kept(arg);
-}
+	IopoolKeptFile *kept = arg;
 
-/* Close the one that was used longest ago; false if none is open. */
-bool
-iopool_single_close_oldest(void)
-{
-	if (dlist_is_empty(&kept_files))
-		return false;
-	close_kept(dlist_head_element(IopoolKeptFile, node, &kept_files));
-	return true;
+	iopool_file_close_kept(&kept->file);
 }
 
 /* A place for a file to stay open in as long as cxt, which closes it. */
@@ -262,32 +235,26 @@ iopool_single_read_kept(IopoolPool *pool, IopoolKeptFile *kept,
 		/* before anything is open: this may raise */
 		char *path = MemoryContextStrdup(kept->cxt, file->path);
 
-		close_kept(kept);
+		iopool_file_close_kept(&kept->file);
 		if (kept->file.path != NULL)
 			pfree(unconstify(char *, kept->file.path));
 		kept->file.path = path;
 
-		if (nkept_files >= MAX_KEPT_FILES)
-			(void) iopool_single_close_oldest();
-		if (!AcquireExternalFD())
-			return iopool_single_read(pool, file, offset, length, dest);
 		iopool_file_init(&kept->file, path, file->io_mode);
-		if (!iopool_file_open_now(&kept->file))
+		if (!iopool_file_open_kept(&kept->file))
 		{
-			kept->file.fd = -1;
-			ReleaseExternalFD();
+			if (kept->file.failure.errnum == EMFILE)
+				return iopool_single_read(pool, file, offset, length, dest);
 			file->failure = kept->file.failure;
 			return -1;
 		}
-		nkept_files++;
 	}
 	else
-		dlist_delete(&kept->node);
-	dlist_push_tail(&kept_files, &kept->node);
+		iopool_file_use_kept(&kept->file);
 
 	nread = read_open(pool, &kept->file, offset, length, dest);
 	file->failure = kept->file.failure;
 	if (nread < 0)
-		close_kept(kept);
+		iopool_file_close_kept(&kept->file);
 	return nread;
 }

@@ -8,7 +8,6 @@
 #ifndef IOPOOL_SINGLE_H
 #define IOPOOL_SINGLE_H
 
-#include "lib/ilist.h"
 #include "utils/palloc.h"
 
 #include "file.h"
@@ -22,7 +21,6 @@ typedef struct IopoolKeptFile
 {
 	MemoryContext cxt;
 	MemoryContextCallback at_reset;
-	dlist_node node; /* in the list of those that are open */
 	bool is_query;	 /* cxt is that of the query of the portal */
 	IopoolFile file; /* its path is in cxt; fd is -1: none is open */
 } IopoolKeptFile;
@@ -32,7 +30,6 @@ extern IopoolKeptFile *iopool_single_keep(MemoryContext cxt);
 extern int64 iopool_single_read_kept(IopoolPool *pool, IopoolKeptFile *kept,
 									 IopoolFile *file, int64 offset,
 									 int64 length, char *dest);
-extern bool iopool_single_close_oldest(void);
 extern int64 iopool_single_read(IopoolPool *pool, IopoolFile *file,
 								int64 offset, int64 length, char *dest);
 
