@@ -231,7 +231,8 @@ report()
     grep -E '^ok [0-9]+.*# (skip|SKIP)|^[^ ]+ \.+ skipped:' "$dir/out.log" | sed 's/^/    /' || true
     if [[ $bad -gt 0 ]]; then
         mapfile -t -O ${#failures[@]} failures < <(failures_of "$name" "$dir/out.log" | head -n 20)
-        [[ $rc -ne 124 && $rc -ne 137 ]] || failures+=("FAILED  $name: stopped after $TIMEOUT s")
+        # it died, or was stopped
+        [[ $rc -eq 0 || $rc -lt 124 && -n $(failures_of "$name" "$dir/out.log") ]] || failures+=("FAILED  $name: ended with $rc")
     fi
     printf '%-40s %4d passed, %d failed  (%d s)\n' "$name" "$ok" "$bad" "$seconds"
     passed=$((passed + ok))

@@ -228,6 +228,8 @@ CREATE SERVER regress_bad_option FOREIGN DATA WRAPPER iopool_directory OPTIONS (
 CREATE SERVER "regress Bad" FOREIGN DATA WRAPPER iopool_directory OPTIONS (missing_ok 'maybe');
 CREATE SERVER regress_bad_path FOREIGN DATA WRAPPER iopool_directory OPTIONS (path 'base');
 CREATE SERVER regress_bad_none FOREIGN DATA WRAPPER iopool_directory;
+CREATE SERVER regress_bad_missing FOREIGN DATA WRAPPER iopool_directory OPTIONS (missing_ok 'on');
+CREATE SERVER regress_bad_empty FOREIGN DATA WRAPPER iopool_directory OPTIONS (path '', missing_ok 'on');
 CREATE SERVER "regress/b:d" FOREIGN DATA WRAPPER iopool_directory OPTIONS (path :'dir');
 ALTER FOREIGN DATA WRAPPER iopool_directory VALIDATOR iopool_directory_validator;
 SELECT name, path = :'dir' AS path, pool, io_mode, may_read FROM iopool_directories ORDER BY name;
@@ -257,7 +259,7 @@ SELECT outcome(replace(hint, '/where/it/is', '@dir')) FROM iopool_check() WHERE 
 SELECT check_name, status FROM iopool_check()
 WHERE check_name ~ '^directory_regress.(bad|Bad|b.d)' AND check_name !~ '_(direct|buffered|uncached|ancestors)$' ORDER BY check_name COLLATE "C";
 SELECT convert_from(iopool_read(name || ':file', 0, 1), 'UTF8') FROM iopool_directories WHERE name ~ '^regress.b';
-DROP SERVER regress_bad_option, "regress Bad", regress_bad_path, regress_bad_none, regress_b_d;
+DROP SERVER regress_bad_option, "regress Bad", regress_bad_path, regress_bad_none, regress_bad_missing, regress_bad_empty, regress_b_d;
 REVOKE EXECUTE ON FUNCTION iopool_read(text, bigint, bigint) FROM regress_iopool_app;
 
 -- also for a wrapper of another name with our validator

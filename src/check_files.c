@@ -284,6 +284,12 @@ check_definition(IopoolCheck *check, const IopoolDirectory *dir,
 	return true;
 }
 
+static bool
+may_be_missing(const IopoolDirectory *dir, const IopoolFailure *failure)
+{
+	return dir->missing_ok && failure->errnum == ENOENT;
+}
+
 /*
  * The failure of a directory, which a message of a file would name for what
  * it is to readers.
@@ -292,49 +298,12 @@ static void
 report_closed(IopoolCheck *check, const IopoolDirectory *dir, const char *name,
 			  const IopoolFailure *failure)
 {
-	bool may_miss = dir->missing_ok && failure->errnum == ENOENT;
-
 	iopool_check_put(
-		check, name, may_miss ? IOPOOL_CHECK_WARN : IOPOOL_CHECK_FAIL,
+		check, name,
+		may_be_missing(dir, failure) ? IOPOOL_CHECK_WARN : IOPOOL_CHECK_FAIL,
 		iopool_errors_message(failure, dir->path, 0, 0),
 		psprintf("ALTER SERVER %s OPTIONS (SET path '/where/it/is');",
 				 quote_identifier(dir->name)));
-}
-
-/* Can a foreign server be read from?  Returns whether there is a directory. */
-static bool
-check_server(IopoolCheck *check, IopoolDirectory *dir, const char *name)
-{
-	IopoolFailure failure;
-
-	if (!check_definition(check, dir, name))
-		return false;
-	if (!iopool_directory_open(dir, &failure))
-	{
-		report_closed(check, dir, name, &failure);
-		return false;
-	}
-	close(dir->fd);
-	dir->fd = -1;
-
-	if (dir->is_kernel_fs)
-	{
-		failure.kind = IOPOOL_FAILURE_KERNEL_FS;
-		failure.errnum = 0;
-		report_closed(check, dir, name, &failure);
-		return false;
-	}
-	if (dir->pool_name != NULL &&
-		iopool_shmem_lookup_pool(dir->pool_name) == NULL)
-		iopool_check_put(check, name, IOPOOL_CHECK_FAIL,
-						 psprintf("pool \"%s\" does not exist",
-								  dir->pool_name),
-						 psprintf("ALTER SERVER %s OPTIONS (DROP pool);",
-								  quote_identifier(dir->name)));
-	else
-		iopool_check_put(check, name, IOPOOL_CHECK_OK,
-						 psprintf("\"%s\" can be opened", dir->path), NULL);
-	return true;
 }
 
 /* Who could put another directory in its place? */
@@ -361,6 +330,49 @@ check_ancestors(IopoolCheck *check, const Directory *directory)
 						 NULL);
 }
 
+/*
+ * Can a foreign server be read from?  What is to be asked of the directory as
+ * well is asked only where the definition is in order.
+ */
+static void
+check_server(IopoolCheck *check, IopoolDirectory *dir, const char *name)
+{
+	Directory *directory = make_directory(name, dir->path);
+	IopoolFailure failure;
+
+	if (!check_definition(check, dir, name))
+		return;
+	if (!iopool_directory_open(dir, &failure))
+	{
+		report_closed(check, dir, name, &failure);
+		if (may_be_missing(dir, &failure))
+			check_ancestors(check, directory);
+		return;
+	}
+	close(dir->fd);
+	dir->fd = -1;
+
+	if (dir->is_kernel_fs)
+	{
+		failure.kind = IOPOOL_FAILURE_KERNEL_FS;
+		failure.errnum = 0;
+		report_closed(check, dir, name, &failure);
+		return;
+	}
+	if (dir->pool_name != NULL &&
+		iopool_shmem_lookup_pool(dir->pool_name) == NULL)
+		iopool_check_put(check, name, IOPOOL_CHECK_FAIL,
+						 psprintf("pool \"%s\" does not exist",
+								  dir->pool_name),
+						 psprintf("ALTER SERVER %s OPTIONS (DROP pool);",
+								  quote_identifier(dir->name)));
+	else
+		iopool_check_put(check, name, IOPOOL_CHECK_OK,
+						 psprintf("\"%s\" can be opened", dir->path), NULL);
+	check_ancestors(check, directory);
+	check_file_system(check, directory);
+}
+
 /* The data directory, and the foreign servers that are directories. */
 void
 iopool_check_directories(IopoolCheck *check)
@@ -371,13 +383,8 @@ iopool_check_directories(IopoolCheck *check)
 	foreach(lc, iopool_directory_list())
 	{
 		IopoolDirectory *dir = lfirst(lc);
-		char *name = psprintf("directory_%s", dir->name);
-		bool is_there = check_server(check, dir, name);
 
-		if (is_there || dir->missing_ok)
-			check_ancestors(check, make_directory(name, dir->path));
-		if (is_there)
-			check_file_system(check, make_directory(name, dir->path));
+		check_server(check, dir, psprintf("directory_%s", dir->name));
 	}
 }
 

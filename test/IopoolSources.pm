@@ -384,6 +384,16 @@ sub a_row
 	return $row;
 }
 
+# A plan may make the call for an id and an item of another, before their join.
+# Arrays that do not belong together are none then.
+sub paired
+{
+	my ($form, @args) = @_;
+	my ($first, @others) = grep { $kinds{ $form->{args}[$_] }{is_array} } 0 .. $#args;
+	$args[$_] = "CASE WHEN cardinality($args[$first]) = cardinality($args[$_]) THEN $args[$_] END" foreach (@others);
+	return @args;
+}
+
 # A call of one of the functions.
 sub call
 {
@@ -406,6 +416,7 @@ sub call
 					$args[$n] = "($args[$n])[:5]" if $kinds{ $form->{args}[$n] }{is_array};
 				}
 			}
+			@args = paired($form, @args) if @{ $q->{items} } && $q->{narrays} > 1;
 			my $how = draw('options', 4);
 			push @args, argument($q, 'on_error') if $form->{options} && ($how == 2 || $how == 3);
 			push @args, argument($q, 'in_order') if $form->{options} == 2 && $how == 3;

@@ -366,6 +366,19 @@ foreach my $method (@methods)
 	is($node->safe_psql('postgres', $query->(1, $ndirs)), '2400|0|2400|0', 'directories are closed for more of them');
 	is($node->safe_psql('postgres', q{SELECT count(*), bool_and(x.data = int8send(n * 65536 + 1024)) FROM generate_series(1, 120) AS n, iopool_read('many' || n || ':1', 0, 8) AS x(data)}),
 		'120|t', 'in a node, too');
+	like($node->safe_psql('postgres', q{
+			BEGIN;
+			DO $$ DECLARE c refcursor; d bytea; BEGIN
+				FOR n IN 1 .. 120 LOOP
+					c := 'c' || n;
+					OPEN c FOR EXECUTE format('SELECT f.data FROM generate_series(1, 20) AS i, iopool_read(%L || i, 0, 8) AS f(data)', 'many' || n || ':');
+					FETCH c INTO d;
+				END LOOP; END $$;
+			SELECT count(*) FROM pg_cursors WHERE name LIKE 'c%';
+			MOVE ALL IN c1;
+			FETCH ALL FROM c120;
+			COMMIT}),
+		qr/^120\n(\\x[0-9a-f]{16}\n?){19}$/, 'and in cursors');
 	my $calls = join ";\n", map { $query->($_, $_ + 19) } (1, 21, 41, 61, 81, 101);
 	is($node->safe_psql('postgres', "$calls;\n$calls"), join("\n", ('400|0|400|0') x 12), 'directories are closed with their call');
 	$node->stop;
