@@ -118,13 +118,13 @@ sub check_order
 		'lateral read' => "SELECT count(b.data) FROM generate_series(1, 3) AS n, LATERAL iopool_read("
 		  . "CASE n WHEN 1 THEN '$plain' WHEN 2 THEN '$late' ELSE '$late.gone' END, 0, 10000000) AS b(data)",
 		fetch => "SELECT count(*) FROM iopool_fetch(iopool_submit($args))",
-		'fetch_next' => "SELECT iopool_submit($args) AS r \\gset\nSELECT until_failed(:r);",
-		'fetch_next, many' => "SELECT count(*) FROM iopool_fetch_next(iopool_submit($args), 1000)");
+		'fetch_next' => "SELECT iopool_submit($args) AS r \\gset\nSELECT until_failed(:r, 1);",
+		'fetch_next, many' => "SELECT iopool_submit($args) AS r \\gset\nSELECT until_failed(:r, 1000);");
 
 	ask($node, q{
-		CREATE OR REPLACE FUNCTION until_failed(request bigint) RETURNS void LANGUAGE plpgsql AS $$
+		CREATE OR REPLACE FUNCTION until_failed(request bigint, max_rows integer) RETURNS void LANGUAGE plpgsql AS $$
 		BEGIN
-			WHILE (SELECT count(*) FROM iopool_fetch_next(request)) > 0 LOOP
+			WHILE (SELECT count(*) FROM iopool_fetch_next(request, max_rows)) > 0 LOOP
 			END LOOP;
 		END $$});
 	foreach my $query (sort keys %queries)
