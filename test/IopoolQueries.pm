@@ -96,7 +96,7 @@ my @outers = (
 	[ 'join', 2, sub { my ($q, $ids) = @_; push @{ $q->{where} }, "c.id $ids"; return a_table($q) . ' AS c JOIN small AS s ON s.k = c.kind' } ],
 	[ 'join from the other side', 1, sub { my ($q, $ids) = @_; push @{ $q->{where} }, "c.id $ids"; return 'small AS s JOIN ' . a_table($q) . ' AS c ON s.k = c.kind + 2' } ],
 	[ 'left join', 1, sub { my ($q, $ids) = @_; push @{ $q->{where} }, "c.id $ids"; return a_table($q) . ' AS c LEFT JOIN (SELECT k, coalesce(k, 1) AS one FROM small) AS s ON s.k = c.id - 1' } ],
-	[ 'right join', 1, sub { my ($q, $ids) = @_; return '(SELECT * FROM ' . a_table($q) . " WHERE id $ids) AS c RIGHT JOIN (SELECT k AS i FROM small WHERE k > 3) AS s ON s.i = c.id" } ],
+	[ 'right join', 1, sub { my ($q, $ids) = @_; return '(SELECT * FROM ' . a_table($q) . " WHERE id $ids) AS c RIGHT JOIN (" . (defined $q->{error} ? 'SELECT id AS i FROM cat' : 'SELECT k AS i FROM small WHERE k > 3') . ') AS s ON s.i = c.id' } ],
 	[ 'full join', 1, sub { my ($q, $ids) = @_; return '(SELECT * FROM ' . a_table($q) . " WHERE id $ids) AS c FULL JOIN (SELECT k AS i FROM small WHERE k > 3) AS s ON s.i = c.id" } ],
 	[ 'function', 1, sub { my ($q, $ids) = @_; return '(SELECT s.* FROM generate_series(1, 40) AS g(i) JOIN ' . a_table($q) . " AS s ON s.id = g.i AND s.id $ids) AS c" } ]);
 
