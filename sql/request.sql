@@ -292,7 +292,7 @@ SELECT pool, wrong_in_pool(pool,
 FROM unnest(ARRAY['default', 'regress_one', 'regress_two']) AS pool, generate_series(0, 4999) AS n
 GROUP BY pool ORDER BY pool;
 
--- a range longer than ring, window and bounce buffer; many of them; merged
+-- a range longer than ring and window; many of them; merged
 SELECT wrong_request('{iopool_big}', '{0}', '{8388608}') AS wrong;
 SET iopool.max_in_flight_bytes = '64kB';
 SELECT wrong_request('{iopool_big,iopool_big,iopool_big}', '{0,100,7000000}', '{8388608,8000000,1388608}') AS wrong;

@@ -50,7 +50,6 @@ SELECT * FROM failure($$SET iopool.method = 'sync'$$);
 SELECT * FROM failure($$SET iopool.rings = 3$$);
 SELECT state FROM failure($$SET iopool.ring_entries = 3$$);
 SELECT state FROM failure($$SET iopool.pools = 'x(rings=1)'$$);
-SELECT state FROM failure($$SET iopool.bounce_size = '2MB'$$);
 -- the prefix is reserved: a misspelt setting is no placeholder
 SELECT state FROM failure($$SET iopool.merge_gpa = 1$$);
 

@@ -29,7 +29,6 @@ int iopool_method = IOPOOL_METHOD_AUTO;
 int iopool_rings = 16;
 int iopool_ring_entries = 128;
 char *iopool_pools = NULL;
-int iopool_bounce_size_kb = 1024;
 char *iopool_pool = NULL;
 int iopool_io_mode = IOPOOL_IO_BUFFERED;
 int iopool_checkout_timeout_ms = 10000;
@@ -378,17 +377,6 @@ check_method(int *newval, void **extra, GucSource source)
 	return false;
 }
 
-/* Direct reads are made of whole blocks, so the buffer is too. */
-static bool
-check_bounce_size(int *newval, void **extra, GucSource source)
-{
-	if (*newval % (IOPOOL_BLOCK_SIZE / 1024) == 0)
-		return true;
-	GUC_check_errdetail("\"iopool.bounce_size\" must be a multiple of %d kB.",
-						IOPOOL_BLOCK_SIZE / 1024);
-	return false;
-}
-
 /*
  * All configured pools, "default" first, as a list of IopoolPoolConfig in
  * the current memory context.
@@ -434,11 +422,6 @@ define_pool_settings(void)
 		"Lists more pools, as \"name(rings=N, entries=N, method=M), ...\".",
 		"A key that is left out takes the value of pool \"default\".",
 		&iopool_pools, "", PGC_POSTMASTER, 0, check_pools, NULL, NULL);
-	DefineCustomIntVariable(
-		"iopool.bounce_size",
-		"Sets the size of each ring's aligned buffer for direct reads.", NULL,
-		&iopool_bounce_size_kb, 1024, 64, 1024 * 1024, PGC_POSTMASTER,
-		GUC_UNIT_KB, check_bounce_size, NULL, NULL);
 }
 
 static void

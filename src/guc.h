@@ -25,7 +25,6 @@ extern PGDLLIMPORT int iopool_method;
 extern PGDLLIMPORT int iopool_rings;
 extern PGDLLIMPORT int iopool_ring_entries;
 extern PGDLLIMPORT char *iopool_pools;
-extern PGDLLIMPORT int iopool_bounce_size_kb;
 extern PGDLLIMPORT char *iopool_pool;
 extern PGDLLIMPORT int iopool_io_mode;
 extern PGDLLIMPORT int iopool_checkout_timeout_ms;

@@ -127,9 +127,6 @@ make_lease(IopoolPool *pool)
 		MemoryContextAllocExtended(cxt, sizeof(IopoolRead) * pool->entries,
 								   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	lease->free_reads = MemoryContextAlloc(cxt, sizeof(int) * pool->entries);
-	lease->nblocks = pool->bounce_size / IOPOOL_BLOCK_SIZE;
-	lease->block_used =
-		MemoryContextAllocZero(cxt, sizeof(bool) * lease->nblocks);
 
 	local_size = lease->method->local_size(pool->entries);
 	if (local_size > 0)
@@ -142,7 +139,6 @@ make_lease(IopoolPool *pool)
 		lease->reads[i].lease = lease;
 		lease->free_reads[lease->nfree_reads++] = i;
 	}
-	lease->nfree_blocks = lease->nblocks;
 	return lease;
 }
 
@@ -309,7 +305,7 @@ iopool_lease_get_read(IopoolLease *lease)
 	if (lease->nfree_reads == 0)
 		return NULL;
 	read = &lease->reads[lease->free_reads[--lease->nfree_reads]];
-	read->bounce = NULL;
+	read->slot = NULL;
 	return read;
 }
 
@@ -318,9 +314,9 @@ iopool_lease_put_read(IopoolRead *read)
 {
 	IopoolLease *lease = read->lease;
 
-	if (read->bounce != NULL)
-		iopool_lease_bounce_free(lease, read->bounce, read->bounce_len);
-	read->bounce = NULL;
+	if (read->slot != NULL)
+		lease->nslots_used--;
+	read->slot = NULL;
 	read->io.tag = 0;
 	lease->free_reads[lease->nfree_reads++] = read - lease->reads;
 }

@@ -34,8 +34,7 @@ struct IopoolRead
 	void *owner; /* what done() makes of it */
 	IopoolIo io;
 	struct iovec iov[IOPOOL_MAX_IOV];
-	char *bounce; /* from iopool_lease_bounce_alloc, or NULL */
-	int bounce_len;
+	char *slot; /* of the arena, that its blocks go to, or NULL */
 
 	/* of the stream: which bytes of which file these are */
 	struct IopoolExtent *extent;
@@ -56,8 +55,11 @@ struct IopoolLease
 	const IopoolMethod *method;
 	IopoolRead *reads; /* [entries] */
 	int *free_reads;   /* [entries], a stack */
-	int nblocks;	   /* of the bounce buffer */
-	bool *block_used;  /* [nblocks] */
+
+	/* memory that direct reads end in, see arena.c */
+	char *arena;	/* [entries * slot_size], or NULL */
+	Size slot_size; /* bytes */
+	int nslots_used;
 
 	/* while a ring is held */
 	IopoolRing *ring; /* or NULL */
@@ -66,9 +68,7 @@ struct IopoolLease
 
 	int nholders; /* streams with work to do */
 	int nfree_reads;
-	int in_flight; /* prepared or with the kernel */
-	int nfree_blocks;
-	int next_block;	  /* where to look for free blocks */
+	int in_flight;	  /* prepared or with the kernel */
 	int fatal_errno;  /* the kernel refuses the ring; 0: it works */
 	bool is_starved;  /* ... because it lacked memory for too long */
 	int64 starved_at; /* when it began to lack memory, us; 0: it does not */
@@ -85,6 +85,10 @@ struct IopoolLease
 	 */
 	int refused_errno;
 };
+
+/* arena.c */
+extern int iopool_arena_reserve(IopoolLease *lease, Size wanted, Size needed);
+extern char *iopool_arena_take_slot(IopoolRead *read);
 
 /* refusal.c */
 extern bool iopool_refusal_is_of_ring(const IopoolLease *lease);
@@ -107,9 +111,6 @@ extern void iopool_lease_submit(IopoolLease *lease);
 extern void iopool_lease_poll(IopoolLease *lease, unsigned wait_nr,
 							  IopoolDeadline deadline);
 extern void iopool_lease_cancel_prepared(IopoolLease *lease);
-extern char *iopool_lease_bounce_alloc(IopoolLease *lease, int len);
-extern void iopool_lease_bounce_free(IopoolLease *lease, char *bounce,
-									 int len);
 extern void iopool_lease_tick(IopoolLease *lease);
 
 #endif /* IOPOOL_LEASE_H */

@@ -191,12 +191,12 @@ iopool_plan_scatter(IopoolRead *read, int64 pos, int64 end)
 
 /*
  * A read is complete up to valid_end: bring its bytes where they are wanted
- * and are not yet.  bounced holds the bytes from file offset bounced_at on;
- * NULL when iopool_plan_scatter() directed them.
+ * and are not yet.  blocks holds those from file offset first_block on; NULL
+ * when iopool_plan_scatter() directed them.
  */
 void
-iopool_plan_gather(IopoolRead *read, int64 valid_end, const char *bounced,
-				   int64 bounced_at)
+iopool_plan_gather(IopoolRead *read, int64 valid_end, const char *blocks,
+				   int64 first_block)
 {
 	IopoolPending *pending = iopool_plan_first(read->extent, read->only);
 	IopoolPending *owner = NULL; /* range that reaches furthest */
@@ -210,9 +210,9 @@ iopool_plan_gather(IopoolRead *read, int64 valid_end, const char *bounced,
 		if (from >= upto)
 			continue;
 
-		if (bounced != NULL)
+		if (blocks != NULL)
 			memcpy(pending->dest + (from - pending->start),
-				   bounced + (from - bounced_at), upto - from);
+				   blocks + (from - first_block), upto - from);
 		else if (from < pos)
 			memcpy(pending->dest + (from - pending->start),
 				   owner->dest + (from - owner->start), Min(upto, pos) - from);

@@ -81,7 +81,7 @@ extern int iopool_plan_merge(IopoolPending **group, int ngroup, int merge_gap,
 							 dlist_head *pieces);
 extern int64 iopool_plan_scatter(IopoolRead *read, int64 pos, int64 end);
 extern void iopool_plan_gather(IopoolRead *read, int64 valid_end,
-							   const char *bounced, int64 bounced_at);
+							   const char *blocks, int64 first_block);
 extern void iopool_plan_skip_gap(IopoolPiece *piece);
 extern int64 iopool_plan_trim(const IopoolPiece *piece, int64 end);
 extern void iopool_plan_align(const IopoolFile *file, int64 *start,

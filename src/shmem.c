@@ -52,7 +52,6 @@ layout_shared(char *base, List *configs)
 {
 	Size offset = 0;
 	Size state_size = max_method_state();
-	Size bounce_size = (Size) iopool_bounce_size_kb * 1024;
 	Size pools_at;
 	Size waiters_at;
 	int poolno = 0;
@@ -80,7 +79,6 @@ layout_shared(char *base, List *configs)
 		IopoolPoolConfig *config = lfirst(lc);
 		Size rings_at = offset;
 		Size states_at;
-		Size bounces_at;
 
 		offset =
 			add_size(offset,
@@ -88,25 +86,14 @@ layout_shared(char *base, List *configs)
 		states_at = offset;
 		offset = add_size(offset, mul_size(state_size, config->nrings));
 
-		/* the segment's base has no promised alignment: leave room for it */
-		bounces_at = add_size(offset, IOPOOL_BLOCK_SIZE - 1);
-		offset = MAXALIGN(
-			add_size(bounces_at, mul_size(bounce_size, config->nrings)));
-
 		if (base != NULL)
 		{
 			IopoolPool *pool = &iopool_shared->pools[poolno];
-			char *bounces = base + bounces_at - (IOPOOL_BLOCK_SIZE - 1);
 
-			bounces = (char *) TYPEALIGN(IOPOOL_BLOCK_SIZE, bounces);
 			pool->rings = (IopoolRing *) (base + rings_at);
-			pool->bounce_size = bounce_size;
 			for (int i = 0; i < config->nrings; i++)
-			{
 				pool->rings[i].method_state =
 					base + states_at + state_size * i;
-				pool->rings[i].bounce = bounces + bounce_size * i;
-			}
 		}
 		poolno++;
 	}

@@ -56,7 +56,6 @@ typedef struct IopoolRing
 	/* touched by the owner alone; handed on with the pool's lock */
 	uint64 next_tag;	/* tags of completions, never used twice */
 	void *method_state; /* IopoolMethod.shared_size bytes */
-	char *bounce;		/* bounce_size bytes, block aligned */
 } IopoolRing;
 
 typedef struct IopoolPool
@@ -66,7 +65,6 @@ typedef struct IopoolPool
 	IopoolMethodId method; /* never AUTO */
 	int nrings;
 	int entries;
-	Size bounce_size;
 	IopoolRing *rings; /* [nrings] */
 	LWLock *lock;
 

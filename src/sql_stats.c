@@ -241,7 +241,6 @@ iopool_info(PG_FUNCTION_ARGS)
 #endif
 	put_info(rsinfo, "pools", psprintf("%d", iopool_shared->npools));
 	put_info(rsinfo, "rings_total", psprintf("%d", nrings));
-	put_info(rsinfo, "bounce_size", psprintf("%zu", pool->bounce_size));
 	put_info(rsinfo, "limit_memlock", limit_text(RLIMIT_MEMLOCK));
 	put_info(rsinfo, "limit_nofile", limit_text(RLIMIT_NOFILE));
 	return (Datum) 0;

@@ -33,9 +33,6 @@
 /* Of the processors that we know; elsewhere the advice is refused or useless. */
 #define HUGE_PAGE_SIZE (2 * 1024 * 1024)
 
-/* Share of the bounce buffer that one direct read takes at most. */
-#define BOUNCE_SHARE 16
-
 /*
  * A piece of its own; NULL when out of memory, because this is called where
  * nothing may raise.
@@ -231,14 +228,15 @@ take_bytes(IopoolRead *read, int result, int64 *valid_end)
 	return true;
 }
 
-/* Bytes of the bounce buffer that the read has not filled yet. */
+/*
+ * The rest of a direct read, whose blocks are [first, end) of the file and go
+ * to its slot of the arena.
+ */
 static void
-aim_at_bounce(IopoolRead *read, int64 bounced_at, int64 bounced_end)
+aim_at_slot(IopoolRead *read, int64 first, int64 end)
 {
-	int filled = (int) (read->io.offset - bounced_at);
-
-	read->iov[0].iov_base = read->bounce + filled;
-	read->iov[0].iov_len = bounced_end - read->io.offset;
+	read->iov[0].iov_base = read->slot + (read->io.offset - first);
+	read->iov[0].iov_len = end - read->io.offset;
 	read->io.niov = 1;
 }
 
@@ -275,8 +273,8 @@ read_done(IopoolRead *read, int result)
 {
 	IopoolStream *stream = read->owner;
 	IopoolExtent *extent = read->extent;
-	int64 bounced_at = read->start;
-	int64 bounced_end = read->end;
+	int64 first_block = read->start;
+	int64 blocks_end = read->end;
 	int64 valid_end;
 
 	stream->in_flight--;
@@ -299,15 +297,15 @@ read_done(IopoolRead *read, int result)
 		return;
 	}
 
-	if (read->bounce != NULL)
-		iopool_plan_align(extent->file, &bounced_at, &bounced_end);
+	if (read->slot != NULL)
+		iopool_plan_align(extent->file, &first_block, &blocks_end);
 
 	stream->totals.nbytes += result;
 	if (!take_bytes(read, result, &valid_end))
 	{
 		iopool_transfer_count(stream, IOPOOL_COUNTER_SHORT_READS, 1);
-		if (read->bounce != NULL)
-			aim_at_bounce(read, bounced_at, bounced_end);
+		if (read->slot != NULL)
+			aim_at_slot(read, first_block, blocks_end);
 		else if (read->io.is_direct)
 			aim_at_dest(read);
 		else
@@ -317,53 +315,39 @@ read_done(IopoolRead *read, int result)
 		return;
 	}
 
-	iopool_plan_gather(read, valid_end, read->bounce, bounced_at);
+	iopool_plan_gather(read, valid_end, read->slot, first_block);
 	iopool_lease_put_read(read);
 	settle(stream, extent, read->only, read->start, read->end, valid_end, 0);
 	unref_extent(stream, extent);
 }
 
 /*
- * How far a direct read of [piece->start, upto) goes at once, with a place in
- * the bounce buffer for it; -1 when there is no room now.
+ * Aim a direct read of [piece->start, upto) at a slot of the arena.  Returns
+ * where it ends: a read that does not end the piece ends with a block, so that
+ * no block is read twice.
  */
 static int64
-aim_direct(IopoolStream *stream, const IopoolPiece *piece, int64 upto,
-		   IopoolRead *read)
+aim_direct(const IopoolPiece *piece, int64 upto, IopoolRead *read)
 {
-	IopoolLease *lease = stream->lease;
-	IopoolFile *file = piece->extent->file;
-	int64 limit = stream->options.pool->bounce_size / BOUNCE_SHARE;
+	const IopoolFile *file = piece->extent->file;
+	Size room = read->lease->slot_size;
+	int64 start = piece->start;
+	int64 end;
+	int64 cut;
 
-	limit = Min(Max(limit, MIN_SPLIT), stream->split);
-	for (;;)
-	{
-		int64 start = piece->start;
-		int64 end = start + Min(upto - start, limit);
-		int64 cut = end;
-		int64 len;
+	/* a block at each end, which may belong to it in part only */
+	upto = Min(upto, start + (int64) room - 2 * file->alignment);
+	cut = upto - upto % file->alignment;
+	if (upto < piece->end && cut > start)
+		upto = cut;
 
-		iopool_plan_align(file, &start, &end);
-		/* the blocks at both ends must not carry it over the limit */
-		if (end - start > limit && end - start > 2 * file->alignment)
-			end = cut = start + (limit - limit % file->alignment);
-
-		len = TYPEALIGN(IOPOOL_BLOCK_SIZE, end - start);
-		read->bounce = iopool_lease_bounce_alloc(lease, len);
-		if (read->bounce != NULL)
-		{
-			read->bounce_len = len;
-			read->io.offset = start;
-			read->iov[0].iov_base = read->bounce;
-			read->iov[0].iov_len = end - start;
-			read->io.niov = 1;
-			return Min(cut, upto);
-		}
-
-		if (limit <= file->alignment || lease->in_flight > 0)
-			return -1;
-		limit /= 2;
-	}
+	end = upto;
+	iopool_plan_align(file, &start, &end);
+	Assert(end - start <= (int64) room);
+	read->slot = iopool_arena_take_slot(read);
+	read->io.offset = start;
+	aim_at_slot(read, start, end);
+	return upto;
 }
 
 /* The whole piece has been cut into reads, or is not to be read. */
@@ -448,8 +432,30 @@ advise_huge(char *memory, Size size)
 }
 
 /*
+ * Room in the arena for a direct read.  False, unless may_raise: out of
+ * memory; or not before others that are on their way have come.
+ */
+static bool
+reserve_slots(IopoolStream *stream, const IopoolFile *file, bool may_raise)
+{
+	/* blocks at both ends may belong to a read in part only */
+	Size slack = 2 * (Size) file->alignment;
+	int rc = iopool_arena_reserve(stream->lease, stream->split + slack,
+								  file->alignment + slack);
+
+	if (rc != 0 && rc != EAGAIN && may_raise)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory"),
+				 errdetail("No memory could be mapped for direct reads: %s.",
+						   strerror(rc))));
+	return rc == 0;
+}
+
+/*
  * Allocate where the bytes of the piece's next read go, as far as they have
- * no place.  False, unless may_raise: out of memory.
+ * no place.  False, unless may_raise: out of memory; or not before others that
+ * are on their way have come.
  */
 bool
 iopool_transfer_allocate(IopoolStream *stream, IopoolPiece *piece,
@@ -458,6 +464,10 @@ iopool_transfer_allocate(IopoolStream *stream, IopoolPiece *piece,
 	Size header_size = stream->options.header_size;
 	IopoolPending *pending = iopool_plan_first(piece->extent, piece->only);
 	int64 end = cut_end(stream, piece);
+
+	if (piece->extent->file->alignment > 0 && !stream->options.is_aligned &&
+		!reserve_slots(stream, piece->extent->file, may_raise))
+		return false;
 
 	for (; pending != NULL; pending = iopool_plan_next(piece->only, pending))
 	{
@@ -523,16 +533,11 @@ iopool_transfer_start(IopoolStream *stream, IopoolPiece *piece)
 		aim_at_dest(read);
 	}
 	else if (read->io.is_direct)
-		end = aim_direct(stream, piece, end, read);
+		end = aim_direct(piece, end, read);
 	else
 	{
 		read->io.offset = piece->start;
 		end = iopool_plan_scatter(read, piece->start, end);
-	}
-	if (end < 0)
-	{
-		iopool_lease_put_read(read);
-		return false;
 	}
 
 	/* a cut may lie in a gap; a piece made of this read must not end there */

@@ -22,8 +22,7 @@
 #define IOPOOL_MAX_LENGTH ((int64) 1023 * 1024 * 1024)
 
 /*
- * Blocks of this size are the unit of the bounce buffers, and the alignment
- * of direct reads where the kernel names none that is larger.
+ * Alignment, in bytes, of the memory that direct reads go to.
  */
 #define IOPOOL_BLOCK_SIZE 4096
 

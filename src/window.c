@@ -85,11 +85,6 @@ accept_range(IopoolStream *stream, const IopoolRange *range,
 	pending->dest = range->dest;
 	pending->failure = range->file->failure;
 
-	/* a block at each end has to fit the bounce buffer */
-	if (pending->failure.kind == IOPOOL_FAILURE_NONE &&
-		range->file->alignment > (int64) stream->options.pool->bounce_size / 2)
-		pending->failure.kind = IOPOOL_FAILURE_NO_DIRECT;
-
 	if (pending->failure.kind == IOPOOL_FAILURE_NONE)
 		available =
 			iopool_file_available(range->file, range->offset, range->length);

@@ -71,9 +71,6 @@ my @bad = (
 	[ 'iopool.ring_entries', '0' ],
 	[ 'iopool.ring_entries', '4097' ],
 	[ 'iopool.ring_entries', 'deep' ],
-	[ 'iopool.bounce_size', '0' ],
-	[ 'iopool.bounce_size', '-1' ],
-	[ 'iopool.bounce_size', '1 furlong' ],
 	[ 'iopool.io_mode', 'mmap' ],
 	[ 'iopool.checkout_timeout', '-2' ],
 	[ 'iopool.checkout_timeout', 'soon' ],
@@ -183,12 +180,12 @@ accepted(
 	q{SELECT count(*) FROM iopool_read_batch('PG_VERSION', array_fill(0::bigint, ARRAY[5000]), 1) WHERE data IS NOT NULL},
 	'5000');
 accepted(
-	"iopool.bounce_size = '64kB'\niopool.io_mode = direct\niopool.max_in_flight_bytes = '4kB'\n"
+	"iopool.io_mode = direct\niopool.max_in_flight_bytes = '4kB'\n"
 	  . "iopool.checkout_timeout = 0\niopool.merge_gap = -1\niopool.log_min_duration = 0\niopool.enable_stream_scan = off",
 	'session settings from the file',
 	q{SELECT string_agg(setting, ' ' ORDER BY name) FROM pg_settings WHERE name LIKE 'iopool.%'
 	  AND name NOT IN ('iopool.method', 'iopool.rings', 'iopool.ring_entries', 'iopool.pools', 'iopool.pool', 'iopool.max_request_memory')},
-	'64 0 off direct 0 4096 -1');
+	'0 off direct 0 4096 -1');
 
 # log_min_duration: 0 logs every batch, -1 none, and a limit only the slower.
 set_conf('iopool.rings = 2');

@@ -116,7 +116,7 @@ if (@methods > 1)
 }
 
 # Few file descriptors: fewer than there are rings.
-my $many = "iopool.rings = 300\niopool.ring_entries = 4\niopool.bounce_size = '64kB'";
+my $many = "iopool.rings = 300\niopool.ring_entries = 4";
 {
 	my ($ok, $log, $method) = try_start("iopool.method = auto\n$many",
 		'sh', '-c', 'ulimit -n 256; exec "$@"', 'sh');
@@ -138,7 +138,7 @@ if (grep { $_ eq 'io_uring' } @methods)
 # Little lockable memory.  Kernels from 6.14 on, and those before 5.12, charge
 # the rings to it; between them there is nothing to run out of.
 my $charges = kernel_at_least(6, 14) || !kernel_at_least(5, 12);
-my $deep = "iopool.rings = 64\niopool.ring_entries = 512\niopool.bounce_size = '64kB'";
+my $deep = "iopool.rings = 64\niopool.ring_entries = 512";
 my @memlock = ('sh', '-c', 'ulimit -l 128; exec "$@"', 'sh');
 if (grep { $_ eq 'io_uring' } @methods)
 {
@@ -177,7 +177,7 @@ if (grep { $_ eq 'libaio' } @methods)
 	chomp(my $max = slurp_file('/proc/sys/fs/aio-max-nr'));
 	my $settings = "iopool.rings = "
 	  . (int($max / 4096) + 1)
-	  . "\niopool.ring_entries = 4096\niopool.bounce_size = '64kB'";
+	  . "\niopool.ring_entries = 4096";
 
 	my ($ok, $log) = try_start("iopool.method = libaio\n$settings", 'env');
 	ok(!$ok, 'libaio with too many events: the server does not start');

@@ -297,7 +297,7 @@ SKIP:
 	skip('this kernel does not charge rings', 1) unless $charges;
 
 	with_server('auto, 128 kB locked',
-		"iopool.method = auto\niopool.rings = 64\niopool.ring_entries = 512\niopool.bounce_size = 64kB",
+		"iopool.method = auto\niopool.rings = 64\niopool.ring_entries = 512",
 		limited('-l 128'), sub {
 		my $report = doctor($node);
 		row_is($report, 'memlock', 'warn', 'too little locked memory',
@@ -330,7 +330,7 @@ SKIP:
 	skip('the method io_uring is not tested in this run', 1)
 	  unless $has{io_uring};
 	with_server('auto, 256 files',
-		"iopool.method = auto\niopool.rings = 300\niopool.ring_entries = 4\niopool.bounce_size = 64kB",
+		"iopool.method = auto\niopool.rings = 300\niopool.ring_entries = 4",
 		limited('-n 256'), sub {
 		my $report = doctor($node);
 		row_is($report, 'nofile', 'warn', 'too few files for the rings',
@@ -369,14 +369,14 @@ SKIP:
 	skip('fs.aio-max-nr is too high for one pool', 1) if $nrings > 1024;
 
 	with_server('auto, many events',
-		"iopool.method = auto\niopool.rings = $nrings\niopool.ring_entries = 4096\niopool.bounce_size = 64kB",
+		"iopool.method = auto\niopool.rings = $nrings\niopool.ring_entries = 4096",
 		filter('EPERM'), sub {
 		row_is(doctor($node), 'aio_max_nr', 'warn', 'more events than there are',
 			detail => qr/need up to @{[$nrings * 4096]} events; .*fs\.aio-max-nr = $max/,
 			hint => qr/^sysctl -w fs\.aio-max-nr=\d{5,} \/ .*sysctl\.d/);
 	});
 	with_server('sync, many events',
-		"iopool.method = sync\niopool.rings = $nrings\niopool.ring_entries = 4096\niopool.bounce_size = 64kB",
+		"iopool.method = sync\niopool.rings = $nrings\niopool.ring_entries = 4096",
 		$plain, sub {
 		row_is(doctor($node), 'aio_max_nr', 'ok', 'nobody asks for events');
 	});

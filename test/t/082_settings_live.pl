@@ -49,7 +49,6 @@ sub wait_for_line
 
 my $in_force = q{
 	SELECT string_agg(name || ':' || method || ':' || rings || ':' || entries, ' ' ORDER BY name)
-		   || ' ' || (SELECT value FROM iopool_info() WHERE name = 'bounce_size')
 	FROM iopool_pools};
 my $pending = q{
 	SELECT string_agg(name, ' ' ORDER BY name) FROM pg_settings
@@ -63,8 +62,6 @@ my @bad = (
 	[ 'iopool.rings', '0' ],
 	[ 'iopool.rings', 'many' ],
 	[ 'iopool.ring_entries', '4097' ],
-	[ 'iopool.bounce_size', '32kB' ],
-	[ 'iopool.bounce_size', '65kB' ],
 	[ 'iopool.pools', 'bulk' ],
 	[ 'iopool.pools', 'bulk(rings=0)' ],
 	[ 'iopool.pools', 'bulk(depth=3)' ],
@@ -103,7 +100,7 @@ like(error_of("SET ROLE plain_user;\nALTER SYSTEM SET iopool.pool = 'bulk'"), qr
 	'ALTER SYSTEM takes its right');
 like(error_of("SET ROLE plain_user;\nSET iopool.log_min_duration = 0"), qr/ERROR:  42501:/,
 	'iopool.log_min_duration is for superusers');
-foreach my $name (qw(method rings ring_entries pools bounce_size))
+foreach my $name (qw(method rings ring_entries pools))
 {
 	like(error_of("SET iopool.$name = DEFAULT"), qr/ERROR:  55P02:/, "iopool.$name takes a restart");
 }
@@ -111,14 +108,13 @@ foreach my $name (qw(method rings ring_entries pools bounce_size))
 # --------------------------------------------------------------------------
 # What takes a restart is pending until then; the views show what is in force.
 
-my $now = "bulk:$method:1:16 default:$method:2:16 1048576";
+my $now = "bulk:$method:1:16 default:$method:2:16";
 is($node->safe_psql('postgres', $in_force), $now, 'in force at first');
 my %later = (
 	'iopool.method' => 'sync',
 	'iopool.rings' => '3',
 	'iopool.ring_entries' => '8',
-	'iopool.pools' => 'vec(rings=4)',
-	'iopool.bounce_size' => '128kB');
+	'iopool.pools' => 'vec(rings=4)');
 # Where sync is all there is, the method does not change.
 delete $later{'iopool.method'} if $method eq 'sync';
 my $session = $node->background_psql('postgres');
@@ -143,7 +139,7 @@ $session->quit;
 
 $node->restart;
 is( $node->safe_psql('postgres', $in_force),
-	'default:sync:3:8 vec:sync:4:8 131072', 'in force after the restart');
+	'default:sync:3:8 vec:sync:4:8', 'in force after the restart');
 is($node->safe_psql('postgres', $pending), '', 'nothing is pending');
 reader_is_right($node, $plain, 'after the restart');
 
@@ -191,7 +187,7 @@ reload_conf();
 ok($node->poll_query_until('postgres', q{SELECT current_setting('iopool.pool') = 'default'}),
 	'ALTER SYSTEM RESET');
 is($node->safe_psql('postgres', $pending), $names, 'the old values of the file are pending again');
-is($node->safe_psql('postgres', $in_force), 'default:sync:3:8 vec:sync:4:8 131072',
+is($node->safe_psql('postgres', $in_force), 'default:sync:3:8 vec:sync:4:8',
 	'and what is in force stays');
 
 # --------------------------------------------------------------------------
@@ -205,7 +201,6 @@ ok($node->poll_query_until('postgres', q{SELECT current_setting('iopool.checkout
 foreach my $case (
 	[ 'iopool.rings = 0', qr/0 is outside the valid range for parameter "iopool\.rings"/ ],
 	[ q{iopool.pools = 'bulk(depth=3)'}, qr/invalid value for parameter "iopool\.pools".*\n.*DETAIL:.*"depth"/ ],
-	[ 'iopool.bounce_size = 65kB', qr/invalid value for parameter "iopool\.bounce_size"/ ],
 	[ 'iopool.io_mode = mmap', qr/invalid value for parameter "iopool\.io_mode": "mmap"/ ],
 	[ 'iopool.checkout_timeout = -2', qr/-2 .*outside the valid range for parameter "iopool\.checkout_timeout"/ ],
 	[ 'iopool.no_such_setting = 1', qr/iopool\.no_such_setting/ ])
@@ -221,7 +216,7 @@ foreach my $case (
 	print $file $good;
 	close $file;
 }
-is($node->safe_psql('postgres', $in_force), 'default:sync:3:8 vec:sync:4:8 131072',
+is($node->safe_psql('postgres', $in_force), 'default:sync:3:8 vec:sync:4:8',
 	'what is in force has not changed');
 reader_is_right($node, $plain, 'after bad reloads');
 rings_home($node, 'after bad reloads');

@@ -98,7 +98,7 @@ extern uint64 mock_nsubmits(void);
 extern void mock_seed(uint64 seed);
 extern int64 mock_between(int64 low, int64 high);
 extern bool mock_chance(int percent);
-extern IopoolPool *mock_pool_create(int nrings, int entries, Size bounce_size);
+extern IopoolPool *mock_pool_create(int nrings, int entries);
 extern void mock_pool_check(IopoolPool *pool, int nleased);
 extern uint64 mock_counter(IopoolPool *pool, IopoolCounter counter);
 extern MockFile *mock_file_create(int64 size, int64 stat_size, int alignment);

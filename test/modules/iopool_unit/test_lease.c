@@ -6,6 +6,7 @@
  *-------------------------------------------------------------------------
  */
 #include "../../../src/lease.c"
+#include "../../../src/arena.c"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -41,7 +42,7 @@ unit_lease_forget(IopoolPool *pool)
 	leases[poolno] = NULL;
 	pfree(lease->reads);
 	pfree(lease->free_reads);
-	pfree(lease->block_used);
+	unmap(lease);
 	pfree(lease);
 }
 
@@ -86,8 +87,7 @@ outcome_done(IopoolRead *read, int result)
 static IopoolLease *
 begin(int nrings)
 {
-	IopoolLease *lease =
-		iopool_lease_of(mock_pool_create(nrings, ENTRIES, 64 * 1024));
+	IopoolLease *lease = iopool_lease_of(mock_pool_create(nrings, ENTRIES));
 
 	file = mock_file_create(1024 * 1024, 1024 * 1024, 0);
 	fd = open(file->path, O_RDONLY | O_CLOEXEC);
@@ -606,7 +606,7 @@ lease_prepare_fails(int rounds)
 static void
 lease_attach_fails(int rounds)
 {
-	IopoolPool *pool = mock_pool_create(2, ENTRIES, 0);
+	IopoolPool *pool = mock_pool_create(2, ENTRIES);
 	IopoolLease *lease = iopool_lease_of(pool);
 	MemoryContext cxt = CurrentMemoryContext;
 	volatile int sqlstate = 0;
@@ -778,92 +778,58 @@ lease_exit(int rounds)
 	CHECK_EQUAL(mock_counter(lease->pool, IOPOOL_COUNTER_RECLAIMS), 1);
 }
 
-/* The bounce buffer: no block is given twice, none is lost. */
+/*
+ * The arena: a slot of its own, block aligned and long enough, for each read;
+ * never moved under a read; made again when slots are too small or much too
+ * large.
+ */
 static void
-lease_bounce(int rounds)
+lease_arena(int rounds)
 {
-	typedef struct Piece
+	IopoolPool *pool = mock_pool_create(1, ENTRIES);
+	IopoolLease *lease = iopool_lease_of(pool);
+	IopoolRead *reads[ENTRIES];
+	char *arena;
+
+	CHECK_EQUAL(iopool_arena_reserve(lease, 5000, 1000), 0);
+	CHECK_EQUAL(lease->slot_size, 2 * IOPOOL_BLOCK_SIZE);
+	for (int i = 0; i < ENTRIES; i++)
 	{
-		char *memory;
-		int len;
-	} Piece;
-
-	for (int round = 0; round < rounds; round++)
-	{
-		int nblocks = (int) mock_between(16, 64);
-		IopoolPool *pool =
-			mock_pool_create(1, ENTRIES, (Size) nblocks * IOPOOL_BLOCK_SIZE);
-		IopoolLease *lease = iopool_lease_of(pool);
-		Piece pieces[ENTRIES * 4];
-		int npieces = 0;
-		bool taken[64] = {false};
-		int ntaken = 0;
-
-		iopool_lease_hold(lease);
-		CHECK(iopool_lease_ready(lease, IOPOOL_FOREVER));
-		for (int step = 0; step < 500; step++)
-		{
-			int need = (int) mock_between(1, mock_chance(10) ? nblocks : 6);
-			char *memory;
-			int first;
-			int longest = 0;
-			int run = 0;
-
-			if (npieces == lengthof(pieces) || mock_chance(45))
-			{
-				int i;
-
-				if (npieces == 0)
-					continue;
-				i = (int) mock_between(0, npieces - 1);
-				first = (pieces[i].memory - lease->ring->bounce) /
-					IOPOOL_BLOCK_SIZE;
-				iopool_lease_bounce_free(lease, pieces[i].memory,
-										 pieces[i].len);
-				memset(taken + first, false,
-					   pieces[i].len / IOPOOL_BLOCK_SIZE);
-				ntaken -= pieces[i].len / IOPOOL_BLOCK_SIZE;
-				pieces[i] = pieces[--npieces];
-				continue;
-			}
-
-			for (int i = 0; i < nblocks; i++)
-			{
-				run = taken[i] ? 0 : run + 1;
-				longest = Max(longest, run);
-			}
-			memory =
-				iopool_lease_bounce_alloc(lease, need * IOPOOL_BLOCK_SIZE);
-			CHECK_EQUAL(memory != NULL, need <= longest);
-			if (memory == NULL)
-				continue;
-
-			CHECK((memory - lease->ring->bounce) % IOPOOL_BLOCK_SIZE == 0);
-			first = (memory - lease->ring->bounce) / IOPOOL_BLOCK_SIZE;
-			CHECK(first >= 0 && first + need <= nblocks);
-			for (int i = first; i < first + need; i++)
-			{
-				CHECK(!taken[i]);
-				taken[i] = true;
-			}
-			ntaken += need;
-			CHECK_EQUAL(lease->nfree_blocks, nblocks - ntaken);
-			pieces[npieces].memory = memory;
-			pieces[npieces].len = need * IOPOOL_BLOCK_SIZE;
-			npieces++;
-		}
-		while (npieces > 0)
-		{
-			npieces--;
-			iopool_lease_bounce_free(lease, pieces[npieces].memory,
-									 pieces[npieces].len);
-		}
-		CHECK_EQUAL(lease->nfree_blocks, nblocks);
-		CHECK(iopool_lease_bounce_alloc(lease, nblocks * IOPOOL_BLOCK_SIZE) !=
-			  NULL);
-		CHECK(iopool_lease_bounce_alloc(lease, IOPOOL_BLOCK_SIZE) == NULL);
-		iopool_lease_drop(lease, false);
+		reads[i] = iopool_lease_get_read(lease);
+		reads[i]->slot = iopool_arena_take_slot(reads[i]);
+		CHECK_EQUAL((uintptr_t) reads[i]->slot % IOPOOL_BLOCK_SIZE, 0);
+		memset(reads[i]->slot, i + 1, lease->slot_size);
 	}
+	for (int i = 0; i < ENTRIES; i++)
+	{
+		for (Size at = 0; at < lease->slot_size; at++)
+			CHECK_EQUAL(reads[i]->slot[at], i + 1);
+	}
+
+	/* no read may lose its slot, and smaller ones may do */
+	arena = lease->arena;
+	CHECK_EQUAL(iopool_arena_reserve(lease, 1024 * 1024, 8192), 0);
+	CHECK_EQUAL(iopool_arena_reserve(lease, 1024 * 1024, 8193), EAGAIN);
+	CHECK_EQUAL(iopool_arena_reserve(lease, 1, 1), 0);
+	for (int i = 1; i < ENTRIES; i++)
+		iopool_lease_put_read(reads[i]);
+	CHECK_EQUAL(iopool_arena_reserve(lease, 1024 * 1024, 8193), EAGAIN);
+	CHECK(lease->arena == arena);
+	CHECK_EQUAL(lease->slot_size, 2 * IOPOOL_BLOCK_SIZE);
+
+	/* a read without a slot does not matter */
+	reads[1] = iopool_lease_get_read(lease);
+	iopool_lease_put_read(reads[0]);
+	CHECK_EQUAL(iopool_arena_reserve(lease, 1024 * 1024, 8193), 0);
+	CHECK_EQUAL(lease->slot_size, 1024 * 1024);
+	iopool_lease_put_read(reads[1]);
+
+	/* somewhat smaller, and much */
+	CHECK_EQUAL(iopool_arena_reserve(lease, 512 * 1024, 4096), 0);
+	CHECK_EQUAL(lease->slot_size, 1024 * 1024);
+	CHECK_EQUAL(iopool_arena_reserve(lease, 4096, 4096), 0);
+	CHECK_EQUAL(lease->slot_size, 4096);
+	CHECK_EQUAL(lease->nslots_used, 0);
 }
 
 const UnitCase unit_lease_cases[] = {
@@ -886,6 +852,6 @@ const UnitCase unit_lease_cases[] = {
 	{"lease_drain_own", lease_drain_own},
 	{"lease_takes_some", lease_takes_some},
 	{"lease_exit", lease_exit},
-	{"lease_bounce", lease_bounce},
+	{"lease_arena", lease_arena},
 	{NULL, NULL},
 };

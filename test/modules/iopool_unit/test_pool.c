@@ -52,7 +52,7 @@ sqlstate_of_checkout(IopoolPool *pool)
 static void
 pool_returns(int rounds)
 {
-	IopoolPool *pool = mock_pool_create(3, 4, 0);
+	IopoolPool *pool = mock_pool_create(3, 4);
 	IopoolRing *first = iopool_pool_checkout(pool, IOPOOL_FOREVER);
 	IopoolRing *second = iopool_pool_checkout(pool, IOPOOL_FOREVER);
 	uint64 generation = first->generation;
@@ -103,7 +103,7 @@ pool_returns(int rounds)
 static void
 pool_first_come(int rounds)
 {
-	IopoolPool *pool = mock_pool_create(1, 4, 0);
+	IopoolPool *pool = mock_pool_create(1, 4);
 	IopoolRing *ring = iopool_pool_checkout(pool, IOPOOL_FOREVER);
 	IopoolWaiter *waiters[3];
 
@@ -137,7 +137,7 @@ pool_first_come(int rounds)
 static void
 pool_stop_waiting(int rounds)
 {
-	IopoolPool *pool = mock_pool_create(1, 4, 0);
+	IopoolPool *pool = mock_pool_create(1, 4);
 	IopoolRing *ring = iopool_pool_checkout(pool, IOPOOL_FOREVER);
 	IopoolWaiter *me = queue_other(pool, iopool_my_proc_number());
 	IopoolWaiter *other = queue_other(pool, me == iopool_shared->waiters);
@@ -178,7 +178,7 @@ pool_stop_waiting(int rounds)
 static void
 pool_timeout(int rounds)
 {
-	IopoolPool *pool = mock_pool_create(1, 4, 0);
+	IopoolPool *pool = mock_pool_create(1, 4);
 	IopoolRing *ring = iopool_pool_checkout(pool, IOPOOL_FOREVER);
 
 	iopool_checkout_timeout_ms = 1;
@@ -197,7 +197,7 @@ pool_timeout(int rounds)
 static void
 pool_all_broken(int rounds)
 {
-	IopoolPool *pool = mock_pool_create(2, 4, 0);
+	IopoolPool *pool = mock_pool_create(2, 4);
 	IopoolRing *rings[2];
 	IopoolWaiter *waiters[2];
 

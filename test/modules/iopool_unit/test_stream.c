@@ -725,8 +725,7 @@ stream_random(int rounds)
 	{
 		world->pool =
 			mock_pool_create((int) mock_between(1, 3),
-							 entries[mock_between(0, lengthof(entries) - 1)],
-							 (Size) mock_between(1, 4) * 64 * 1024);
+							 entries[mock_between(0, lengthof(entries) - 1)]);
 		world->nstreams =
 			mock_chance(50) ? 1 : (int) mock_between(2, MAX_STREAMS);
 		make_files();
@@ -753,7 +752,7 @@ plain_stream(int entries, int n, int64 len, int64 step)
 	TestStream *test;
 
 	world = palloc0(sizeof(World));
-	world->pool = mock_pool_create(1, entries, 64 * 1024);
+	world->pool = mock_pool_create(1, entries);
 	world->nfiles = 1;
 	world->nstreams = 1;
 	world->files[0] = mock_file_create(1024 * 1024, 1024 * 1024, 0);

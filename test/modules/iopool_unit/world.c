@@ -45,20 +45,17 @@ mock_chance(int percent)
 }
 
 static void
-init_rings(IopoolPool *pool, Size bounce_size)
+init_rings(IopoolPool *pool)
 {
 	for (int i = 0; i < pool->nrings; i++)
 	{
 		IopoolRing *ring = &pool->rings[i];
-		char *bounce =
-			MemoryContextAlloc(world, bounce_size + IOPOOL_BLOCK_SIZE);
 
 		ring->state = IOPOOL_RING_FREE;
 		ring->next_free = (i + 1 < pool->nrings) ? i + 1 : -1;
 		ring->next_tag = 1;
 		ring->method_state =
 			MemoryContextAllocZero(world, mock_method.shared_size);
-		ring->bounce = (char *) TYPEALIGN(IOPOOL_BLOCK_SIZE, bounce);
 		pg_atomic_init_u32(&ring->in_flight, 0);
 		pg_atomic_init_u64(&ring->reads, 0);
 		CHECK_EQUAL(mock_method.make_ring(ring->method_state, pool->entries),
@@ -71,7 +68,7 @@ init_rings(IopoolPool *pool, Size bounce_size)
  * one before, which must have all its rings back.
  */
 IopoolPool *
-mock_pool_create(int nrings, int entries, Size bounce_size)
+mock_pool_create(int nrings, int entries)
 {
 	IopoolPool *pool;
 
@@ -93,13 +90,12 @@ mock_pool_create(int nrings, int entries, Size bounce_size)
 	pool->method = IOPOOL_METHOD_SYNC;
 	pool->nrings = nrings;
 	pool->entries = entries;
-	pool->bounce_size = bounce_size;
 	pool->lock = MemoryContextAllocZero(world, sizeof(LWLock));
 	LWLockInitialize(pool->lock, LWTRANCHE_FIRST_USER_DEFINED);
 	dlist_init(&pool->waiters);
 	iopool_stats_init(&pool->stats);
 	pool->rings = MemoryContextAllocZero(world, sizeof(IopoolRing) * nrings);
-	init_rings(pool, bounce_size);
+	init_rings(pool);
 	return pool;
 }
 
