@@ -41,6 +41,7 @@ use warnings;
 use Cwd qw(abs_path);
 use Exporter 'import';
 use File::Basename qw(dirname);
+use IO::Socket::UNIX;
 use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -49,7 +50,7 @@ use Time::HiRes qw(usleep);
 
 our @EXPORT = qw(
   test_methods io_modes async_in iopool_node start_under stop_plain
-  write_words words sql_words start_sql poll_until stays wait_inside holds_back ask ask_until canary lock_canary
+  write_words words sql_words start_sql poll_until is_listening stays wait_inside holds_back ask ask_until canary lock_canary
   unlock_canary rings_home ring_counts reader_is_right fd_count backend_pid helper_program log_since
   pg_test_program kernel_at_least without_server_rings doctor
 );
@@ -69,6 +70,13 @@ sub test_methods
 sub io_modes
 {
 	return qw(buffered direct uncached);
+}
+
+# Whether somebody takes connections on a socket; its name is there before.
+sub is_listening
+{
+	my ($path) = @_;
+	return defined IO::Socket::UNIX->new(Type => SOCK_STREAM, Peer => $path);
 }
 
 # Whether a backend stays able to act while its reads are in the kernel.

@@ -51,7 +51,7 @@ max_client_conn = 50
 	{
 		exec $pgbouncer, '-q', "$sockets/pgbouncer.ini" or POSIX::_exit(127);
 	}
-	poll_until(sub { -S "$sockets/.s.PGSQL.6432" }) or die 'pgbouncer did not start';
+	poll_until(sub { is_listening("$sockets/.s.PGSQL.6432") }) or die 'pgbouncer did not start';
 	return "host=$sockets port=6432 dbname=postgres";
 }
 
