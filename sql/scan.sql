@@ -286,15 +286,6 @@ SELECT * FROM compare($$SELECT id, data FROM scan_item, iopool_read(path, file_o
 SELECT * FROM compare($$SELECT id, b.* FROM scan_item, iopool_read_batch(path, ARRAY[file_offset + 8, 0], 8) AS b$$);
 SELECT * FROM compare($$SELECT id, b.* FROM scan_item, iopool_read_batch(path, ARRAY[file_offset + 8, 0], 8, 'raise', false) AS b ORDER BY id, ordinal$$);
 SELECT * FROM compare($$SELECT id, b.data FROM scan_item, iopool_read_batch(ARRAY[path, 'iopool_other'], ARRAY[file_offset, 0], ARRAY[length, length]) AS b$$);
--- a function that may come to wait, which only a type names, meets no ring that
--- is held: this one would fail
-CREATE FUNCTION scan_none_held(n bigint) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$BEGIN RETURN sum(in_use) = 0 FROM iopool_pools; END$$;
-CREATE DOMAIN scan_quiet AS bigint CHECK (scan_none_held(VALUE));
-SELECT count(data) FROM scan_item, iopool_read(path, file_offset::scan_quiet, 8) AS data;
-SELECT count(data) FROM scan_item, iopool_read_batch(path, ARRAY[file_offset]::scan_quiet[], 8) AS data;
-SELECT sum(length(data)::bigint::scan_quiet) FROM scan_item, iopool_read(path, file_offset, 8) AS data;
-DROP DOMAIN scan_quiet;
-DROP FUNCTION scan_none_held;
 -- a subquery that has been pulled up, below an aggregate
 SELECT count(*), sum(length(data)) FROM (SELECT id, file_offset FROM scan_item) AS s, iopool_read('iopool_words', s.file_offset, 8) AS data;
 -- no column of the function, of the outer row, or of either
@@ -397,8 +388,6 @@ MOVE 300 FROM c;
 SELECT 1 / 0 FROM scan_item, iopool_read(path, file_offset, length) AS data;
 ROLLBACK TO s;
 FETCH 1 FROM c;
--- no ring is held between its rows
-SELECT sum(in_use) AS in_use FROM iopool_pools;
 COMMIT;
 -- backwards only when it is told beforehand
 BEGIN;

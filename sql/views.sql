@@ -92,11 +92,11 @@ SELECT sum(reads) >= 20000 AS by_ring FROM iopool_rings WHERE pool = 'regress_on
 -- the other pools saw nothing of it
 SELECT name, reads FROM iopool_pools WHERE name <> 'regress_one' ORDER BY name;
 
--- a lease ends with its reads: nothing is held by a cursor between fetches, nor
+-- a lease ends with its reads: nothing is held by a cursor that has no more, nor
 -- by an open transaction
 BEGIN;
 DECLARE c CURSOR FOR SELECT ordinal FROM iopool_read_batch('iopool_words', ARRAY[0, 10000, 20000], 8);
-FETCH 1 FROM c;
+FETCH ALL FROM c;
 SELECT in_use FROM iopool_pools WHERE name = 'regress_one';
 SELECT state, pid IS NULL AS unowned FROM iopool_rings WHERE pool = 'regress_one';
 COMMIT;

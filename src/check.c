@@ -165,7 +165,7 @@ ping_pool(IopoolPool *pool)
 		return 0;
 	for (int i = 0; i < pool->nrings; i++)
 	{
-		if (pool->rings[i].state != IOPOOL_RING_BROKEN)
+		if (iopool_ring_state(&pool->rings[i]) != IOPOOL_RING_BROKEN)
 			return method->ping(pool->rings[i].method_state);
 	}
 	return 0;

@@ -242,8 +242,7 @@ own_aio_events(void)
 		LWLockAcquire(pool->lock, LW_SHARED);
 		for (int i = 0; i < pool->nrings; i++)
 		{
-			if (pool->rings[i].state == IOPOOL_RING_LEASED ||
-				pool->rings[i].state == IOPOOL_RING_DRAINING)
+			if (iopool_ring_is_leased(&pool->rings[i]))
 				nevents += pool->entries;
 		}
 		LWLockRelease(pool->lock);

@@ -12,12 +12,12 @@
  * in order has a single call, and takes what any stream has.
  *
  * Between two results, an executor may come to wait for others: for the client
- * to read, for a lock, for a parallel worker that needs a ring itself.  A ring
- * must not be held meanwhile.  So by default a feed reads in rounds: when there
- * is no result it reads as much as memory allows, to the end, gives the ring
- * back, and hands out.  Rounds begin small, so that a LIMIT costs little.  A
- * caller that knows that nobody waits before the last result (a plain
- * aggregate takes it) lets the feed keep the ring, and the queue full.
+ * to read, for a lock, for a parallel worker that needs a ring itself.  The
+ * ring is parked meanwhile (park.c), with reads in flight, and others may take
+ * it over.
+ *
+ * A feed looks ahead by a distance, in ranges, that is short at first and grows
+ * with each wait until it keeps the queues full, so that a LIMIT costs little.
  *
  * Files are found by path and stay open from call to call.  So that the number
  * of paths does not matter, a set of files that has become large is left to
@@ -42,12 +42,11 @@
 /* Paths of a set of files before the next one begins. */
 #define MAX_PATHS 1024
 
-/*
- * Ranges of a round that has grown, which is by this factor each time.  More
- * would not stay in the processor's cache.
- */
-#define MAX_ROUND	 2048
-#define ROUND_GROWTH 4
+/* By how much the distance grows with a wait. */
+#define DISTANCE_GROWTH 4
+
+/* As far as the streams go. */
+#define MAX_DISTANCE (UINT64CONST(1) << 62)
 
 /* A set of files, and the calls that read from it. */
 typedef struct FeedFiles
@@ -75,11 +74,8 @@ struct IopoolFeed
 {
 	MemoryContext cxt;
 	bool in_order;
-	bool keeps_ring;
 	bool is_complete; /* no more calls will come */
-	bool is_hungry;	  /* between rounds: wants more calls */
-	int round;		  /* ranges of a round */
-	uint64 round_end; /* place of the first range that is not in it */
+	uint64 distance;  /* ranges that are read ahead of the last handed out */
 	uint64 nadded;	  /* ranges */
 	IopoolIoMode io_mode;
 	IopoolPool *pool; /* of the session; NULL: not needed yet */
@@ -96,14 +92,11 @@ struct IopoolFeed
 
 /*
  * A feed without calls, in a child of parent; it ends with iopool_feed_end(),
- * or with parent.  Paths are read with the rights and settings of now.  With
- * keeps_ring, and as long as all is one pool's, reads may be in flight when
- * iopool_feed_next() returns; otherwise there are none.  Rounds begin with
- * first_round ranges.
+ * or with parent.  Paths are read with the rights and settings of now.  It
+ * reads ahead by `distance` ranges at first.
  */
 IopoolFeed *
-iopool_feed_begin(MemoryContext parent, bool in_order, bool keeps_ring,
-				  int first_round)
+iopool_feed_begin(MemoryContext parent, bool in_order, int distance)
 {
 	MemoryContext cxt =
 		AllocSetContextCreate(parent, "iopool feed", ALLOCSET_DEFAULT_SIZES);
@@ -111,10 +104,8 @@ iopool_feed_begin(MemoryContext parent, bool in_order, bool keeps_ring,
 
 	feed->cxt = cxt;
 	feed->in_order = in_order;
-	feed->keeps_ring = keeps_ring;
-	feed->is_hungry = true;
 	feed->failed = -1;
-	feed->round = first_round;
+	feed->distance = distance;
 	feed->io_mode = iopool_io_mode;
 	dlist_init(&feed->calls);
 	dlist_init(&feed->free_calls);
@@ -211,13 +202,8 @@ add_part(IopoolFeed *feed, IopoolPool *pool)
 		.header_size = VARHDRSZ,
 		.source = feed_source,
 		.source_arg = part,
-		.max_pending = feed->keeps_ring ? 0 : MAX_ROUND,
-		.lets_go = !feed->keeps_ring,
+		.is_interrupted = true,
 	};
-
-	/* a ring of one pool must not be held while one of another is waited for */
-	if (feed->nparts > 0)
-		feed->keeps_ring = false;
 
 	part->feed = feed;
 	part->pool = pool;
@@ -251,6 +237,12 @@ static inline IopoolFile *
 range_file(const IopoolFeedCall *call, int rangeno)
 {
 	return call->file != NULL ? call->file : call->range_files[rangeno];
+}
+
+static uint64
+nhanded_out(const IopoolFeed *feed)
+{
+	return feed->nadded - feed->nahead;
 }
 
 /* IopoolSource: the ranges of a part, call after call. */
@@ -291,7 +283,7 @@ feed_source(void *arg, IopoolRange *range)
 	/* nothing behind a failure that will be raised matters any more */
 	if (feed->failed >= 0 && part->rangeno > feed->failed)
 		return IOPOOL_SOURCE_END;
-	if (!feed->keeps_ring && call->first + part->rangeno >= feed->round_end)
+	if (call->first + part->rangeno >= nhanded_out(feed) + feed->distance)
 		return IOPOOL_SOURCE_LATER;
 
 	range->file = range_file(call, part->rangeno);
@@ -419,14 +411,9 @@ iopool_feed_wants_call(IopoolFeed *feed)
 {
 	if (feed->is_complete)
 		return false;
-	if (feed->keeps_ring)
-		return feed->nahead == 0 || feed->nahead < full_queues(feed);
-
-	if (feed->nahead == 0)
-		feed->is_hungry = true;
-	else if (feed->nahead >= feed->round)
-		feed->is_hungry = false;
-	return feed->is_hungry;
+	return feed->nahead == 0 ||
+		(feed->nahead < full_queues(feed) &&
+		 (uint64) feed->nahead < feed->distance);
 }
 
 /* The next result, if it is there. */
@@ -449,61 +436,12 @@ take(IopoolFeed *feed, IopoolFeedCall *call, IopoolResult *result)
 	return iopool_stream_take(part->stream, result);
 }
 
-/*
- * Wait for what is in flight, and let go of the rings until the next result is
- * asked for.  Does not raise.
- */
-void
-iopool_feed_suspend(IopoolFeed *feed)
+/* Wait for what is in flight.  Does not raise. */
+static void
+suspend(IopoolFeed *feed)
 {
 	for (int i = 0; i < feed->nparts; i++)
 		iopool_stream_suspend(feed->streams[i]);
-}
-
-/*
- * Read the round that begins with the next result, to its end, which leaves
- * nothing in flight.  The next result is there afterwards, unless no file
- * descriptor was.
- */
-static IopoolStep
-read_round(IopoolFeed *feed, IopoolFeedCall *call)
-{
-	feed->round_end = call->first + call->nout + feed->round;
-	feed->round = Min(feed->round * ROUND_GROWTH, MAX_ROUND);
-	iopool_window_run(feed->streams, feed->nparts);
-
-	/* those of other pools went on while there was no ring of its own */
-	if (feed->in_order && feed->nparts > 1)
-	{
-		FeedPart *part = part_of_file(feed, range_file(call, call->nout));
-
-		if (!iopool_window_next_is_ready(part->stream))
-			iopool_window_run(&part->stream, 1);
-	}
-	iopool_feed_suspend(feed);
-	return IOPOOL_STEP_IDLE;
-}
-
-/* Start what can be started, and wait until something has come. */
-static IopoolStep
-wait_for_reads(IopoolFeed *feed, IopoolFeedCall *call)
-{
-	IopoolFeedStats *stats = &feed->stats;
-	uint64 ring_wait_us = iopool_pool_waited_us;
-	IopoolStep step;
-	instr_time start;
-	instr_time end;
-
-	INSTR_TIME_SET_CURRENT(start);
-	step = feed->keeps_ring ? iopool_window_step(feed->streams, feed->nparts,
-												 false, IOPOOL_FOREVER)
-							: read_round(feed, call);
-	INSTR_TIME_SET_CURRENT(end);
-	INSTR_TIME_SUBTRACT(end, start);
-
-	stats->wait_us += INSTR_TIME_GET_MICROSEC(end);
-	stats->ring_wait_us += iopool_pool_waited_us - ring_wait_us;
-	return step;
 }
 
 /* Is there a result of any pool? */
@@ -518,6 +456,60 @@ has_result(const IopoolFeed *feed)
 	return false;
 }
 
+/* Is the next result there? */
+static bool
+next_is_ready(IopoolFeed *feed, IopoolFeedCall *call)
+{
+	if (!feed->in_order || feed->nparts == 1)
+		return has_result(feed);
+	return iopool_window_next_is_ready(
+		part_of_file(feed, range_file(call, call->nout))->stream);
+}
+
+/*
+ * A context of libaio does not outlast the call that reads with it, so it has
+ * to be worth its while: read as far as memory allows.
+ */
+static bool
+reads_far(const IopoolFeed *feed)
+{
+	for (int i = 0; i < feed->nparts; i++)
+	{
+		if (feed->parts[i].pool->method == IOPOOL_METHOD_LIBAIO)
+			return feed->distance == MAX_DISTANCE;
+	}
+	return false;
+}
+
+/* Start what can be started, and wait until something has come. */
+static IopoolStep
+wait_for_reads(IopoolFeed *feed, IopoolFeedCall *call)
+{
+	IopoolFeedStats *stats = &feed->stats;
+	uint64 ring_wait_us = iopool_pool_waited_us;
+	IopoolStep step;
+	instr_time start;
+	instr_time end;
+
+	INSTR_TIME_SET_CURRENT(start);
+	if (reads_far(feed))
+		iopool_window_run(feed->streams, feed->nparts);
+	step = IOPOOL_STEP_MOVED;
+	if (!next_is_ready(feed, call))
+		step = iopool_window_step(feed->streams, feed->nparts, false, false,
+								  IOPOOL_FOREVER);
+	if (feed->distance < (uint64) full_queues(feed))
+		feed->distance *= DISTANCE_GROWTH;
+	else
+		feed->distance = MAX_DISTANCE;
+	INSTR_TIME_SET_CURRENT(end);
+	INSTR_TIME_SUBTRACT(end, start);
+
+	stats->wait_us += INSTR_TIME_GET_MICROSEC(end);
+	stats->ring_wait_us += iopool_pool_waited_us - ring_wait_us;
+	return step;
+}
+
 /*
  * A range of a call that is not handed out in order has failed: is there a
  * failure before it?  All that comes before the first one that is known has to
@@ -529,6 +521,7 @@ find_first_failure(IopoolFeed *feed, IopoolFeedCall *call,
 {
 	IopoolResult other;
 
+	feed->distance = MAX_DISTANCE;
 	do
 	{
 		while (take(feed, call, &other))
@@ -554,7 +547,7 @@ raise_failure(IopoolFeed *feed, IopoolFeedCall *call, IopoolResult *result)
 {
 	if (!feed->in_order)
 		find_first_failure(feed, call, result);
-	iopool_feed_suspend(feed);
+	suspend(feed);
 	iopool_errors_raise(&result->failure, result->path, result->offset,
 						result->length);
 }

@@ -37,7 +37,7 @@ typedef struct IopoolFeedStats
 
 /* feed.c */
 extern IopoolFeed *iopool_feed_begin(MemoryContext parent, bool in_order,
-									 bool keeps_ring, int first_round);
+									 int distance);
 extern IopoolFeedCall *iopool_feed_add(IopoolFeed *feed,
 									   const IopoolArgs *args, bool report);
 extern IopoolFeedCall *iopool_feed_add_range(IopoolFeed *feed, text *path,
@@ -45,7 +45,6 @@ extern IopoolFeedCall *iopool_feed_add_range(IopoolFeed *feed, text *path,
 extern void iopool_feed_complete(IopoolFeed *feed);
 extern bool iopool_feed_wants_call(IopoolFeed *feed);
 extern void iopool_feed_next(IopoolFeed *feed, IopoolResult *result);
-extern void iopool_feed_suspend(IopoolFeed *feed);
 extern void iopool_feed_drop_call(IopoolFeed *feed, IopoolFeedCall *call);
 extern void iopool_feed_end(IopoolFeed *feed, IopoolFeedStats *stats);
 extern void iopool_feed_get_stats(IopoolFeed *feed, IopoolFeedStats *stats);

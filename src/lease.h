@@ -10,6 +10,8 @@
 
 #include "portability/instr_time.h"
 
+#include "lib/ilist.h"
+
 #include "method.h"
 #include "pool.h"
 
@@ -44,6 +46,7 @@ struct IopoolRead
 	int64 pos; /* read so far, up to here */
 
 	/* private to lease.c */
+	dlist_node node; /* in lease->prepared */
 	IopoolLease *lease;
 	instr_time prepared_at;
 };
@@ -66,9 +69,13 @@ struct IopoolLease
 	uint64 generation;
 	IopoolHandle handle;
 
+	bool is_parked; /* the ring is; else it is ACTIVE or DRAINING */
+
 	int nholders; /* streams with work to do */
 	int nfree_reads;
-	int in_flight;	  /* prepared or with the kernel */
+	dlist_head prepared; /* of IopoolRead, oldest first; on no ring */
+	int nprepared;
+	int in_flight;	  /* on the ring */
 	int fatal_errno;  /* the kernel refuses the ring; 0: it works */
 	bool is_starved;  /* ... because it lacked memory for too long */
 	int64 starved_at; /* when it began to lack memory, us; 0: it does not */
@@ -96,13 +103,18 @@ extern void iopool_refusal_take_result(IopoolLease *lease, int rc, bool waits);
 extern void iopool_refusal_pause(const IopoolLease *lease);
 extern void iopool_refusal_raise(IopoolLease *lease);
 
-/* lease.c */
-extern IopoolLease *iopool_lease_of(IopoolPool *pool);
-extern bool iopool_lease_has_ring(const IopoolPool *pool, int *in_flight);
-extern void iopool_lease_hold(IopoolLease *lease);
-extern void iopool_lease_drop(IopoolLease *lease, bool has_failed);
-extern bool iopool_lease_ready(IopoolLease *lease, IopoolDeadline deadline);
-extern void iopool_lease_drain(IopoolLease *lease, const int *in_flight);
+/* lease_ring.c, for the other two */
+extern IopoolAbsence iopool_lease_absence(const IopoolLease *lease);
+extern bool iopool_lease_enter(IopoolLease *lease);
+extern void iopool_lease_leave(IopoolLease *lease, bool is_gone);
+extern void iopool_lease_give_back(IopoolLease *lease);
+extern void iopool_lease_take_back(IopoolLease *lease);
+extern IopoolRead *iopool_lease_read_of(IopoolLease *lease,
+										const IopoolCompletion *completion);
+extern void iopool_lease_deliver(IopoolLease *lease, IopoolRead *read,
+								 int result);
+
+/* lease_read.c */
 extern IopoolRead *iopool_lease_get_read(IopoolLease *lease);
 extern void iopool_lease_put_read(IopoolRead *read);
 extern void iopool_lease_prepare(IopoolRead *read);
@@ -110,7 +122,24 @@ extern int iopool_lease_read_plainly(IopoolRead *read);
 extern void iopool_lease_submit(IopoolLease *lease);
 extern void iopool_lease_poll(IopoolLease *lease, unsigned wait_nr,
 							  IopoolDeadline deadline);
+extern void iopool_lease_drain(IopoolLease *lease, const int *in_flight);
 extern void iopool_lease_cancel_prepared(IopoolLease *lease);
 extern void iopool_lease_tick(IopoolLease *lease);
+extern void iopool_lease_register_wait_event(void);
+
+/* lease.c */
+extern IopoolLease *iopool_lease_of(IopoolPool *pool);
+extern bool iopool_lease_has_ring(const IopoolPool *pool, int *in_flight);
+extern void iopool_lease_hold(IopoolLease *lease);
+extern void iopool_lease_drop(IopoolLease *lease, bool has_failed);
+extern bool iopool_lease_ready(IopoolLease *lease, IopoolDeadline deadline);
+extern void iopool_lease_go(IopoolLease *lease);
+
+/* Reads that are prepared or in flight. */
+static inline int
+iopool_lease_outstanding(const IopoolLease *lease)
+{
+	return lease->nprepared + lease->in_flight;
+}
 
 #endif /* IOPOOL_LEASE_H */

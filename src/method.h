@@ -58,11 +58,34 @@ typedef struct IopoolHandle
 	int entries;
 
 	/*
-	 * The process has other things to do than to wait: reads that it would
-	 * make itself are better left to the kernel.  Set when a lease begins.
+	 * The owner stays until its reads are in.  Otherwise nothing may be
+	 * started that nobody else can collect.
 	 */
-	bool is_background;
+	bool is_attended;
 } IopoolHandle;
+
+/*
+ * Tag of a read that is in flight: the low bits say which read of the lease,
+ * the rest is a number that the ring never uses twice.
+ */
+#define IOPOOL_TAG_READ_BITS 16
+#define IOPOOL_TAG_READ_MASK ((UINT64CONST(1) << IOPOOL_TAG_READ_BITS) - 1)
+
+/* What becomes of a ring whose owner is elsewhere. */
+typedef enum IopoolAbsence
+{
+	/*
+	 * Reads in flight go on, and any process can reap() them.  Only what the
+	 * kernel has not taken is to be taken back first.
+	 */
+	IOPOOL_ABSENCE_COLLECTED,
+
+	/* nothing is in flight without the owner; its queue is its own memory */
+	IOPOOL_ABSENCE_IDLE,
+
+	/* only the owner can reap: it must not leave without giving the ring back */
+	IOPOOL_ABSENCE_FORBIDDEN,
+} IopoolAbsence;
 
 typedef struct IopoolMethod
 {
@@ -97,6 +120,9 @@ typedef struct IopoolMethod
 	 * -errno; does nothing to the ring.  NULL where there is nothing to ask.
 	 */
 	int (*ping)(void *shared);
+
+	/* What becomes of the ring as it is if the owner leaves it now. */
+	IopoolAbsence (*absence)(const IopoolHandle *handle);
 
 	/* A lease begins (-errno: the ring is not usable) and ends. */
 	int (*attach)(IopoolHandle *handle);

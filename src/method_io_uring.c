@@ -124,6 +124,12 @@ uring_local_size(int entries)
 	return 0;
 }
 
+static IopoolAbsence
+uring_absence(const IopoolHandle *handle)
+{
+	return IOPOOL_ABSENCE_COLLECTED;
+}
+
 /* Entries that are prepared and that the kernel has not taken. */
 static unsigned
 uring_unsubmitted(struct io_uring *ring)
@@ -375,6 +381,7 @@ const IopoolMethod iopool_method_io_uring = {
 	.make_ring = uring_make_ring,
 	.close_ring = uring_close_ring,
 	.ping = uring_ping,
+	.absence = uring_absence,
 	.attach = uring_attach,
 	.detach = uring_detach,
 	.prepare = uring_prepare,

@@ -129,6 +129,10 @@ libaio_attach(IopoolHandle *handle)
 	LibaioRing *ring = handle->local;
 	io_context_t left = ring->context;
 
+	/* what the last ring was given back before */
+	if (ring->sync.nqueued + ring->sync.ndone > 0)
+		return 0;
+
 	memset(ring, 0, sizeof(LibaioRing));
 	layout_ring(ring, handle->local, handle->entries);
 
@@ -150,6 +154,16 @@ libaio_detach(IopoolHandle *handle)
 		ring->context = NULL;
 }
 
+/* Without a context, all is done as sync does it. */
+static IopoolAbsence
+libaio_absence(const IopoolHandle *handle)
+{
+	const LibaioRing *ring = handle->local;
+
+	return ring->context == NULL ? IOPOOL_ABSENCE_IDLE
+								 : IOPOOL_ABSENCE_FORBIDDEN;
+}
+
 /* Does this read go through the context?  Makes it when its time has come. */
 static bool
 use_context(IopoolHandle *handle, const IopoolIo *io)
@@ -160,7 +174,7 @@ use_context(IopoolHandle *handle, const IopoolIo *io)
 		return false;
 	if (ring->context != NULL)
 		return true;
-	if (!handle->is_background && ring->ndirect++ < READS_BEFORE_CONTEXT)
+	if (!handle->is_attended || ring->ndirect++ < READS_BEFORE_CONTEXT)
 		return false;
 
 	/*
@@ -408,6 +422,7 @@ const IopoolMethod iopool_method_libaio = {
 	.reads_ahead = true,
 	.local_size = libaio_local_size,
 	.probe = libaio_probe,
+	.absence = libaio_absence,
 	.attach = libaio_attach,
 	.detach = libaio_detach,
 	.prepare = libaio_prepare,

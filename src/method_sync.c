@@ -309,9 +309,20 @@ sync_probe(int entries)
 	return 0;
 }
 
+static IopoolAbsence
+sync_absence(const IopoolHandle *handle)
+{
+	return IOPOOL_ABSENCE_IDLE;
+}
+
 static int
 sync_attach(IopoolHandle *handle)
 {
+	const IopoolSyncQueue *queue = handle->local;
+
+	/* what the last ring was given back before */
+	if (queue->nqueued + queue->ndone > 0)
+		return 0;
 	iopool_sync_queue_init(handle->local,
 						   (char *) handle->local +
 							   MAXALIGN(sizeof(IopoolSyncQueue)),
@@ -357,6 +368,7 @@ const IopoolMethod iopool_method_sync = {
 	.reads_ahead = true,
 	.local_size = sync_local_size,
 	.probe = sync_probe,
+	.absence = sync_absence,
 	.attach = sync_attach,
 	.detach = sync_detach,
 	.prepare = sync_prepare,

@@ -3,11 +3,16 @@
  * pool.c
  *	  Checking a ring out of a pool and giving it back.
  *
- * A free ring goes to whoever asks first; when there is none, the backend
+ * A free ring goes to whoever asks first; when there is none, one whose owner
+ * is elsewhere is taken over (park.c); when there is none of these, the backend
  * queues in pool->waiters and sleeps on its latch.  A ring that comes back is
  * handed to the head of the queue under the pool's lock, without being free
  * in between, so nobody can overtake.  A waiter that gives up therefore has
  * to look whether a ring was handed to it meanwhile.
+ *
+ * The head of the queue, and nobody else in it, goes on looking for a parked
+ * ring whose reads have come in.  Nobody claims a ring while its reads have
+ * not, so a hung or stopped owner stops nobody but who asks for its ring.
  *
  * Locks: pool->lock guards states, free list and queue.  It is held for a
  * few instructions and never over I/O or a sleep.
@@ -23,49 +28,102 @@
 
 #include "compat.h"
 #include "guc.h"
+#include "park.h"
 #include "pool.h"
+
+/*
+ * How often the head of the queue looks for a parked ring, in ms: while one
+ * rests; while reads are in flight on all of them, first and at last; and in
+ * case somebody forgets to tell.
+ */
+#define TICK_RESTING	 1
+#define TICK_READS_FIRST 1
+#define TICK_READS_LAST	 32
+#define TICK_NONE		 100
 
 uint64 iopool_pool_waited_us = 0;
 
 /* The pool in whose queue this backend is, if any: it waits for one only. */
 static IopoolPool *waiting_for = NULL;
 
-/* Caller holds the lock. */
+/*
+ * Change the state of a ring, which is the caller's: nobody else leaves the
+ * state that it is in.
+ */
 static void
-give_ring(IopoolPool *pool, IopoolRing *ring, int pid, Oid roleid)
+set_state(IopoolRing *ring, IopoolRingState state)
 {
-	ring->state = IOPOOL_RING_LEASED;
+	(void) pg_atomic_exchange_u64(
+		&ring->word, iopool_ring_word(iopool_ring_generation(ring), state));
+}
+
+/* Caller holds the lock; the ring is nobody's and empty. */
+static void
+give_ring(IopoolRing *ring, int pid, int procno, Oid roleid)
+{
 	ring->next_free = -1;
 	ring->pid = pid;
+	ring->procno = procno;
 	ring->roleid = roleid;
 	ring->leased_since = GetCurrentTimestamp();
-	ring->generation++;
+	(void) pg_atomic_exchange_u64(
+		&ring->word,
+		iopool_ring_word(iopool_ring_generation(ring) + 1,
+						 IOPOOL_RING_ACTIVE));
+}
+
+static void
+wake(const IopoolWaiter *waiter)
+{
+	SetLatch(&ProcGlobal->allProcs[waiter->procno].procLatch);
+}
+
+/* Caller holds the lock. */
+static IopoolWaiter *
+first_waiter(IopoolPool *pool)
+{
+	return dlist_is_empty(&pool->waiters)
+		? NULL
+		: dlist_head_element(IopoolWaiter, node, &pool->waiters);
+}
+
+/*
+ * Take a waiter out of the queue.  Who is its head now has to look at parked
+ * rings.  Caller holds the lock.
+ */
+static void
+leave_queue(IopoolPool *pool, IopoolWaiter *waiter)
+{
+	bool was_first = waiter == first_waiter(pool);
+
+	dlist_delete(&waiter->node);
+	waiter->is_queued = false;
+	pg_atomic_fetch_sub_u32(&pool->nwaiting, 1);
+	if (was_first && !dlist_is_empty(&pool->waiters))
+		wake(first_waiter(pool));
 }
 
 /* Caller holds the lock; ring is nobody's and empty. */
 static void
 pass_ring_on(IopoolPool *pool, IopoolRing *ring)
 {
-	IopoolWaiter *next;
+	IopoolWaiter *next = first_waiter(pool);
 
-	ring->pid = 0;
-	ring->roleid = InvalidOid;
-
-	if (dlist_is_empty(&pool->waiters))
+	if (next == NULL)
 	{
-		ring->state = IOPOOL_RING_FREE;
+		ring->pid = 0;
+		ring->procno = -1;
+		ring->roleid = InvalidOid;
 		ring->next_free = pool->free_head;
 		pool->free_head = ring - pool->rings;
+		set_state(ring, IOPOOL_RING_FREE);
 		return;
 	}
 
-	next = dlist_container(IopoolWaiter, node,
-						   dlist_pop_head_node(&pool->waiters));
-	next->is_queued = false;
-	pool->nwaiting--;
-	give_ring(pool, ring, next->pid, next->roleid);
+	leave_queue(pool, next);
+	give_ring(ring, next->pid, next->procno, next->roleid);
 	next->granted = ring - pool->rings;
-	SetLatch(&ProcGlobal->allProcs[next->procno].procLatch);
+	wake(next);
 }
 
 /* Caller holds the lock. */
@@ -74,15 +132,33 @@ fail_all_waiters(IopoolPool *pool)
 {
 	while (!dlist_is_empty(&pool->waiters))
 	{
-		IopoolWaiter *waiter =
-			dlist_container(IopoolWaiter, node,
-							dlist_pop_head_node(&pool->waiters));
+		IopoolWaiter *waiter = first_waiter(pool);
 
-		waiter->is_queued = false;
-		pool->nwaiting--;
+		leave_queue(pool, waiter);
 		waiter->granted = IOPOOL_GRANT_ALL_BROKEN;
-		SetLatch(&ProcGlobal->allProcs[waiter->procno].procLatch);
+		wake(waiter);
 	}
+}
+
+/* There may be a parked ring for the head of the queue.  Does not raise. */
+void
+iopool_pool_wake_first(IopoolPool *pool)
+{
+	LWLockAcquire(pool->lock, LW_SHARED);
+	if (!dlist_is_empty(&pool->waiters))
+		wake(first_waiter(pool));
+	LWLockRelease(pool->lock);
+}
+
+/* Is the ring held by this process under this generation, and not parked? */
+static bool
+is_held(IopoolRing *ring, uint64 generation)
+{
+	IopoolRingState state = iopool_ring_state(ring);
+
+	return iopool_ring_generation(ring) == generation &&
+		ring->pid == MyProcPid &&
+		(state == IOPOOL_RING_ACTIVE || state == IOPOOL_RING_DRAINING);
 }
 
 /*
@@ -95,9 +171,7 @@ iopool_pool_return(IopoolPool *pool, IopoolRing *ring, uint64 generation,
 {
 	LWLockAcquire(pool->lock, LW_EXCLUSIVE);
 
-	if (ring->generation != generation || ring->pid != MyProcPid ||
-		(ring->state != IOPOOL_RING_LEASED &&
-		 ring->state != IOPOOL_RING_DRAINING))
+	if (!is_held(ring, generation))
 	{
 		LWLockRelease(pool->lock);
 		ereport(LOG,
@@ -110,8 +184,9 @@ iopool_pool_return(IopoolPool *pool, IopoolRing *ring, uint64 generation,
 	pg_atomic_write_u32(&ring->in_flight, 0);
 	if (how == IOPOOL_RETURN_BROKEN)
 	{
-		ring->state = IOPOOL_RING_BROKEN;
+		set_state(ring, IOPOOL_RING_BROKEN);
 		ring->pid = 0;
+		ring->procno = -1;
 		ring->roleid = InvalidOid;
 		pool->nbroken++;
 		if (pool->nbroken == pool->nrings)
@@ -137,10 +212,9 @@ iopool_pool_mark_draining(IopoolPool *pool, IopoolRing *ring,
 						  uint64 generation, bool is_draining)
 {
 	LWLockAcquire(pool->lock, LW_EXCLUSIVE);
-	if (ring->generation == generation && ring->pid == MyProcPid &&
-		(ring->state == IOPOOL_RING_LEASED ||
-		 ring->state == IOPOOL_RING_DRAINING))
-		ring->state = is_draining ? IOPOOL_RING_DRAINING : IOPOOL_RING_LEASED;
+	if (is_held(ring, generation))
+		set_state(ring,
+				  is_draining ? IOPOOL_RING_DRAINING : IOPOOL_RING_ACTIVE);
 	LWLockRelease(pool->lock);
 }
 
@@ -162,11 +236,7 @@ iopool_pool_stop_waiting(void)
 	me = &iopool_shared->waiters[iopool_my_proc_number()];
 	LWLockAcquire(pool->lock, LW_EXCLUSIVE);
 	if (me->is_queued)
-	{
-		dlist_delete(&me->node);
-		me->is_queued = false;
-		pool->nwaiting--;
-	}
+		leave_queue(pool, me);
 	else if (me->granted >= 0)
 		pass_ring_on(pool, &pool->rings[me->granted]);
 	LWLockRelease(pool->lock);
@@ -207,12 +277,28 @@ iopool_pool_raise_timeout(IopoolPool *pool)
 }
 
 /*
- * Take a free ring, or queue if may_wait.  Returns the ring, or NULL when this
- * backend is now in the queue (waiting_for) or does not want to be.
+ * A parked ring that can be taken over, as nobody's; or NULL.  Caller holds the
+ * lock.
+ */
+static IopoolRing *
+take_over(IopoolPool *pool, IopoolParkedRings *left)
+{
+	IopoolRing *ring = iopool_park_take_over(pool, left);
+
+	if (ring != NULL)
+		iopool_stats_add(&pool->stats, IOPOOL_COUNTER_TAKEOVERS, 1);
+	return ring;
+}
+
+/*
+ * Take a free ring or a parked one, or queue if may_wait.  Returns the ring, or
+ * NULL when this backend is now in the queue (waiting_for) or does not want to
+ * be.
  */
 static IopoolRing *
 take_or_queue(IopoolPool *pool, bool may_wait)
 {
+	IopoolParkedRings left;
 	IopoolRing *ring = NULL;
 	bool all_broken;
 
@@ -223,8 +309,12 @@ take_or_queue(IopoolPool *pool, bool may_wait)
 		/* while a ring is free, nobody waits: see pass_ring_on() */
 		ring = &pool->rings[pool->free_head];
 		pool->free_head = ring->next_free;
-		give_ring(pool, ring, MyProcPid, GetUserId());
 	}
+	else if (first_waiter(pool) == NULL)
+		ring = take_over(pool, &left);
+
+	if (ring != NULL)
+		give_ring(ring, MyProcPid, iopool_my_proc_number(), GetUserId());
 	else if (may_wait && !all_broken && iopool_checkout_timeout_ms != 0)
 	{
 		IopoolWaiter *me = &iopool_shared->waiters[iopool_my_proc_number()];
@@ -235,7 +325,7 @@ take_or_queue(IopoolPool *pool, bool may_wait)
 		me->roleid = GetUserId();
 		me->is_queued = true;
 		dlist_push_tail(&pool->waiters, &me->node);
-		pool->nwaiting++;
+		pg_atomic_fetch_add_u32(&pool->nwaiting, 1);
 		waiting_for = pool;
 	}
 	LWLockRelease(pool->lock);
@@ -249,14 +339,39 @@ take_or_queue(IopoolPool *pool, bool may_wait)
 	return NULL;
 }
 
-/* Has the queue answered?  IOPOOL_GRANT_PENDING if not. */
+/*
+ * Has the queue answered?  IOPOOL_GRANT_PENDING if not.  The head of it takes
+ * a parked ring if it can; *tick is how long to wait before it looks again,
+ * in ms, and -1 for the others.
+ */
 static int
-granted_ring(IopoolPool *pool)
+granted_ring(IopoolPool *pool, int *tick)
 {
+	IopoolWaiter *me = &iopool_shared->waiters[iopool_my_proc_number()];
+	IopoolParkedRings left;
+	IopoolRing *ring;
 	int granted;
 
-	LWLockAcquire(pool->lock, LW_SHARED);
-	granted = iopool_shared->waiters[iopool_my_proc_number()].granted;
+	LWLockAcquire(pool->lock, LW_EXCLUSIVE);
+	granted = me->granted;
+	if (granted == IOPOOL_GRANT_PENDING && me == first_waiter(pool))
+	{
+		ring = take_over(pool, &left);
+		if (ring != NULL)
+		{
+			leave_queue(pool, me);
+			give_ring(ring, me->pid, me->procno, me->roleid);
+			granted = me->granted = ring - pool->rings;
+		}
+		else if (left == IOPOOL_PARKED_RESTING)
+			*tick = TICK_RESTING;
+		else if (left == IOPOOL_PARKED_WAITING)
+			*tick = Min(Max(*tick * 2, TICK_READS_FIRST), TICK_READS_LAST);
+		else
+			*tick = TICK_NONE;
+	}
+	else
+		*tick = -1;
 	LWLockRelease(pool->lock);
 	return granted;
 }
@@ -269,13 +384,14 @@ static int
 wait_for_grant(IopoolPool *pool, int64 start, IopoolDeadline deadline)
 {
 	static uint32 wait_event = 0;
+	int tick = -1;
 
 	if (wait_event == 0)
 		wait_event = iopool_wait_event_new("IopoolCheckout");
 
 	for (;;)
 	{
-		int granted = granted_ring(pool);
+		int granted = granted_ring(pool, &tick);
 		int events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
 		IopoolDeadline limit = deadline;
 		int64 left;
@@ -291,13 +407,15 @@ wait_for_grant(IopoolPool *pool, int64 start, IopoolDeadline deadline)
 			iopool_pool_raise_timeout(pool);
 		if (left == 0)
 			return IOPOOL_GRANT_PENDING;
+		/* rounded up, or the last millisecond would be spent spinning */
+		if (left > 0)
+			left = (left + 999) / 1000;
+		if (tick > 0 && (left < 0 || left > tick))
+			left = tick;
 		if (left > 0)
 			events |= WL_TIMEOUT;
 
-		/* rounded up, or the last millisecond would be spent spinning */
-		(void) WaitLatch(MyLatch, events,
-						 left < 0 ? -1 : (long) ((left + 999) / 1000),
-						 wait_event);
+		(void) WaitLatch(MyLatch, events, (long) left, wait_event);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -371,13 +489,9 @@ iopool_pool_use(IopoolPool *pool, IopoolPoolUse *use)
 	LWLockAcquire(pool->lock, LW_SHARED);
 	use->nin_use = 0;
 	for (int i = 0; i < pool->nrings; i++)
-	{
-		if (pool->rings[i].state == IOPOOL_RING_LEASED ||
-			pool->rings[i].state == IOPOOL_RING_DRAINING)
-			use->nin_use++;
-	}
+		use->nin_use += iopool_ring_is_leased(&pool->rings[i]);
 	use->nbroken = pool->nbroken;
 	use->nfree = pool->nrings - use->nin_use - use->nbroken;
-	use->nwaiting = pool->nwaiting;
+	use->nwaiting = (int) pg_atomic_read_u32(&pool->nwaiting);
 	LWLockRelease(pool->lock);
 }

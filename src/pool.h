@@ -40,6 +40,7 @@ extern void iopool_pool_return(IopoolPool *pool, IopoolRing *ring,
 							   uint64 generation, IopoolReturn how);
 extern void iopool_pool_mark_draining(IopoolPool *pool, IopoolRing *ring,
 									  uint64 generation, bool is_draining);
+extern void iopool_pool_wake_first(IopoolPool *pool);
 extern void iopool_pool_stop_waiting(void);
 extern void iopool_pool_use(IopoolPool *pool, IopoolPoolUse *use);
 

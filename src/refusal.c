@@ -55,7 +55,7 @@ iopool_refusal_is_of_ring(const IopoolLease *lease)
 	for (int i = 0; i < pool->nrings; i++)
 	{
 		if (&pool->rings[i] != lease->ring &&
-			pool->rings[i].state != IOPOOL_RING_BROKEN)
+			iopool_ring_state(&pool->rings[i]) != IOPOOL_RING_BROKEN)
 			return lease->method->ping(pool->rings[i].method_state) == 0;
 	}
 	return true;

@@ -197,6 +197,8 @@ at_subxact_end(SubXactEvent event, SubTransactionId subid,
 	}
 	else if (event == SUBXACT_EVENT_ABORT_SUB)
 	{
+		/* an error between two rounds of waiting */
+		iopool_window_leave(false);
 		while (!dlist_is_empty(&iopool_requests))
 		{
 			IopoolRequest *request =
@@ -532,6 +534,7 @@ count_done(IopoolRequest *const *requests, int nrequests)
 /*
  * One round of waiting for requests, of which some are not done: returns false
  * when the deadline has passed.  is_eager: for the first range that completes.
+ * When no more rounds follow, iopool_window_leave() has to.
  */
 bool
 iopool_request_step(IopoolRequest *const *requests, int nrequests,
@@ -553,7 +556,7 @@ iopool_request_step(IopoolRequest *const *requests, int nrequests,
 			streams[nstreams++] = requests[i]->batch.parts[p].stream;
 	}
 
-	step = iopool_window_step(streams, nstreams, is_eager, deadline);
+	step = iopool_window_step(streams, nstreams, is_eager, true, deadline);
 	pfree(streams);
 	look_at_all();
 	if (step == IOPOOL_STEP_IDLE && count_done(requests, nrequests) == ndone)
@@ -569,6 +572,7 @@ iopool_request_wait(IopoolRequest *request, IopoolDeadline deadline)
 
 	while (!iopool_request_is_done(request) && has_time)
 		has_time = iopool_request_step(&request, 1, false, deadline);
+	iopool_window_leave(false);
 	return iopool_request_is_done(request);
 }
 
@@ -596,7 +600,7 @@ iopool_request_raise_first(IopoolRequest *request)
 
 		CHECK_FOR_INTERRUPTS();
 		while (request->states[i] == IOPOOL_RANGE_OPEN)
-			(void) iopool_request_step(&request, 1, false, IOPOOL_FOREVER);
+			(void) iopool_request_wait(request, IOPOOL_FOREVER);
 		if (iopool_request_has_failed(request, i))
 			iopool_errors_raise(&result->failure, result->path, result->offset,
 								result->length);

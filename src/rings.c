@@ -160,7 +160,7 @@ check_method(IopoolShared *shared, IopoolMethodId want, IopoolMethodId id)
 static void
 mark_broken(IopoolPool *pool, IopoolRing *ring, IopoolMethodId id, int errnum)
 {
-	ring->state = IOPOOL_RING_BROKEN;
+	pg_atomic_write_u64(&ring->word, iopool_ring_word(0, IOPOOL_RING_BROKEN));
 	pool->nbroken++;
 	errno = errnum;
 	ereport(LOG,

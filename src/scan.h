@@ -36,9 +36,8 @@ typedef enum IopoolScanFunction
  */
 enum
 {
-	IOPOOL_SCAN_FUNCTION,	/* IopoolScanFunction */
-	IOPOOL_SCAN_IS_LEFT,	/* outer rows without results are kept */
-	IOPOOL_SCAN_KEEPS_RING, /* see iopool_feed_begin() */
+	IOPOOL_SCAN_FUNCTION, /* IopoolScanFunction */
+	IOPOOL_SCAN_IS_LEFT,  /* outer rows without results are kept */
 	IOPOOL_SCAN_COLUMNS,
 };
 
@@ -47,8 +46,8 @@ enum
 {
 	IOPOOL_PATH_CALL,
 	IOPOOL_PATH_CLAUSES, /* of a join: its RestrictInfos */
-	IOPOOL_PATH_INFO, /* as IOPOOL_SCAN_FUNCTION .. IOPOOL_SCAN_KEEPS_RING */
-	IOPOOL_PATH_RTI,  /* of the function */
+	IOPOOL_PATH_INFO,	 /* as IOPOOL_SCAN_FUNCTION and _IS_LEFT */
+	IOPOOL_PATH_RTI,	 /* of the function */
 };
 
 /* A call whose results are not handed out yet, with its outer row. */
@@ -73,7 +72,6 @@ typedef struct IopoolScanState
 	/* constant */
 	IopoolScanFunction function;
 	bool is_left;
-	bool keeps_ring;
 	int nouter;		   /* columns of the outer plan */
 	int ncolumns;	   /* of the function */
 	int *columns;	   /* [ncolumns], their numbers, from 1 */
@@ -120,9 +118,6 @@ extern FuncExpr *iopool_scan_call_of(RangeTblEntry *rte,
 /* scan_safe.c */
 extern bool iopool_scan_expr_shows(Node *node, PlannerInfo *root);
 extern bool iopool_scan_relations_show(PlannerInfo *root, Relids relids);
-extern bool iopool_scan_expr_may_wait(Node *node);
-extern bool iopool_scan_is_swallowed(PlannerInfo *root, RelOptInfo *rel,
-									 Index rti);
 
 /* scan_calls.c */
 extern void iopool_scan_add_calls(IopoolScanState *state);

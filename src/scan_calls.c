@@ -25,11 +25,11 @@
 #define MAX_ROWS 4096
 
 /*
- * Ranges of the first round where all of them are known: enough to keep a disk
- * busy.  Calls that are yet to be made begin with one, so that a query that
- * wants only a row asks for no other.
+ * How far ahead is read at first where all ranges are known: enough to keep a
+ * disk busy.  Calls that are yet to be made begin with one, so that a query
+ * that wants only a row asks for no other.
  */
-#define FIRST_ROUND 128
+#define FIRST_DISTANCE 128
 
 /*
  * Begin the feed of this scan.  Paths are looked at with the rights that the
@@ -38,16 +38,12 @@
 static void
 begin_feed(IopoolScanState *state, bool in_order)
 {
-	EState *estate = state->css.ss.ps.state;
-
 	if (state->feed != NULL)
 		return;
 	iopool_request_enter();
 	state->feed =
 		iopool_feed_begin(state->cxt, in_order,
-						  state->keeps_ring && !estate->es_use_parallel_mode &&
-							  !IsInParallelMode(),
-						  state->css.custom_ps != NIL ? 1 : FIRST_ROUND);
+						  state->css.custom_ps != NIL ? 1 : FIRST_DISTANCE);
 }
 
 /*

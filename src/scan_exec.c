@@ -262,7 +262,6 @@ scan_begin(CustomScanState *node, EState *estate, int eflags)
 
 	state->function = intVal(list_nth(info, IOPOOL_SCAN_FUNCTION));
 	state->is_left = intVal(list_nth(info, IOPOOL_SCAN_IS_LEFT));
-	state->keeps_ring = intVal(list_nth(info, IOPOOL_SCAN_KEEPS_RING));
 	state->columns = palloc(sizeof(int) * Max(desc->natts, 1));
 	for_each_from(lc, info, IOPOOL_SCAN_COLUMNS)
 		state->columns[state->ncolumns++] = intVal(lfirst(lc));
@@ -370,10 +369,7 @@ scan_rescan(CustomScanState *node)
 static void
 scan_shutdown(CustomScanState *node)
 {
-	IopoolScanState *state = (IopoolScanState *) node;
-
-	if (state->feed != NULL)
-		iopool_feed_suspend(state->feed);
+	iopool_window_leave(true);
 }
 
 static const CustomExecMethods scan_exec_methods = {

@@ -234,11 +234,7 @@ make_path(PlannerInfo *root, RelOptInfo *rel, const CustomPathMethods *methods,
 		  List *clauses, bool is_left)
 {
 	CustomPath *path = makeNode(CustomPath);
-	bool keeps_ring = iopool_scan_is_swallowed(root, rel, rti) &&
-		(bms_is_empty(root->simple_rel_array[rti]->lateral_relids) ||
-		 !iopool_scan_expr_may_wait((Node *) call->args));
-	List *info = list_make3(makeInteger(function), makeInteger(is_left),
-							makeInteger(keeps_ring));
+	List *info = list_make2(makeInteger(function), makeInteger(is_left));
 
 	path->path.pathtype = T_CustomScan;
 	path->path.parent = rel;

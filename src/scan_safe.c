@@ -1,14 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * scan_safe.c
- *	  What a query must not have for our nodes to take rows ahead, or to keep
- *	  a ring between two rows.
+ *	  What a query must not have for our nodes to take rows ahead.
  *
  * Taking rows ahead must not show: nothing that is evaluated for them may do
- * more than compute.  Keeping a ring must not stop others: nothing may come to
- * wait for them between two rows.  Both are questions to the query's tree as
- * the planner has it when paths are made: sub-selects are planned by then, and
- * subqueries that were not pulled up are as they were parsed.
+ * more than compute.  That is a question to the query's tree as the planner has
+ * it when paths are made: sub-selects are planned by then, and subqueries that
+ * were not pulled up are as they were parsed.
  *
  *-------------------------------------------------------------------------
  */
@@ -30,10 +28,6 @@
 
 #include "compat.h"
 #include "scan.h"
-
-/* ------------------------------------------------------------------------
- * Would it show that rows are taken ahead?
- */
 
 static bool query_shows(Query *query, PlannerInfo *root);
 
@@ -475,89 +469,4 @@ iopool_scan_relations_show(PlannerInfo *root, Relids relids)
 		}
 	}
 	return false;
-}
-
-/* ------------------------------------------------------------------------
- * Can anybody come to wait between two rows?
- */
-
-static bool
-is_foreign_function(Oid funcid, void *context)
-{
-	return funcid >= FirstNormalObjectId;
-}
-
-/*
- * Anything but immutable functions of PostgreSQL's own?  What types of users
- * hide, as in type_shows(), is none of these.
- */
-static bool
-may_wait(Node *node, void *has_params)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, SubPlan) || IsA(node, AlternativeSubPlan) ||
-		IsA(node, SubLink))
-		return true;
-	/* a sub-select, which runs when it is first asked for */
-	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC)
-		return true;
-	if (check_functions_in_node(node, is_foreign_function, NULL) ||
-		type_brought_in(node) >= FirstNormalObjectId)
-		return true;
-	return expression_tree_walker(node, may_wait, has_params);
-}
-
-bool
-iopool_scan_expr_may_wait(Node *node)
-{
-	return contain_mutable_functions(node) || may_wait(node, NULL);
-}
-
-static bool
-rte_may_wait(const RangeTblEntry *rte)
-{
-	if (rte->securityQuals != NIL)
-		return true;
-	switch (rte->rtekind)
-	{
-		case RTE_RELATION:
-			return rte->inh || rte->tablesample != NULL ||
-				(rte->relkind != RELKIND_RELATION &&
-				 rte->relkind != RELKIND_MATVIEW);
-		case RTE_VALUES:
-			return iopool_scan_expr_may_wait((Node *) rte->values_lists);
-		case RTE_FUNCTION:
-			return iopool_scan_expr_may_wait((Node *) rte->functions);
-		default:
-			return true;
-	}
-}
-
-/*
- * Are all rows of this relation taken before anybody can come to wait for
- * somebody else?  See iopool_feed_begin().  That is so where it is all of FROM
- * below a plain aggregate, and nothing is computed but by functions that can
- * be trusted not to look elsewhere.
- */
-bool
-iopool_scan_is_swallowed(PlannerInfo *root, RelOptInfo *rel, Index rti)
-{
-	Query *query = root->parse;
-	int other = -1;
-
-	if (!query->hasAggs || query->groupClause != NIL ||
-		query->groupingSets != NIL || query->rowMarks != NIL ||
-		!bms_is_subset(root->all_baserels, rel->relids) ||
-		iopool_scan_expr_may_wait((Node *) query->targetList) ||
-		iopool_scan_expr_may_wait((Node *) query->jointree) ||
-		iopool_scan_expr_may_wait(query->havingQual))
-		return false;
-
-	while ((other = bms_next_member(root->all_baserels, other)) >= 0)
-	{
-		if (other != (int) rti && rte_may_wait(root->simple_rte_array[other]))
-			return false;
-	}
-	return true;
 }

@@ -78,11 +78,20 @@ layout_shared(char *base, List *configs)
 	{
 		IopoolPoolConfig *config = lfirst(lc);
 		Size rings_at = offset;
+		Size tags_at;
+		Size mailboxes_at;
+		Size mailbox_size = iopool_mailbox_size(config->entries);
 		Size states_at;
 
 		offset =
 			add_size(offset,
 					 MAXALIGN(mul_size(sizeof(IopoolRing), config->nrings)));
+		tags_at = offset;
+		offset = add_size(offset,
+						  mul_size(sizeof(uint64) * config->entries,
+								   config->nrings));
+		mailboxes_at = offset;
+		offset = add_size(offset, mul_size(mailbox_size, MaxBackends));
 		states_at = offset;
 		offset = add_size(offset, mul_size(state_size, config->nrings));
 
@@ -91,9 +100,15 @@ layout_shared(char *base, List *configs)
 			IopoolPool *pool = &iopool_shared->pools[poolno];
 
 			pool->rings = (IopoolRing *) (base + rings_at);
+			pool->mailboxes = base + mailboxes_at;
+			pool->mailbox_size = mailbox_size;
 			for (int i = 0; i < config->nrings; i++)
+			{
+				pool->rings[i].tags =
+					(uint64 *) (base + tags_at) + config->entries * i;
 				pool->rings[i].method_state =
 					base + states_at + state_size * i;
+			}
 		}
 		poolno++;
 	}
@@ -110,7 +125,7 @@ init_pool(IopoolPool *pool, const IopoolPoolConfig *config, LWLock *lock)
 	pool->entries = config->entries;
 	pool->lock = lock;
 	pool->nbroken = 0;
-	pool->nwaiting = 0;
+	pg_atomic_init_u32(&pool->nwaiting, 0);
 	dlist_init(&pool->waiters);
 	iopool_stats_init(&pool->stats);
 
@@ -119,15 +134,12 @@ init_pool(IopoolPool *pool, const IopoolPoolConfig *config, LWLock *lock)
 	{
 		IopoolRing *ring = &pool->rings[i];
 
-		ring->state = IOPOOL_RING_FREE;
-		ring->next_free = (i + 1 < pool->nrings) ? i + 1 : -1;
-		ring->pid = 0;
-		ring->roleid = InvalidOid;
-		ring->generation = 0;
-		ring->next_tag = 1;
-		pg_atomic_init_u32(&ring->in_flight, 0);
-		pg_atomic_init_u64(&ring->reads, 0);
+		iopool_ring_init(ring, pool->entries);
+		if (i + 1 < pool->nrings)
+			ring->next_free = i + 1;
 	}
+	for (int i = 0; i < MaxBackends; i++)
+		iopool_mailbox_init(iopool_pool_mailbox(pool, i), pool->entries);
 }
 
 /*

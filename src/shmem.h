@@ -11,52 +11,13 @@
 #ifndef IOPOOL_SHMEM_H
 #define IOPOOL_SHMEM_H
 
-#include "datatype/timestamp.h"
 #include "lib/ilist.h"
 #include "port/atomics.h"
 #include "storage/lwlock.h"
 
+#include "ring.h"
 #include "stats.h"
 #include "types.h"
-
-/*
- * States of a ring.  Every change is made under the pool's lock.
- *
- * FREE: nobody has it; on the free list.  A lease makes it LEASED.
- * LEASED: one backend reads with it.  The owner gives it back (FREE, or
- *		straight to the next in line: LEASED), or marks it DRAINING.
- * DRAINING: the owner has failed or is leaving, and waits for what is in
- *		flight.  Then FREE, LEASED by the next in line, or BROKEN.
- * BROKEN: the kernel refused it, at start or in use.  Stays so until the
- *		server restarts, because only the postmaster can make one that all
- *		backends inherit.
- */
-typedef enum IopoolRingState
-{
-	IOPOOL_RING_FREE,
-	IOPOOL_RING_LEASED,
-	IOPOOL_RING_DRAINING,
-	IOPOOL_RING_BROKEN,
-} IopoolRingState;
-
-typedef struct IopoolRing
-{
-	/* guarded by the pool's lock */
-	IopoolRingState state;
-	int next_free; /* while FREE: next on the free list, or -1 */
-	int pid;	   /* of the owner, while LEASED or DRAINING */
-	Oid roleid;	   /* of the owner */
-	TimestampTz leased_since;
-	uint64 generation; /* number of the lease, grows with each */
-
-	/* written by the owner alone, read by the views */
-	pg_atomic_uint32 in_flight;
-	pg_atomic_uint64 reads;
-
-	/* touched by the owner alone; handed on with the pool's lock */
-	uint64 next_tag;	/* tags of completions, never used twice */
-	void *method_state; /* IopoolMethod.shared_size bytes */
-} IopoolRing;
 
 typedef struct IopoolPool
 {
@@ -66,13 +27,17 @@ typedef struct IopoolPool
 	int nrings;
 	int entries;
 	IopoolRing *rings; /* [nrings] */
+	char *mailboxes;   /* [MaxBackends] of mailbox_size, by number of PGPROC */
+	Size mailbox_size; /* bytes */
 	LWLock *lock;
 
 	/* guarded by lock */
 	int free_head; /* first free ring, or -1 */
 	int nbroken;
-	int nwaiting;
 	dlist_head waiters; /* of IopoolWaiter, first come first */
+
+	/* changed under lock; read without it by who parks a ring */
+	pg_atomic_uint32 nwaiting;
 
 	IopoolStats stats;
 } IopoolPool;
@@ -91,6 +56,12 @@ typedef struct IopoolWaiter
 	int pid;
 	Oid roleid;
 } IopoolWaiter;
+
+static inline IopoolMailbox *
+iopool_pool_mailbox(const IopoolPool *pool, int procno)
+{
+	return (IopoolMailbox *) (pool->mailboxes + pool->mailbox_size * procno);
+}
 
 typedef struct IopoolShared
 {

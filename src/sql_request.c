@@ -153,6 +153,7 @@ iopool_wait_any(PG_FUNCTION_ARGS)
 		has_time = iopool_request_step(requests, nrequests, false, deadline);
 		done = first_done(requests, nrequests);
 	}
+	iopool_window_leave(false);
 	if (done == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_INT64(done->number);
@@ -217,6 +218,7 @@ iopool_fetch_next(PG_FUNCTION_ARGS)
 
 	while (request->ndone == request->nout)
 		(void) iopool_request_step(&request, 1, true, IOPOOL_FOREVER);
+	iopool_window_leave(false);
 	upto = request->nout + Min(max_rows, request->ndone - request->nout);
 
 	for (int i = request->nout; i < upto && !report; i++)

@@ -34,9 +34,9 @@ IOPOOL_FUNCTION(iopool_stat_reset);
 IOPOOL_FUNCTION(iopool_info);
 
 static const char *const state_names[] = {
-	[IOPOOL_RING_FREE] = "free",
-	[IOPOOL_RING_LEASED] = "leased",
-	[IOPOOL_RING_DRAINING] = "draining",
+	[IOPOOL_RING_FREE] = "free",	  [IOPOOL_RING_ACTIVE] = "leased",
+	[IOPOOL_RING_RESTING] = "leased", [IOPOOL_RING_GONE] = "leased",
+	[IOPOOL_RING_MOVING] = "leased",  [IOPOOL_RING_DRAINING] = "draining",
 	[IOPOOL_RING_BROKEN] = "broken",
 };
 
@@ -134,17 +134,16 @@ iopool_stat_rings(PG_FUNCTION_ARGS)
 			IopoolRing *ring = &rings[r];
 			Datum values[RINGS_COLUMNS];
 			bool nulls[RINGS_COLUMNS] = {false};
-			bool is_held = ring->state == IOPOOL_RING_LEASED ||
-				ring->state == IOPOOL_RING_DRAINING;
-			bool sees_owner = is_held &&
+			IopoolRingState state = iopool_ring_state(ring);
+			bool sees_owner = iopool_ring_is_leased(ring) &&
 				(sees_all || has_privs_of_role(GetUserId(), ring->roleid));
 
 			values[0] = CStringGetTextDatum(pool->name);
 			values[1] = Int32GetDatum(r);
-			values[2] = CStringGetTextDatum(state_names[ring->state]);
+			values[2] = CStringGetTextDatum(state_names[state]);
 			values[3] = Int32GetDatum(ring->pid);
 			nulls[3] = !sees_owner;
-			values[4] = Int64GetDatum((int64) ring->generation);
+			values[4] = Int64GetDatum((int64) iopool_ring_generation(ring));
 			values[5] =
 				Int32GetDatum((int32) pg_atomic_read_u32(&ring->in_flight));
 			values[6] =

@@ -31,9 +31,10 @@ typedef enum IopoolCounter
 	IOPOOL_COUNTER_CHECKOUT_WAITS, /* had to wait, whatever came of it */
 	IOPOOL_COUNTER_CHECKOUT_WAIT_US,  /* time they waited */
 	IOPOOL_COUNTER_CHECKOUT_TIMEOUTS, /* refused: no ring was free in time */
-	IOPOOL_COUNTER_RESETS,	 /* rings made anew or given up as broken */
-	IOPOOL_COUNTER_RECLAIMS, /* leases taken back on an error or exit */
-	IOPOOL_COUNTER_STALE,	 /* completions that nobody waited for */
+	IOPOOL_COUNTER_RESETS,	  /* rings made anew or given up as broken */
+	IOPOOL_COUNTER_RECLAIMS,  /* leases taken back on an error or exit */
+	IOPOOL_COUNTER_TAKEOVERS, /* rings taken from owners who were elsewhere */
+	IOPOOL_COUNTER_STALE,	  /* completions that nobody waited for */
 	IOPOOL_NUM_COUNTERS
 } IopoolCounter;
 

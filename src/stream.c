@@ -20,8 +20,7 @@
  *
  * Bounds.  In flight: the ring's entries and max_in_flight_bytes (one read at
  * least).  Buffered, which is more because results wait for their turn: twice
- * max_in_flight_bytes, or one range if that is longer; once where a consumer
- * reads in rounds (max_pending).
+ * max_in_flight_bytes, or one range if that is longer.
  *
  *-------------------------------------------------------------------------
  */
@@ -41,6 +40,12 @@
 /* Ranges that may be on their way, in multiples of the ring's entries. */
 #define MAX_PENDING_FACTOR 4
 
+/*
+ * The same for libaio, where a consumer that may do anything between two
+ * results has to give its context up: enough to be worth one.
+ */
+#define MIN_PENDING_LIBAIO 2048
+
 /* Every stream of this backend that has not ended. */
 dlist_head iopool_open_streams = DLIST_STATIC_INIT(iopool_open_streams);
 
@@ -51,7 +56,7 @@ dlist_head iopool_open_streams = DLIST_STATIC_INIT(iopool_open_streams);
 static void
 let_others_go(IopoolStream *stream)
 {
-	if (stream->lease->ring != NULL && stream->lease->in_flight == 0)
+	if (iopool_lease_outstanding(stream->lease) == 0)
 		iopool_window_let_all_go();
 }
 
@@ -124,13 +129,11 @@ iopool_stream_begin(MemoryContext cxt, const IopoolStreamOptions *options)
 	stream->options = *options;
 	if (options->buffer_cxt == NULL)
 		stream->options.buffer_cxt = cxt;
-	stream->max_reserved = options->max_in_flight_bytes;
-	if (options->max_pending == 0)
-	{
-		/* results wait while others are in flight */
-		stream->options.max_pending = entries * MAX_PENDING_FACTOR;
-		stream->max_reserved *= 2;
-	}
+	/* results wait while others are in flight */
+	stream->max_pending = entries * MAX_PENDING_FACTOR;
+	if (options->pool->method == IOPOOL_METHOD_LIBAIO)
+		stream->max_pending = Max(stream->max_pending, MIN_PENDING_LIBAIO);
+	stream->max_reserved = options->max_in_flight_bytes * 2;
 	stream->cxt = cxt;
 	stream->owner = CurrentResourceOwner;
 	stream->lease = iopool_lease_of(options->pool);
@@ -260,7 +263,7 @@ iopool_stream_acquire(IopoolFileSet *set, IopoolFile *file)
 			iopool_window_rest(IOPOOL_FOREVER);
 			continue;
 		}
-		if (iopool_window_step(NULL, 0, true, IOPOOL_FOREVER) !=
+		if (iopool_window_step(NULL, 0, true, false, IOPOOL_FOREVER) !=
 			IOPOOL_STEP_IDLE)
 			continue;
 		/* their reads cannot be started either */
@@ -310,7 +313,7 @@ iopool_stream_next(IopoolStream *stream, IopoolResult *result)
 
 		if (stream->npending == 0 && stream->source_ended)
 			return false;
-		step = iopool_window_step(&stream, 1, false, IOPOOL_FOREVER);
+		step = iopool_window_step(&stream, 1, false, false, IOPOOL_FOREVER);
 		/* LATER is for a source that waits for reads */
 		if (step == IOPOOL_STEP_IDLE && stream->npending == 0 &&
 			!stream->source_ended)

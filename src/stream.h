@@ -56,19 +56,13 @@ typedef struct IopoolStreamOptions
 	void *source_arg;
 
 	/*
-	 * Ranges on their way at a time, of one window of bytes at most; 0: four
-	 * times the ring's entries, of two windows.
-	 */
-	int max_pending;
-
-	/*
 	 * The stream lives on between calls: other streams' calls let it go on,
 	 * and it lets go of the ring whenever nothing is in flight.
 	 */
 	bool is_background;
 
-	/* Reads in rounds: lets go of the ring whenever nothing is in flight. */
-	bool lets_go;
+	/* The consumer may do anything between two results. */
+	bool is_interrupted;
 
 	/* Results may pile up in it: the caller bounds their memory. */
 	bool keeps_results;
@@ -147,11 +141,12 @@ extern void iopool_stream_register_callbacks(void);
 /* window.c */
 extern void iopool_window_start(IopoolStream *stream);
 extern IopoolStep iopool_window_step(IopoolStream *const *streams,
-									 int nstreams, bool is_eager,
+									 int nstreams, bool is_eager, bool stays,
 									 IopoolDeadline deadline);
 extern void iopool_window_run(IopoolStream *const *streams, int nstreams);
 extern bool iopool_window_next_is_ready(IopoolStream *stream);
 extern void iopool_window_pump(void);
+extern void iopool_window_leave(bool for_long);
 extern void iopool_window_check_interrupts(void);
 extern void iopool_window_rest(IopoolDeadline deadline);
 

@@ -35,6 +35,7 @@ struct IopoolStream
 	dlist_head pending; /* of IopoolPending, in the source's order */
 	dlist_head ready;	/* done and not handed out, unless in_order */
 	int npending;
+	int max_pending;	/* no more are pulled from there on */
 	int64 reserved;		/* bytes of the pending ranges */
 	int64 max_reserved; /* no more are pulled from there on */
 

@@ -110,7 +110,7 @@ static bool
 may_pull(const IopoolStream *stream)
 {
 	return stream->options.keeps_results ||
-		(stream->npending < stream->options.max_pending &&
+		(stream->npending < stream->max_pending &&
 		 stream->reserved < stream->max_reserved);
 }
 
@@ -170,7 +170,7 @@ iopool_window_let_go(IopoolStream *stream)
 {
 	if (!stream->is_holding || stream->in_flight > 0)
 		return;
-	if (stream->options.is_background || stream->options.lets_go ||
+	if (stream->options.is_background ||
 		((stream->source_ended || stream->source_pauses) &&
 		 dlist_is_empty(&stream->todo)))
 	{
@@ -212,11 +212,23 @@ next_piece(IopoolStream *stream, bool may_raise)
 	return piece;
 }
 
+/* Is there something to read, and no ring for it? */
+static bool
+lacks_ring(const IopoolLease *lease)
+{
+	return lease->nprepared > 0 ||
+		(lease->in_flight > 0 && lease->ring == NULL);
+}
+
 /*
- * Prepare reads until ring, window or ranges are exhausted.  Checks out a
- * ring when there is something to read, waiting until the deadline, and gives
+ * Prepare reads until entries, window or ranges are exhausted.  Checks out a
+ * ring when there is something to start, waiting until the deadline, and gives
  * it back when there is not.  Unless may_raise, out of memory only means that
  * it does not go on.
+ *
+ * Sources run for as long as they like, so by the time that the reads are
+ * submitted the ring may be another's.  They stay prepared then, and the next
+ * call here gets another ring for them.
  */
 static void
 fill_window(IopoolStream *stream, IopoolDeadline deadline, bool may_raise)
@@ -225,32 +237,37 @@ fill_window(IopoolStream *stream, IopoolDeadline deadline, bool may_raise)
 	IopoolPiece *piece = next_piece(stream, may_raise);
 
 	/* most of many streams have nothing to start */
-	if (piece != NULL)
-		iopool_lease_tick(lease);
-	for (; piece != NULL; piece = next_piece(stream, may_raise))
+	if (piece == NULL && !lacks_ring(lease))
 	{
-		/* before a ring is taken, which would be held for nothing */
-		if (!iopool_transfer_allocate(stream, piece, may_raise))
-			break;
-		if (!stream->is_holding)
-		{
-			iopool_lease_hold(lease);
-			stream->is_holding = true;
-		}
-		if (!iopool_lease_ready(lease, deadline))
-		{
-			/* whoever waits for a stream in the background will hear of it */
-			if (may_raise)
-				iopool_refusal_raise(lease);
-			break;
-		}
-		/* nobody waits for results that are kept */
-		lease->handle.is_background |= stream->options.keeps_results;
-		if (!iopool_transfer_start(stream, piece))
-			break;
+		iopool_window_let_go(stream);
+		return;
 	}
 
+	if (piece != NULL && !stream->is_holding)
+	{
+		iopool_lease_hold(lease);
+		stream->is_holding = true;
+	}
+	if (iopool_lease_ready(lease, deadline))
+	{
+		iopool_lease_tick(lease);
+		while (piece != NULL &&
+			   iopool_transfer_allocate(stream, piece, may_raise) &&
+			   iopool_transfer_start(stream, piece))
+			piece = next_piece(stream, may_raise);
+	}
+	/* whoever waits for a stream in the background will hear of it */
+	else if (may_raise)
+		iopool_refusal_raise(lease);
+
 	iopool_window_let_go(stream);
+}
+
+/* Does its consumer come back only when all is read? */
+static bool
+is_attended(const IopoolStream *stream)
+{
+	return !stream->options.is_background && !stream->options.is_interrupted;
 }
 
 /* Let background streams go on, as far as that needs no waiting. */
@@ -286,21 +303,94 @@ add_lease(IopoolLease **leases, int *nleases, IopoolLease *lease)
 	leases[(*nleases)++] = lease;
 }
 
-/* Every lease of this backend with reads in flight. */
+/* Is there something to wait for on the lease's ring? */
+static bool
+can_poll(const IopoolLease *lease)
+{
+	return lease->ring != NULL && iopool_lease_outstanding(lease) > 0;
+}
+
+/* Every lease of this backend with something to wait for, now or later. */
 static int
-busy_leases(IopoolLease **leases)
+busy_leases(IopoolLease **leases, bool or_lacks_ring)
 {
 	dlist_iter iter;
 	int nleases = 0;
 
 	dlist_foreach(iter, &iopool_open_streams)
 	{
-		IopoolStream *stream = dlist_container(IopoolStream, node, iter.cur);
+		IopoolLease *lease =
+			dlist_container(IopoolStream, node, iter.cur)->lease;
 
-		if (stream->lease->in_flight > 0)
-			add_lease(leases, &nleases, stream->lease);
+		if (can_poll(lease) || (or_lacks_ring && lacks_ring(lease)))
+			add_lease(leases, &nleases, lease);
 	}
 	return nleases;
+}
+
+/*
+ * The owner leaves iopool, and may come to wait for anybody: let others have
+ * its rings.  Not that of a call that is still going on, and neither, unless
+ * for_long, that of a consumer who is back in a moment; it rests.
+ */
+static void
+leave_leases(bool for_long)
+{
+	IopoolLease *leases[IOPOOL_MAX_POOLS + 1];
+	bool stays[IOPOOL_MAX_POOLS + 1] = {false};
+	int nleases = 0;
+	dlist_iter iter;
+
+	dlist_foreach(iter, &iopool_open_streams)
+	{
+		IopoolStream *stream = dlist_container(IopoolStream, node, iter.cur);
+
+		if (stream->lease->ring != NULL)
+			add_lease(leases, &nleases, stream->lease);
+	}
+	if (nleases == 0)
+		return;
+
+	dlist_foreach(iter, &iopool_open_streams)
+	{
+		IopoolStream *stream = dlist_container(IopoolStream, node, iter.cur);
+
+		if (for_long || !stream->is_holding || stream->options.is_background)
+			continue;
+		for (int i = 0; i < nleases; i++)
+			stays[i] |= leases[i] == stream->lease &&
+				(is_attended(stream) ||
+				 iopool_lease_absence(stream->lease) !=
+					 IOPOOL_ABSENCE_FORBIDDEN);
+	}
+	for (int i = 0; i < nleases; i++)
+	{
+		if (!stays[i])
+			iopool_lease_go(leases[i]);
+	}
+	/* what others have collected came with that */
+	iopool_window_let_all_go();
+}
+
+/*
+ * The backend leaves iopool after a call that stayed for its reads; for_long:
+ * and nobody asks for more for a while, or ever.  Does not raise.
+ */
+void
+iopool_window_leave(bool for_long)
+{
+	leave_leases(for_long);
+}
+
+/* Say that the reads of these streams are waited for until they are in. */
+static void
+attend(IopoolStream *const *streams, int nstreams, bool stays)
+{
+	for (int i = 0; i < nstreams; i++)
+	{
+		if (stays || is_attended(streams[i]))
+			streams[i]->lease->handle.is_attended = true;
+	}
 }
 
 /*
@@ -311,10 +401,14 @@ static void
 submit_all(void)
 {
 	IopoolLease *leases[IOPOOL_MAX_POOLS + 1];
-	int nleases = busy_leases(leases);
+	int nleases = busy_leases(leases, true);
 
 	for (int i = 0; i < nleases; i++)
-		iopool_lease_submit(leases[i]);
+	{
+		if (leases[i]->nprepared > 0 &&
+			iopool_lease_ready(leases[i], IOPOOL_NO_WAIT))
+			iopool_lease_submit(leases[i]);
+	}
 }
 
 /*
@@ -330,10 +424,13 @@ iopool_window_check_interrupts(void)
 	if (QueryCancelPending || ProcDiePending)
 	{
 		IopoolLease *leases[IOPOOL_MAX_POOLS + 1];
-		int nleases = busy_leases(leases);
+		int nleases = busy_leases(leases, true);
 
 		for (int i = 0; i < nleases; i++)
+		{
+			iopool_lease_cancel_prepared(leases[i]);
 			iopool_lease_drain(leases[i], &leases[i]->in_flight);
+		}
 	}
 	CHECK_FOR_INTERRUPTS();
 }
@@ -349,7 +446,7 @@ static void
 leave_by_error(void)
 {
 	IopoolLease *leases[IOPOOL_MAX_POOLS + 1];
-	int nleases = busy_leases(leases);
+	int nleases = busy_leases(leases, true);
 
 	for (int i = 0; i < nleases; i++)
 	{
@@ -359,6 +456,7 @@ leave_by_error(void)
 		iopool_lease_cancel_prepared(leases[i]);
 	}
 	iopool_window_let_all_go();
+	leave_leases(true);
 }
 
 /* What a public function of this file is asked to do. */
@@ -367,6 +465,7 @@ typedef struct WindowCall
 	IopoolStream *const *streams;
 	int nstreams;
 	bool is_eager;
+	bool stays;
 	IopoolDeadline deadline;
 	IopoolStep step; /* the result */
 } WindowCall;
@@ -398,12 +497,16 @@ pump(WindowCall *call)
 	int nleases;
 
 	iopool_window_check_interrupts();
-	nleases = busy_leases(leases);
+	nleases = busy_leases(leases, true);
 	for (int i = 0; i < nleases; i++)
-		iopool_lease_poll(leases[i], leases[i]->in_flight, IOPOOL_NO_WAIT);
+	{
+		if (iopool_lease_ready(leases[i], IOPOOL_NO_WAIT))
+			iopool_lease_poll(leases[i], leases[i]->in_flight, IOPOOL_NO_WAIT);
+	}
 	fill_background();
 	submit_all();
 	iopool_window_let_all_go();
+	leave_leases(false);
 }
 
 /*
@@ -443,6 +546,7 @@ iopool_window_rest(IopoolDeadline deadline)
 		stream->is_holding = false;
 		iopool_lease_drop(stream->lease, false);
 	}
+	leave_leases(true);
 	if (left < 0 || left > PAUSE_US)
 		left = PAUSE_US;
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
@@ -480,7 +584,7 @@ iopool_window_next_is_ready(IopoolStream *stream)
 static bool
 waits_for_reads(IopoolStream *stream)
 {
-	return stream->lease->in_flight > 0 &&
+	return can_poll(stream->lease) &&
 		(stream->in_flight > 0 || !dlist_is_empty(&stream->todo));
 }
 
@@ -574,6 +678,7 @@ step(WindowCall *call)
 	int nleases;
 
 	iopool_window_check_interrupts();
+	attend(streams, nstreams, call->stays);
 	fill_streams(streams, nstreams, deadline);
 
 	/* ranges past the end of a file, say, need no waiting */
@@ -585,7 +690,7 @@ step(WindowCall *call)
 	if (nleases == 0 && has_pause(streams, nstreams))
 		wait_until = Min(wait_until, iopool_deadline_now() + PAUSE_US);
 	if (nleases == 0)
-		nleases = busy_leases(leases);
+		nleases = busy_leases(leases, false);
 
 	if (nleases > 0)
 	{
@@ -597,8 +702,11 @@ step(WindowCall *call)
 		iopool_window_check_interrupts();
 		fill_streams(streams, nstreams, IOPOOL_NO_WAIT);
 		submit_all();
-		iopool_window_let_all_go();
 	}
+	/* also where nothing was waited for: a ring that was lost has results */
+	iopool_window_let_all_go();
+	if (!call->stays)
+		leave_leases(false);
 
 	if (iopool_deadline_has_passed(deadline))
 		call->step = IOPOOL_STEP_LATE;
@@ -617,16 +725,18 @@ step(WindowCall *call)
  * One round for streams that somebody waits for: start what can be started,
  * and wait until something has completed, but not beyond the deadline.
  * is_eager: wait for one read only, where more at a time would cost less.
- * Serves interrupts, and raises as iopool_lease_ready() does.
+ * stays: the caller is back at once, or calls iopool_window_leave().  Serves
+ * interrupts, and raises as iopool_lease_ready() does.
  */
 IopoolStep
 iopool_window_step(IopoolStream *const *streams, int nstreams, bool is_eager,
-				   IopoolDeadline deadline)
+				   bool stays, IopoolDeadline deadline)
 {
 	WindowCall call = {
 		.streams = streams,
 		.nstreams = nstreams,
 		.is_eager = is_eager,
+		.stays = stays,
 		.deadline = deadline,
 	};
 
@@ -647,6 +757,7 @@ run(WindowCall *call)
 		unsigned wait_nr = 1;
 
 		iopool_window_check_interrupts();
+		attend(streams, nstreams, true);
 		fill_streams(streams, nstreams, IOPOOL_NO_WAIT);
 		nleases = leases_of(streams, nstreams, leases);
 
@@ -658,7 +769,7 @@ run(WindowCall *call)
 		}
 		/* a file may be waited for that reads of other streams keep open */
 		if (nleases == 0 && !has_result(streams, nstreams))
-			nleases = busy_leases(leases);
+			nleases = busy_leases(leases, false);
 		if (nstreams == 1)
 			wait_nr = Max(streams[0]->in_flight / WAIT_SHARE, 1);
 		poll_leases(leases, nleases, wait_nr, IOPOOL_FOREVER);
@@ -671,6 +782,7 @@ run(WindowCall *call)
 	/* what was prepared for streams in the background */
 	submit_all();
 	iopool_window_let_all_go();
+	leave_leases(false);
 }
 
 /*
@@ -703,6 +815,7 @@ start(WindowCall *call)
 	} while (stream->lease->fatal_errno != 0 &&
 			 stream->lease->in_flight == 0 && !dlist_is_empty(&stream->todo));
 	iopool_window_let_all_go();
+	leave_leases(false);
 }
 
 /*

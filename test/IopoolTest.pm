@@ -49,7 +49,7 @@ use Test::More;
 use Time::HiRes qw(usleep);
 
 our @EXPORT = qw(
-  test_methods io_modes async_in iopool_node start_under stop_plain
+  test_methods io_modes async_in goes_on_alone iopool_node start_under stop_plain
   write_words words sql_words start_sql poll_until is_listening stays wait_inside holds_back ask ask_until canary lock_canary
   unlock_canary rings_home ring_counts reader_is_right fd_count backend_pid helper_program log_since
   pg_test_program kernel_at_least without_server_rings doctor
@@ -72,6 +72,14 @@ sub io_modes
 	return qw(buffered direct uncached);
 }
 
+# Whether reads go on while their backend does something else.  libaio's context
+# lasts as long as a call.
+sub goes_on_alone
+{
+	my ($method) = @_;
+	return $method eq 'io_uring';
+}
+
 # Whether somebody takes connections on a socket; its name is there before.
 sub is_listening
 {
@@ -79,7 +87,8 @@ sub is_listening
 	return defined IO::Socket::UNIX->new(Type => SOCK_STREAM, Peer => $path);
 }
 
-# Whether a backend stays able to act while its reads are in the kernel.
+# Whether a backend stays able to act while its reads are in the kernel, in a call
+# that is long enough for libaio to make a context.
 # libaio is asynchronous with O_DIRECT only, sync never is.
 sub async_in
 {

@@ -151,8 +151,8 @@ foreach my $nbad (1, 3)
 
 	ringtool($node, 'consume', 0, $words);
 	ok( $node->poll_query_until('postgres',
-			'SELECT state = \'leased\' FROM iopool_rings'),
-		'its owner goes on');
+			'SELECT state = \'draining\' FROM iopool_rings'),
+		'its owner waits for its own');
 	$fs->ungate('held');
 	is(($owner->finish)[0], 4,
 		'a completion that the owner does not know does not confuse it');

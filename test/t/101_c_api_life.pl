@@ -218,11 +218,11 @@ foreach my $method (test_methods())
 			$body =~ s/:mode/'$mode'/g;
 			my ($out, $err) = with_canary($node, $fs, 'held', $label, block($mode, $body),
 				# where nothing reads ahead, only a call that waits does
-				$is_cancelled || async_in($method, $mode) ? (late => $late) : (nblocked => 0),
+				$is_cancelled || goes_on_alone($method) ? (late => $late) : (nblocked => 0),
 				act => sub {
 					my ($pid, $session) = @_;
 					return unless $is_cancelled;
-					if (async_in($method, $mode))
+					if (goes_on_alone($method))
 					{
 						poll_until(sub { ($session->output)[1] =~ /only take/ })
 						  or fail("$label: the session waits for what is held");
@@ -240,7 +240,7 @@ foreach my $method (test_methods())
 			reader_is_right($node, $held, $label);
 		}
 		savepoint($node, "$method, $mode", $mode);
-		timeout($node, "$method, $mode", $mode) if async_in($method, $mode);
+		timeout($node, "$method, $mode", $mode) if goes_on_alone($method);
 		ended($node, $method, $mode);
 	}
 	$node->stop;

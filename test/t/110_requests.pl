@@ -112,7 +112,7 @@ foreach my $method (test_methods())
 	foreach my $mode (io_modes())
 	{
 		my $label = "$method, $mode";
-		my $async = async_in($method, $mode);
+		my $async = goes_on_alone($method);
 		my $set = "SET iopool.io_mode = $mode;\nSET statement_timeout = '2min';\n";
 		my ($out, $err, $session, $pid);
 
@@ -269,7 +269,7 @@ foreach my $method (test_methods())
 					COMMIT;}) } 0, 1;
 			my @pids = map { backend_pid($node, $_) } @sessions;
 			wait_for_pause($node, @pids);
-			foreach my $n (0, 1)
+			foreach my $n ($async ? (0, 1) : ())
 			{
 				cmp_ok(ask($node, "SELECT in_flight FROM iopool_rings WHERE pool = '" . ($n ? 'b' : 'a') . "' AND pid = $pids[$n]"),
 					'>', 0, "$two: session $n holds its ring, with reads in flight");
@@ -318,19 +318,14 @@ foreach my $method (test_methods())
 		}
 
 		# No ring within checkout_timeout: submit fails, and has left nothing.
-		# What holds the ring is a request that is left alone.
-		take_lock($node);
-		my $holder = start_sql($node, $set . qq{
-			BEGIN;
-			SET LOCAL iopool.pool = a;
-			SELECT submit('$plain', 5000) AS r \\gset
-			$pause
-			SELECT 'right: ' || right_rows(:r);
-			COMMIT;});
+		# What holds the ring is a session that waits for its reads.
+		my $holder_sql = "SET iopool.pool = a;\nSELECT 'right: ' || right_rows(submit('$held{held1}', 100));";
+		$fs->gate('held1');
+		my $holder = start_sql($node, $set . $holder_sql);
 		$pid = backend_pid($node, $holder);
-		wait_for_pause($node, $pid);
-		is(ask($node, "SELECT pid FROM iopool_rings WHERE pool = 'a' AND in_flight > 0"),
-			$pid, "$label: a request holds the ring, and its session does something else");
+		wait_inside($node, $pid);
+		is(ask($node, "SELECT pid FROM iopool_rings WHERE pool = 'a' AND state <> 'free'"),
+			$pid, "$label: a session that reads holds the ring");
 		foreach my $timeout ('0', '100ms')
 		{
 			($out, $err) = start_sql($node, $set . qq{
@@ -369,32 +364,23 @@ foreach my $method (test_methods())
 		($out, $err) = $session->finish;
 		like($err, qr/ERROR:  57014/, "$label: a submit that waits for a ring is cancelled");
 		is($out, "requests: 0\nright: 100", "$label: nothing is left of it");
-		# Others do get it when its reads are looked after.
+		# Others do get it when its reads are in.
 		$session = start_sql($node, $set . "SET iopool.pool = a;\nSELECT 'right: ' || right_rows(submit('$plain', 100));");
 		ask_until($node, "SELECT waiting = 1 FROM iopool_pools WHERE name = 'a'");
-		release_lock($node);
+		$fs->ungate('held1');
 		is(join('', $session->finish), 'right: 100', "$label: the next one gets the ring");
-		is(join('', $holder->finish) =~ s/^\n//mgr, 'right: 5000', "$label: and the holder its rows");
+		is(join('', $holder->finish) =~ s/^\n//mgr, 'right: 100', "$label: and the holder its rows");
 		rings_home($node, "$label, checkout_timeout");
 
-		# A request without a ring: that was given back for the sake of another
-		# pool's, and somebody has taken it.  A wait ends in time, a fetch fails
-		# and leaves the request as it was, and with a ring all is there.
+		# A request whose ring somebody else has by now.  A wait ends in time, a
+		# fetch fails and leaves the request as it was, and with a ring all is
+		# there.
 		take_lock($node);
-		take_lock($node, 815);
-		my %holders;
-		$holders{b} = start_sql($node, $set . "BEGIN;\nSET LOCAL iopool.pool = b;\nSELECT submit('$plain', 5000) AS r \\gset\n$pause\nROLLBACK;");
-		wait_for_pause($node, backend_pid($node, $holders{b}));
 		$session = start_sql($node, $set . qq{
 			BEGIN;
 			SET LOCAL iopool.pool = a;
 			SELECT submit('$plain', 5000) AS r \\gset
-			SET LOCAL iopool.pool = b;
-			SET LOCAL iopool.checkout_timeout = '500ms';
-			SAVEPOINT s;
-			SELECT submit('$plain', 5000);
-			ROLLBACK TO s;
-			SELECT pg_advisory_xact_lock_shared(815);
+			$pause
 			SET LOCAL iopool.checkout_timeout = '1min';
 			SELECT 'wait 0: ' || iopool_wait(:r, 0);
 			SELECT 'wait 100: ' || iopool_wait(:r, 100);
@@ -409,19 +395,18 @@ foreach my $method (test_methods())
 			COMMIT;});
 		$pid = backend_pid($node, $session);
 		wait_for_pause($node, $pid);
-		is(ask($node, "SELECT state FROM iopool_rings WHERE pool = 'a'"),
-			'free', "$label: who asks for another pool's ring gives its own back");
-		$holders{a} = start_sql($node, $set . "BEGIN;\nSET LOCAL iopool.pool = a;\nSELECT submit('$plain', 5000) AS r \\gset\n$pause\nROLLBACK;");
-		wait_for_pause($node, backend_pid($node, $holders{a}));
-		release_lock($node, 815);
+		$fs->gate('held1');
+		$holder = start_sql($node, $set . $holder_sql);
+		wait_inside($node, backend_pid($node, $holder));
+		release_lock($node);
 		# it has come to the fetch that waits
 		ask_until($node, "SELECT waiting = 1 AND (SELECT query ~ 'right:' FROM pg_stat_activity WHERE pid = $pid) FROM iopool_pools WHERE name = 'a'");
-		release_lock($node);
+		$fs->ungate('held1');
 		($out, $err) = $session->finish;
 		is($out =~ s/^\n//mgr, "wait 0: false\nwait 100: false\nany 100: -1\npoll: 5000 true\nright: 5000",
 			"$label: a request whose ring is somebody else's");
-		is(join(' ', $err =~ /ERROR:  (\w+)/g), '53400 53400', "$label: a fetch that does not get a ring fails, once");
-		$_->finish foreach (values %holders);
+		is(join(' ', $err =~ /ERROR:  (\w+)/g), '53400', "$label: a fetch that does not get a ring fails, once");
+		is(join('', $holder->finish) =~ s/^\n//mgr, 'right: 100', "$label: and who has it gets his rows");
 		rings_home($node, "$label, without a ring");
 
 		# Short reads, bad bytes and transient errors.

@@ -100,7 +100,7 @@ sub wait_for_point
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my $where = "FROM pg_stat_activity WHERE pid = $pid";
 	my $last = (split /\n/, $point->{sql} // '')[-1] // '';
-	my $async = async_in($method, $mode);
+	my $async = goes_on_alone($method);
 	my $query;
 
 	$last =~ s/:\w+.*//;
@@ -158,7 +158,7 @@ foreach my $method (test_methods())
 
 	foreach my $mode (qw(buffered direct))
 	{
-		my $async = async_in($method, $mode);
+		my $async = goes_on_alone($method);
 		my $begin = "SET iopool.io_mode = $mode;\nBEGIN;\n" . ($async ? "$requests$in_flight" : $one_request);
 
 		foreach my $where (sort keys %points)
@@ -344,7 +344,7 @@ foreach my $method (test_methods())
 		my $label = "$method, crash $round";
 
 		$fs->gate('held');
-		my $async = async_in($method, $mode);
+		my $async = goes_on_alone($method);
 		my $sql = "SET iopool.io_mode = $mode;\nBEGIN;\n"
 		  . ($async ? "$requests$in_flight" : $one_request)
 		  . "SELECT " . ($round % 2 ? "iopool_wait(:r)" : "pg_sleep(3600)") . ';';

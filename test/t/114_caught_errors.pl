@@ -158,7 +158,7 @@ sub check_long
 	my $pid = backend_pid($node, $session);
 	$fs->wait_blocked('held', 1);
 	ask_until($node, "SELECT state = 'active' AND starts_with(query, 'SELECT iopool_wait_any') FROM pg_stat_activity WHERE pid = $pid")
-	  if async_in($method, $mode);
+	  if goes_on_alone($method);
 	ask($node, "SELECT pg_terminate_backend($pid)");
 	$fs->ungate('held');
 	ok(ask_until($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid"), "$method: a wait for one request named 300,000 times ends");
@@ -210,7 +210,7 @@ foreach my $method (test_methods())
 	my $position = -s $node->logfile;
 
 	ask($node, $functions);
-	check_cancels($node, $method, $mode) if async_in($method, $mode);
+	check_cancels($node, $method, $mode) if goes_on_alone($method);
 	check_order($node, $method, $_) foreach ($method eq 'sync' ? 'buffered' : ('buffered', 'direct'));
 	check_long($node, $method, $mode);
 	check_budget($node, $method);

@@ -824,12 +824,19 @@ mock_cancel_prepared(IopoolHandle *handle, IopoolCompletion *completions,
 	return n;
 }
 
+static IopoolAbsence
+mock_absence(const IopoolHandle *handle)
+{
+	return IOPOOL_ABSENCE_COLLECTED;
+}
+
 const IopoolMethod mock_method = {
 	.name = "mock",
 	.shared_size = sizeof(MockRing),
 	.local_size = mock_local_size,
 	.make_ring = mock_make_ring,
 	.ping = mock_ping,
+	.absence = mock_absence,
 	.attach = mock_attach,
 	.detach = mock_detach,
 	.prepare = mock_prepare,

@@ -108,9 +108,10 @@ extern void mock_files_remove(void);
 extern void mock_fill(const MockFile *file, int64 offset, char *dest,
 					  int64 len);
 
-/* test_lease.c, test_plan.c: what the real sources keep to themselves */
+/* test_lease.c, test_pool.c, test_plan.c: what the real sources keep to themselves */
 extern void unit_lease_forget(IopoolPool *pool);
 extern void unit_lease_exit(void);
+extern bool unit_take_over(IopoolPool *pool);
 extern int unit_sqlstate_of_refusal(IopoolLease *lease);
 extern bool unit_is_gap(const char *memory);
 

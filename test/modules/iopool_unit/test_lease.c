@@ -6,6 +6,8 @@
  *-------------------------------------------------------------------------
  */
 #include "../../../src/lease.c"
+#include "../../../src/lease_read.c"
+#include "../../../src/lease_ring.c"
 #include "../../../src/arena.c"
 
 #include <fcntl.h>
@@ -157,8 +159,9 @@ check_data(const Outcome *outcome)
 static void
 wait_for_all(IopoolLease *lease)
 {
-	while (lease->in_flight > 0)
-		iopool_lease_poll(lease, lease->in_flight, IOPOOL_FOREVER);
+	while (iopool_lease_outstanding(lease) > 0)
+		iopool_lease_poll(lease, iopool_lease_outstanding(lease),
+						  IOPOOL_FOREVER);
 }
 
 static void
@@ -202,9 +205,9 @@ lease_stale_generation(int rounds)
 	iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
 	tag = mock_tag(lease->ring, outcomes[0].read - lease->reads);
 	CHECK(tag != 0);
-	deliver_stale(lease, tag - (1 << TAG_READ_BITS), LEN);
-	deliver_stale(lease, tag + (1 << TAG_READ_BITS), -EIO);
-	deliver_stale(lease, tag & TAG_READ_MASK, LEN);
+	deliver_stale(lease, tag - (1 << IOPOOL_TAG_READ_BITS), LEN);
+	deliver_stale(lease, tag + (1 << IOPOOL_TAG_READ_BITS), -EIO);
+	deliver_stale(lease, tag & IOPOOL_TAG_READ_MASK, LEN);
 	deliver_stale(lease, tag | (UINT64CONST(1) << 63), LEN);
 	CHECK_EQUAL(outcomes[0].ndone + outcomes[1].ndone, 0);
 
@@ -224,7 +227,7 @@ lease_stale_idle(int rounds)
 
 	deliver_stale(lease, 0, LEN);
 	deliver_stale(lease, 3, LEN);
-	deliver_stale(lease, (UINT64CONST(12) << TAG_READ_BITS) | 3, LEN);
+	deliver_stale(lease, (UINT64CONST(12) << IOPOOL_TAG_READ_BITS) | 3, LEN);
 
 	begin_reads(lease, outcomes, 2);
 	iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
@@ -257,8 +260,11 @@ lease_stale_range(int rounds)
 
 	begin_read(lease, &outcome);
 	iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
-	deliver_stale(lease, (UINT64CONST(1) << TAG_READ_BITS) | ENTRIES, LEN);
-	deliver_stale(lease, (UINT64CONST(1) << TAG_READ_BITS) | TAG_READ_MASK,
+	deliver_stale(lease, (UINT64CONST(1) << IOPOOL_TAG_READ_BITS) | ENTRIES,
+				  LEN);
+	deliver_stale(lease,
+				  (UINT64CONST(1) << IOPOOL_TAG_READ_BITS) |
+					  IOPOOL_TAG_READ_MASK,
 				  LEN);
 	deliver_stale(lease, PG_UINT64_MAX, -1);
 	wait_for_all(lease);
@@ -348,10 +354,11 @@ lease_partial(int rounds)
 	begin_reads(lease, outcomes, ENTRIES);
 	for (int i = 0; i < ENTRIES; i++)
 	{
-		CHECK_EQUAL(mock_prepared(lease->ring), ENTRIES - i);
+		CHECK_EQUAL(lease->nprepared, ENTRIES - i);
+		CHECK_EQUAL(mock_prepared(lease->ring), 0);
 		iopool_lease_poll(lease, 1, IOPOOL_FOREVER);
 		CHECK_EQUAL(count_done(outcomes, ENTRIES, LEN), i + 1);
-		CHECK_EQUAL(lease->in_flight, ENTRIES - i - 1);
+		CHECK_EQUAL(iopool_lease_outstanding(lease), ENTRIES - i - 1);
 		CHECK_EQUAL(pg_atomic_read_u32(&lease->ring->in_flight),
 					lease->in_flight);
 	}
@@ -421,7 +428,7 @@ lease_fatal(int rounds)
 	for (int i = 0; i < 4; i++)
 	{
 		CHECK(!iopool_lease_ready(lease, IOPOOL_FOREVER));
-		CHECK_EQUAL(bad->state, IOPOOL_RING_LEASED);
+		CHECK_EQUAL(iopool_ring_state(bad), IOPOOL_RING_DRAINING);
 		mock_complete(bad, 1);
 		iopool_lease_poll(lease, 1, IOPOOL_FOREVER);
 		CHECK_EQUAL(count_done(outcomes, 4, LEN), i + 1);
@@ -430,7 +437,7 @@ lease_fatal(int rounds)
 	/* another takes its place */
 	CHECK(iopool_lease_ready(lease, IOPOOL_FOREVER));
 	CHECK(lease->ring != bad);
-	CHECK_EQUAL(bad->state, IOPOOL_RING_BROKEN);
+	CHECK_EQUAL(iopool_ring_state(bad), IOPOOL_RING_BROKEN);
 	CHECK_EQUAL(lease->pool->nbroken, 1);
 	begin_reads(lease, outcomes, 6);
 	wait_for_all(lease);
@@ -488,7 +495,7 @@ lease_fatal_process(int rounds)
 		CHECK_EQUAL(mock_counter(lease->pool, IOPOOL_COUNTER_CHECKOUTS), 1);
 		CHECK_EQUAL(mock_nsubmits(), nsubmits + 1);
 		CHECK_EQUAL(unit_sqlstate_of_refusal(lease), ERRCODE_IO_ERROR);
-		CHECK_EQUAL(ring->state, IOPOOL_RING_FREE);
+		CHECK_EQUAL(iopool_ring_state(ring), IOPOOL_RING_FREE);
 
 		/* who comes next finds out by itself */
 		mock_calm();
@@ -583,19 +590,18 @@ lease_prepare_fails(int rounds)
 		begin_reads(lease, outcomes + 1, 1);
 		mock_script.prepare_errno = errors[i];
 		begin_reads(lease, outcomes + 2, 2);
-		CHECK_EQUAL(outcomes[2].ndone, 1);
-		CHECK_EQUAL(outcomes[2].result, -ECANCELED);
+		CHECK_EQUAL(lease->nprepared, 3);
+		iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
+		CHECK_EQUAL(count_done(outcomes + 1, 3, -ECANCELED), 3);
 
 		mock_script.is_held = false;
-		for (int j = 0; j < 10 && lease->in_flight > 0; j++)
+		for (int j = 0; j < 10 && iopool_lease_outstanding(lease) > 0; j++)
 			iopool_lease_poll(lease, 1, IOPOOL_FOREVER);
-		if (lease->in_flight > 0)
+		if (iopool_lease_outstanding(lease) > 0)
 			unit_fail(__FILE__, __LINE__,
 					  "after %s from prepare, %d reads stay prepared for ever",
-					  strerror(errors[i]), lease->in_flight);
+					  strerror(errors[i]), iopool_lease_outstanding(lease));
 		CHECK_EQUAL(count_done(outcomes, 1, LEN), 1);
-		CHECK_EQUAL(outcomes[1].ndone, 1);
-		CHECK_EQUAL(outcomes[3].ndone, 1);
 		end(lease);
 		CHECK_EQUAL(lease->pool->nbroken, 1);
 		mock_calm();
@@ -650,7 +656,7 @@ lease_drain_foreign(int rounds)
 	iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
 	begin_reads(lease, theirs + 2, 2);
 	begin_reads(lease, mine + 1, 1);
-	CHECK_EQUAL(lease->in_flight, 6);
+	CHECK_EQUAL(iopool_lease_outstanding(lease), 6);
 
 	/* the drain's own count, as a stream keeps it */
 	iopool_lease_cancel_prepared(lease);
@@ -662,12 +668,12 @@ lease_drain_foreign(int rounds)
 		iopool_lease_poll(lease, 1, IOPOOL_FOREVER);
 	in_flight = 1 - mine[0].ndone;
 	iopool_lease_drain(lease, &in_flight);
-	CHECK_EQUAL(lease->ring->state, IOPOOL_RING_LEASED);
+	CHECK_EQUAL(iopool_ring_state(lease->ring), IOPOOL_RING_RESTING);
 	iopool_lease_drop(lease, true);
 
 	/* the neighbour keeps the ring */
 	CHECK(lease->ring != NULL);
-	CHECK_EQUAL(lease->ring->state, IOPOOL_RING_LEASED);
+	CHECK_EQUAL(iopool_ring_state(lease->ring), IOPOOL_RING_RESTING);
 	begin_reads(lease, theirs + 2, 2);
 	wait_for_all(lease);
 	CHECK_EQUAL(count_done(theirs, 4, LEN), 4);
@@ -709,7 +715,7 @@ lease_drain_own(int rounds)
 		iopool_lease_drain(lease, &own_in_flight);
 		CHECK_EQUAL(own_in_flight, 0);
 		CHECK_EQUAL(mine[0].ndone + mine[1].ndone, 2);
-		CHECK_EQUAL(lease->ring->state, IOPOOL_RING_LEASED);
+		CHECK_EQUAL(iopool_ring_state(lease->ring), IOPOOL_RING_RESTING);
 		CHECK_EQUAL(lease->in_flight, 4 - count_done(theirs, 4, LEN));
 		nleft += lease->in_flight;
 		iopool_lease_drop(lease, false);
@@ -746,7 +752,7 @@ lease_takes_some(int rounds)
 		begin_read_of(lease, &outcomes[i], bytes[i], sizeof(bytes[i]));
 	iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
 	mock_complete(lease->ring, 4);
-	mock_deliver(lease->ring, UINT64CONST(1) << TAG_READ_BITS, LEN);
+	mock_deliver(lease->ring, UINT64CONST(1) << IOPOOL_TAG_READ_BITS, LEN);
 	iopool_lease_poll(lease, 4, IOPOOL_FOREVER);
 	CHECK_EQUAL(lease->in_flight, 0);
 	CHECK_EQUAL(lease->delta.counters[IOPOOL_COUNTER_STALE], 1);
@@ -776,6 +782,283 @@ lease_exit(int rounds)
 	iopool_lease_drop(lease, true);
 	end(lease);
 	CHECK_EQUAL(mock_counter(lease->pool, IOPOOL_COUNTER_RECLAIMS), 1);
+}
+
+/* ------------------------------------------------------------------------
+ * Parked rings
+ */
+
+/* A lease whose owner is elsewhere, with n reads in the kernel. */
+static IopoolLease *
+begin_parked(int nrings, Outcome *outcomes, int n)
+{
+	IopoolLease *lease = begin(nrings);
+
+	begin_reads(lease, outcomes, n);
+	iopool_lease_submit(lease);
+	iopool_lease_go(lease);
+	CHECK_EQUAL(lease->in_flight, n);
+	CHECK_EQUAL(iopool_ring_state(lease->ring), IOPOOL_RING_GONE);
+	return lease;
+}
+
+static void
+check_all(const Outcome *outcomes, int n)
+{
+	CHECK_EQUAL(count_done(outcomes, n, LEN), n);
+	for (int i = 0; i < n; i++)
+		check_data(&outcomes[i]);
+}
+
+/* Nobody waits: parking and coming back change nothing. */
+static void
+lease_parks(int rounds)
+{
+	Outcome outcomes[ENTRIES];
+	IopoolLease *lease = begin_parked(1, outcomes, ENTRIES);
+	IopoolRing *ring = lease->ring;
+	uint64 generation = iopool_ring_generation(ring);
+
+	for (int i = 0; i < ENTRIES; i++)
+	{
+		iopool_lease_poll(lease, 1, IOPOOL_FOREVER);
+		CHECK_EQUAL(iopool_ring_state(ring), IOPOOL_RING_RESTING);
+		CHECK_EQUAL(pg_atomic_read_u32(&ring->in_flight), lease->in_flight);
+		if (lease->in_flight > 0)
+			iopool_lease_go(lease);
+	}
+	CHECK_EQUAL(iopool_ring_generation(ring), generation);
+	check_all(outcomes, ENTRIES);
+
+	/* gone with nothing in flight is given back */
+	iopool_lease_go(lease);
+	CHECK(lease->ring == NULL);
+	mock_pool_check(lease->pool, 0);
+	CHECK_EQUAL(mock_counter(lease->pool, IOPOOL_COUNTER_TAKEOVERS), 0);
+	end(lease);
+}
+
+/*
+ * A ring is taken when its reads have come in, and not before; what comes in
+ * meanwhile is kept for the owner.  The owner finds all of it.
+ */
+static void
+lease_lost(int rounds)
+{
+	Outcome outcomes[ENTRIES];
+	IopoolLease *lease = begin_parked(2, outcomes, ENTRIES);
+	IopoolRing *ring = lease->ring;
+
+	for (int i = 0; i < ENTRIES; i++)
+	{
+		CHECK(!unit_take_over(lease->pool));
+		CHECK_EQUAL(iopool_ring_state(ring), IOPOOL_RING_GONE);
+		CHECK_EQUAL(pg_atomic_read_u32(&ring->in_flight), ENTRIES - i);
+		mock_complete(ring, 1);
+	}
+	CHECK_EQUAL(count_done(outcomes, ENTRIES, LEN), 0);
+	CHECK(unit_take_over(lease->pool));
+	CHECK_EQUAL(iopool_ring_state(ring), IOPOOL_RING_FREE);
+	CHECK_EQUAL(pg_atomic_read_u64(&ring->reads), ENTRIES);
+	CHECK_EQUAL(mock_counter(lease->pool, IOPOOL_COUNTER_TAKEOVERS), 1);
+
+	iopool_lease_poll(lease, ENTRIES, IOPOOL_FOREVER);
+	CHECK(lease->ring == NULL);
+	CHECK_EQUAL(lease->in_flight, 0);
+	check_all(outcomes, ENTRIES);
+
+	/* and goes on with another */
+	CHECK(iopool_lease_ready(lease, IOPOOL_FOREVER));
+	begin_reads(lease, outcomes, ENTRIES);
+	wait_for_all(lease);
+	check_all(outcomes, ENTRIES);
+	end(lease);
+	CHECK_EQUAL(mock_counter(lease->pool, IOPOOL_COUNTER_READS), 2 * ENTRIES);
+}
+
+/* The owner is back when half of it has been collected. */
+static void
+lease_back_early(int rounds)
+{
+	Outcome outcomes[ENTRIES];
+	IopoolLease *lease = begin_parked(1, outcomes, ENTRIES);
+	IopoolRing *ring = lease->ring;
+
+	mock_complete(ring, ENTRIES / 2);
+	CHECK(!unit_take_over(lease->pool));
+	CHECK_EQUAL(count_done(outcomes, ENTRIES, LEN), 0);
+	iopool_lease_poll(lease, 0, IOPOOL_NO_WAIT);
+	CHECK(lease->ring == ring);
+	CHECK_EQUAL(count_done(outcomes, ENTRIES, LEN), ENTRIES / 2);
+	CHECK_EQUAL(lease->in_flight, ENTRIES - ENTRIES / 2);
+
+	/* its places are used again, and collected again */
+	for (int i = 0; i < ENTRIES; i++)
+	{
+		if (outcomes[i].ndone == 1)
+			check_data(&outcomes[i]);
+	}
+	for (int i = 0; i < ENTRIES; i++)
+	{
+		if (outcomes[i].ndone == 1)
+			begin_read(lease, &outcomes[i]);
+	}
+	iopool_lease_submit(lease);
+	CHECK_EQUAL(lease->in_flight, ENTRIES);
+	iopool_lease_go(lease);
+	mock_complete(ring, ENTRIES);
+	CHECK(unit_take_over(lease->pool));
+	iopool_lease_poll(lease, 1, IOPOOL_FOREVER);
+	check_all(outcomes, ENTRIES);
+	end(lease);
+}
+
+/* Whatever the owner does when it comes back, it finds what was in flight. */
+static void
+lease_lost_then(int rounds)
+{
+	for (int what = 0; what < 6; what++)
+	{
+		Outcome outcomes[4];
+		IopoolLease *lease = begin_parked(1, outcomes, 4);
+		int in_flight;
+
+		mock_complete(lease->ring, 4);
+		CHECK(unit_take_over(lease->pool));
+		CHECK(!iopool_lease_has_ring(lease->pool, &in_flight));
+		switch (what)
+		{
+			case 0:
+				iopool_lease_drain(lease, &lease->in_flight);
+				break;
+			case 1:
+				iopool_lease_submit(lease);
+				break;
+			case 2:
+				iopool_lease_go(lease);
+				break;
+			case 3:
+				CHECK(iopool_lease_ready(lease, IOPOOL_NO_WAIT));
+				break;
+			case 4:
+				unit_lease_exit();
+				break;
+			default:
+				/* a read of another stream waits for its turn */
+				begin_read(lease, &outcomes[3]);
+				CHECK_EQUAL(lease->nprepared, 1);
+				iopool_lease_cancel_prepared(lease);
+				CHECK_EQUAL(outcomes[3].result, -ECANCELED);
+				iopool_lease_poll(lease, 0, IOPOOL_NO_WAIT);
+				CHECK_EQUAL(count_done(outcomes, 3, LEN), 3);
+				end(lease);
+				mock_files_remove();
+				continue;
+		}
+		CHECK_EQUAL(lease->in_flight, 0);
+		check_all(outcomes, 4);
+		end(lease);
+		mock_files_remove();
+	}
+}
+
+/* What rests is its owner's for a while. */
+static void
+lease_rests(int rounds)
+{
+	IopoolParkedRings left;
+	Outcome outcome;
+	IopoolLease *lease = begin(1);
+	IopoolPool *pool = lease->pool;
+
+	mock_script.is_held = false;
+	begin_read(lease, &outcome);
+	iopool_lease_poll(lease, 1, IOPOOL_FOREVER);
+	CHECK_EQUAL(iopool_ring_state(lease->ring), IOPOOL_RING_RESTING);
+	LWLockAcquire(pool->lock, LW_EXCLUSIVE);
+	/* as if it had just been parked, however slow this machine is */
+	pg_atomic_write_u64(&lease->ring->parked_at,
+						iopool_deadline_now() + 1000000);
+	CHECK(iopool_park_take_over(pool, &left) == NULL);
+	LWLockRelease(pool->lock);
+	CHECK_EQUAL(left, IOPOOL_PARKED_RESTING);
+	CHECK(unit_take_over(pool));
+	iopool_lease_poll(lease, 0, IOPOOL_NO_WAIT);
+	CHECK(lease->ring == NULL);
+	end(lease);
+}
+
+/* Active rings, and those that drain or are broken, are not to be had. */
+static void
+lease_not_parked(int rounds)
+{
+	IopoolLease *lease = begin(2);
+	IopoolRing *ring = lease->ring;
+	Outcome outcomes[2];
+
+	CHECK(iopool_lease_enter(lease));
+	CHECK(!unit_take_over(lease->pool));
+	iopool_lease_leave(lease, false);
+
+	begin_reads(lease, outcomes, 2);
+	iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
+	mock_script.fatal_errno = EOVERFLOW;
+	iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
+	CHECK_EQUAL(iopool_ring_state(ring), IOPOOL_RING_DRAINING);
+	mock_complete(ring, 2);
+	CHECK(!unit_take_over(lease->pool));
+	iopool_lease_go(lease);
+	CHECK(!unit_take_over(lease->pool));
+	iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
+	check_all(outcomes, 2);
+	end(lease);
+	CHECK_EQUAL(lease->pool->nbroken, 1);
+}
+
+/* A process that is refused leaves a good ring behind. */
+static void
+lease_refused_parks(int rounds)
+{
+	Outcome outcomes[2];
+	IopoolLease *lease = begin_parked(1, outcomes, 2);
+
+	mock_script.refused_errno = EPERM;
+	iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
+	iopool_lease_go(lease);
+	mock_complete(lease->ring, 2);
+	CHECK(unit_take_over(lease->pool));
+	iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
+	check_all(outcomes, 2);
+	CHECK(!iopool_lease_ready(lease, IOPOOL_FOREVER));
+	CHECK_EQUAL(unit_sqlstate_of_refusal(lease), ERRCODE_IO_ERROR);
+	mock_calm();
+	end(lease);
+	CHECK_EQUAL(lease->pool->nbroken, 0);
+}
+
+/* Invariant 5: who collects does not count what nobody waits for. */
+static void
+lease_stale_collected(int rounds)
+{
+	Outcome outcomes[2];
+	IopoolLease *lease = begin_parked(1, outcomes, 2);
+	IopoolRing *ring = lease->ring;
+	uint64 tag = mock_tag(ring, outcomes[0].read - lease->reads);
+
+	mock_deliver(ring, tag - (1 << IOPOOL_TAG_READ_BITS), LEN);
+	mock_deliver(ring, 0, LEN);
+	mock_deliver(ring, PG_UINT64_MAX, LEN);
+	CHECK(!unit_take_over(lease->pool));
+	CHECK_EQUAL(pg_atomic_read_u32(&ring->in_flight), 2);
+	mock_complete(ring, 1);
+	mock_deliver(ring, tag, -EIO);
+	CHECK(!unit_take_over(lease->pool));
+	CHECK_EQUAL(pg_atomic_read_u32(&ring->in_flight), 1);
+	mock_complete(ring, 1);
+	CHECK(unit_take_over(lease->pool));
+	iopool_lease_poll(lease, 0, IOPOOL_NO_WAIT);
+	check_all(outcomes, 2);
+	end(lease);
 }
 
 /*
@@ -852,6 +1135,14 @@ const UnitCase unit_lease_cases[] = {
 	{"lease_drain_own", lease_drain_own},
 	{"lease_takes_some", lease_takes_some},
 	{"lease_exit", lease_exit},
+	{"lease_parks", lease_parks},
+	{"lease_lost", lease_lost},
+	{"lease_back_early", lease_back_early},
+	{"lease_lost_then", lease_lost_then},
+	{"lease_rests", lease_rests},
+	{"lease_not_parked", lease_not_parked},
+	{"lease_refused_parks", lease_refused_parks},
+	{"lease_stale_collected", lease_stale_collected},
 	{"lease_arena", lease_arena},
 	{NULL, NULL},
 };

@@ -283,6 +283,7 @@ begin_stream(TestStream *test)
 	test->options.merge_gap = gaps[mock_between(0, lengthof(gaps) - 1)];
 	test->options.header_size = mock_between(0, 2) * 4;
 	test->options.is_background = mock_chance(40);
+	test->options.is_interrupted = mock_chance(30);
 	test->options.keeps_results = mock_chance(20);
 	test->options.source = test_source;
 	test->options.source_arg = test;
@@ -306,7 +307,11 @@ step_to_next(TestStream *test, IopoolResult *result)
 			iopool_window_pump();
 		if (mock_chance(20))
 			iopool_window_start(stream);
-		(void) iopool_window_step(&stream, 1, mock_chance(50),
+		if (mock_chance(20))
+			iopool_window_leave(mock_chance(50));
+		if (mock_chance(20))
+			(void) unit_take_over(world->pool);
+		(void) iopool_window_step(&stream, 1, mock_chance(50), mock_chance(50),
 								  mock_chance(30) ? IOPOOL_NO_WAIT
 												  : IOPOOL_FOREVER);
 	}
@@ -330,15 +335,16 @@ check_bounds(TestStream *test)
 		if (!world->streams[i].is_over)
 			nreads += world->streams[i].stream->in_flight;
 	}
-	CHECK_EQUAL(stream->lease->in_flight, nreads);
+	CHECK_EQUAL(iopool_lease_outstanding(stream->lease), nreads);
 
 	/* a ring is held by those that have something to read, and no longer */
 	if (world->nstreams == 1 && stream->in_flight == 0 &&
 		stream->source_ended && dlist_is_empty(&stream->todo))
 		CHECK(!stream->is_holding);
-	if (test->options.is_background && stream->lease->in_flight == 0)
+	if (test->options.is_background &&
+		iopool_lease_outstanding(stream->lease) == 0)
 		CHECK(!stream->is_holding);
-	if (nreads > 0)
+	if (stream->lease->in_flight > 0)
 		CHECK(stream->lease->ring != NULL);
 }
 
@@ -822,15 +828,14 @@ stream_holds(int rounds)
 	TestStream *test = plain_stream(4, 12, 1000, 2000);
 
 	mock_script.is_held = true;
-	CHECK(world->pool->rings[0].state == IOPOOL_RING_FREE);
+	CHECK(iopool_ring_state(&world->pool->rings[0]) == IOPOOL_RING_FREE);
 	while (next_result(test))
 	{
 		bool is_reading = test->stream->in_flight > 0 ||
 			!dlist_is_empty(&test->stream->todo) ||
 			!test->stream->source_ended;
 
-		CHECK_EQUAL(world->pool->rings[0].state == IOPOOL_RING_LEASED,
-					is_reading);
+		CHECK_EQUAL(iopool_ring_is_leased(&world->pool->rings[0]), is_reading);
 	}
 	end_stream(test);
 

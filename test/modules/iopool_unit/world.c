@@ -51,13 +51,12 @@ init_rings(IopoolPool *pool)
 	{
 		IopoolRing *ring = &pool->rings[i];
 
-		ring->state = IOPOOL_RING_FREE;
+		ring->tags =
+			MemoryContextAllocZero(world, sizeof(uint64) * pool->entries);
+		iopool_ring_init(ring, pool->entries);
 		ring->next_free = (i + 1 < pool->nrings) ? i + 1 : -1;
-		ring->next_tag = 1;
 		ring->method_state =
 			MemoryContextAllocZero(world, mock_method.shared_size);
-		pg_atomic_init_u32(&ring->in_flight, 0);
-		pg_atomic_init_u64(&ring->reads, 0);
 		CHECK_EQUAL(mock_method.make_ring(ring->method_state, pool->entries),
 					0);
 	}
@@ -92,7 +91,13 @@ mock_pool_create(int nrings, int entries)
 	pool->entries = entries;
 	pool->lock = MemoryContextAllocZero(world, sizeof(LWLock));
 	LWLockInitialize(pool->lock, LWTRANCHE_FIRST_USER_DEFINED);
+	pg_atomic_init_u32(&pool->nwaiting, 0);
 	dlist_init(&pool->waiters);
+	pool->mailbox_size = iopool_mailbox_size(entries);
+	pool->mailboxes =
+		MemoryContextAllocZero(world, pool->mailbox_size * MaxBackends);
+	for (int i = 0; i < MaxBackends; i++)
+		iopool_mailbox_init(iopool_pool_mailbox(pool, i), entries);
 	iopool_stats_init(&pool->stats);
 	pool->rings = MemoryContextAllocZero(world, sizeof(IopoolRing) * nrings);
 	init_rings(pool);
@@ -161,12 +166,10 @@ mock_pool_check(IopoolPool *pool, int nleased)
 	{
 		IopoolRing *ring = &pool->rings[i];
 
-		nfree += (ring->state == IOPOOL_RING_FREE);
-		nbroken += (ring->state == IOPOOL_RING_BROKEN);
-		nin_use += (ring->state == IOPOOL_RING_LEASED ||
-					ring->state == IOPOOL_RING_DRAINING);
-		if (ring->state == IOPOOL_RING_FREE ||
-			ring->state == IOPOOL_RING_BROKEN)
+		nfree += (iopool_ring_state(ring) == IOPOOL_RING_FREE);
+		nbroken += (iopool_ring_state(ring) == IOPOOL_RING_BROKEN);
+		nin_use += iopool_ring_is_leased(ring);
+		if (!iopool_ring_is_leased(ring))
 		{
 			CHECK_EQUAL(ring->pid, 0);
 			CHECK_EQUAL(pg_atomic_read_u32(&ring->in_flight), 0);
@@ -177,7 +180,7 @@ mock_pool_check(IopoolPool *pool, int nleased)
 	}
 	for (int i = pool->free_head; i >= 0; i = pool->rings[i].next_free)
 	{
-		CHECK_EQUAL(pool->rings[i].state, IOPOOL_RING_FREE);
+		CHECK_EQUAL(iopool_ring_state(&pool->rings[i]), IOPOOL_RING_FREE);
 		listed++;
 		CHECK(listed <= pool->nrings);
 	}
