@@ -357,7 +357,9 @@ foreach my $method (test_methods())
 		}
 		push @sessions, start_sql($node, $sql);
 		my @pids = map { backend_pid($node, $_) } @sessions;
-		ask_until($node, "SELECT count(*) = 2 FROM iopool_rings WHERE state = 'leased' AND in_flight > 0");
+		ask_until($node, $async
+			? "SELECT count(*) = 2 FROM iopool_rings WHERE state = 'leased' AND in_flight > 0"
+			: "SELECT count(*) = 2 FROM pg_stat_activity WHERE pid IN (" . join(', ', @pids) . ") AND state = 'active' AND query ~ 'pg_sleep|iopool_wait'");
 		$fs->wait_blocked('held', 1) if $round % 2 || $async;
 		my $crashes = () = log_since($node, $position) =~
 		  /all server processes terminated; reinitializing/g;
