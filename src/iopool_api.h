@@ -106,6 +106,12 @@ typedef struct IopoolApiOptions
 	 * Reads go from the disk straight into the caller's buffers also where
 	 * the file is read directly.  Then each read of a file with an alignment
 	 * needs a buffer of its own, and offset, length and address aligned.
+	 *
+	 * Before Linux 6.5, a process that forks while such a read is in flight,
+	 * and then writes to a page that the read goes to, loses what the read
+	 * brings there.  PostgreSQL's backends fork for COPY ... PROGRAM only.
+	 * Keep nothing else in the pages of these buffers, or exclude them from
+	 * forks (madvise(2), MADV_DONTFORK).
 	 */
 	bool is_aligned;
 
@@ -263,7 +269,8 @@ typedef struct IopoolApi
 	 * Streams.  Reads in, results out, a bounded number in flight.  A stream
 	 * leases a ring when it has something to read, shares it with all others
 	 * of this backend on the same pool, and gives it up when nothing is in
-	 * flight.
+	 * flight.  Between two calls another backend may take the ring over once
+	 * its reads are in; their results are taken as ever.
 	 */
 
 	/*

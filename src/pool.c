@@ -39,7 +39,7 @@
 #define TICK_RESTING	 1
 #define TICK_READS_FIRST 1
 #define TICK_READS_LAST	 32
-#define TICK_NONE		 100
+#define TICK_NONE		 10
 
 uint64 iopool_pool_waited_us = 0;
 

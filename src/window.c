@@ -162,8 +162,8 @@ pull_group(IopoolStream *stream, bool may_raise)
 
 /*
  * Drop the hold on the lease when there is nothing more to read, or not for
- * now; in the background, where it may be long before somebody looks again, also when
- * nothing is in flight.
+ * now; in the background, where it may be long before somebody looks again,
+ * also when nothing is in flight.
  */
 void
 iopool_window_let_go(IopoolStream *stream)
