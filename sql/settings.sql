@@ -44,6 +44,7 @@ SELECT state FROM failure($$SET iopool.max_in_flight_bytes = -1$$);
 SELECT state FROM failure($$SET iopool.checkout_timeout = -2$$);
 SELECT state FROM failure($$SET iopool.max_request_memory = -1$$);
 SELECT state FROM failure($$SET iopool.log_min_duration = -2$$);
+SELECT state FROM failure($$SET iopool.max_lease_time = -2$$);
 SELECT state FROM failure($$SET iopool.checkout_timeout = '1 parsec'$$);
 -- fixed at server start
 SELECT * FROM failure($$SET iopool.method = 'sync'$$);
@@ -81,8 +82,9 @@ SELECT current_user AS me \gset
 SHOW iopool.pool;
 SHOW iopool.merge_gap;
 SELECT count(*) FROM iopool_read_batch('iopool_words', ARRAY[0, 100000, 200000], 8);
--- log_min_duration is the superuser's
+-- log_min_duration and max_lease_time are the superuser's
 SET iopool.log_min_duration = 0;
+SET iopool.max_lease_time = -1;
 \c - :me
 SELECT name, checkouts FROM iopool_pools WHERE name LIKE 'regress%' ORDER BY name;
 DROP ROLE regress_iopool_bulk;

@@ -36,6 +36,7 @@ int iopool_max_in_flight_bytes = 16 * 1024 * 1024;
 int iopool_merge_gap = 0;
 bool iopool_enable_stream_scan;
 int iopool_max_request_memory_kb = 256 * 1024;
+int iopool_max_lease_time_ms = 100;
 int iopool_log_min_duration_ms = -1;
 
 static const struct config_enum_entry method_options[] = {
@@ -464,6 +465,11 @@ define_session_settings(void)
 		"Sets how much data the unfetched requests of a session may hold.",
 		NULL, &iopool_max_request_memory_kb, 256 * 1024, 0, INT_MAX,
 		PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"iopool.max_lease_time",
+		"Sets how long a session goes on starting reads while others wait for a ring of its pool.",
+		"-1 sets no limit.", &iopool_max_lease_time_ms, 100, -1, INT_MAX,
+		PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("iopool.log_min_duration",
 							"Sets the time above which a batch is logged.",
 							"0 logs every batch, -1 logs none.",

@@ -165,6 +165,28 @@ iopool_lease_go(IopoolLease *lease)
 }
 
 /*
+ * Has the lease had its time, and do others wait for a ring of its pool?  Then
+ * nothing is to be started on it: its reads come in, it goes back, and whoever
+ * has more to read gets in line.  Gives it back if its reads are in; false
+ * then, and where it may go on.
+ */
+bool
+iopool_lease_gives_way(IopoolLease *lease)
+{
+	int64 limit = (int64) iopool_max_lease_time_ms * 1000;
+
+	if (lease->ring == NULL || limit < 0 ||
+		pg_atomic_read_u32(&lease->pool->nwaiting) == 0 ||
+		iopool_deadline_now() - lease->leased_at < limit)
+		return false;
+	if (lease->in_flight > 0)
+		return true;
+	if (iopool_lease_enter(lease))
+		iopool_lease_give_back(lease);
+	return false;
+}
+
+/*
  * This backend is about to wait for a ring of the lease's pool: let others
  * have those of other pools.  Otherwise two backends could each wait for the
  * ring that the other one holds.  False: the deadline has passed.
@@ -252,6 +274,7 @@ iopool_lease_ready(IopoolLease *lease, IopoolDeadline deadline)
 		lease->ring = ring;
 		lease->generation = iopool_ring_generation(ring);
 		lease->is_parked = false;
+		lease->leased_at = iopool_deadline_now();
 		lease->handle.shared = ring->method_state;
 
 		rc = lease->method->attach(&lease->handle);

@@ -69,7 +69,8 @@ struct IopoolLease
 	uint64 generation;
 	IopoolHandle handle;
 
-	bool is_parked; /* the ring is; else it is ACTIVE or DRAINING */
+	int64 leased_at; /* us, of the monotonic clock */
+	bool is_parked;	 /* the ring is; else it is ACTIVE or DRAINING */
 
 	int nholders; /* streams with work to do */
 	int nfree_reads;
@@ -134,6 +135,7 @@ extern void iopool_lease_hold(IopoolLease *lease);
 extern void iopool_lease_drop(IopoolLease *lease, bool has_failed);
 extern bool iopool_lease_ready(IopoolLease *lease, IopoolDeadline deadline);
 extern void iopool_lease_go(IopoolLease *lease);
+extern bool iopool_lease_gives_way(IopoolLease *lease);
 
 /* Reads that are prepared or in flight. */
 static inline int

@@ -248,6 +248,9 @@ fill_window(IopoolStream *stream, IopoolDeadline deadline, bool may_raise)
 		iopool_lease_hold(lease);
 		stream->is_holding = true;
 	}
+	/* others have their turn when what is in flight has come in */
+	if (iopool_lease_gives_way(lease))
+		return;
 	if (iopool_lease_ready(lease, deadline))
 	{
 		iopool_lease_tick(lease);

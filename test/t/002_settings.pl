@@ -78,6 +78,8 @@ my @bad = (
 	[ 'iopool.max_in_flight_bytes', 'all' ],
 	[ 'iopool.merge_gap', '-2' ],
 	[ 'iopool.merge_gap', 'wide' ],
+	[ 'iopool.max_lease_time', '-2' ],
+	[ 'iopool.max_lease_time', 'soon' ],
 	[ 'iopool.log_min_duration', '-2' ],
 	[ 'iopool.log_min_duration', 'slow' ]);
 foreach my $case (@bad)
@@ -181,11 +183,11 @@ accepted(
 	'5000');
 accepted(
 	"iopool.io_mode = direct\niopool.max_in_flight_bytes = '4kB'\n"
-	  . "iopool.checkout_timeout = 0\niopool.merge_gap = -1\niopool.log_min_duration = 0\niopool.enable_stream_scan = off",
+	  . "iopool.checkout_timeout = 0\niopool.merge_gap = -1\niopool.log_min_duration = 0\niopool.max_lease_time = 5ms\niopool.enable_stream_scan = off",
 	'session settings from the file',
 	q{SELECT string_agg(setting, ' ' ORDER BY name) FROM pg_settings WHERE name LIKE 'iopool.%'
 	  AND name NOT IN ('iopool.method', 'iopool.rings', 'iopool.ring_entries', 'iopool.pools', 'iopool.pool', 'iopool.max_request_memory')},
-	'0 off direct 0 4096 -1');
+	'0 off direct 0 4096 5 -1');
 
 # log_min_duration: 0 logs every batch, -1 none, and a limit only the slower.
 set_conf('iopool.rings = 2');

@@ -201,6 +201,24 @@ foreach my $method (test_methods())
 		}
 	}
 
+	# A long batch gives way to others that wait, and a superuser says when.
+	foreach my $time ('5ms', '-1')
+	{
+		my $limit = $time eq '-1' ? 'no limit' : "a limit of $time";
+		pause($node);
+		my ($short) = start_paused($node, "SET iopool.pool = one;\nSET iopool.checkout_timeout = -1;\nBEGIN;\n$pause\n"
+			  . "SELECT 'right: ' || @{[right_batch($plain, 10)]};\nSELECT 'busy: ' || count(*) FROM pg_stat_activity WHERE application_name = 'long' AND state = 'active';");
+		my $long = start_sql($node, "SET application_name = long;\nSET iopool.pool = one;\nSET iopool.max_lease_time = '$time';\n"
+			  . "SELECT 'right: ' || @{[right_batch($plain, 2_000_000)]};");
+		ask_until($node, "SELECT count(*) = 1 FROM iopool_rings WHERE pool = 'one' AND pid = (SELECT pid FROM pg_stat_activity WHERE application_name = 'long')");
+		release($node);
+		my $out = join "\n", $short->finish;
+		# without a limit, it is over when the long one is, or nearly
+		like($out, $time eq '-1' ? qr/^right: 10$/m : qr/^right: 10\nbusy: 1$/m, "$method: ten ranges beside a long batch, with $limit");
+		is(join('', $long->finish), 'right: 2000000', "$method: whose bytes are right, with $limit");
+	}
+	rings_home($node, "$method, leases that give way");
+
 	# Whatever happens to whom: every ring comes back, and no byte is wrong.
 	$node->safe_psql('postgres', sprintf q{
 		CREATE FUNCTION one_turn(path text) RETURNS void LANGUAGE plpgsql AS $$

@@ -34,6 +34,7 @@ extern PGDLLEXPORT void _PG_init(void);
 /* What the sources under test expect of those that are not here. */
 IopoolShared *iopool_shared = NULL;
 int iopool_checkout_timeout_ms = 0;
+int iopool_max_lease_time_ms = -1;
 
 void
 iopool_errors_raise_refused(const char *pool, IopoolMethodId method,

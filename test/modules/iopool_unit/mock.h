@@ -112,6 +112,7 @@ extern void mock_fill(const MockFile *file, int64 offset, char *dest,
 extern void unit_lease_forget(IopoolPool *pool);
 extern void unit_lease_exit(void);
 extern bool unit_take_over(IopoolPool *pool);
+extern IopoolWaiter *unit_queue_other(IopoolPool *pool, int number);
 extern int unit_sqlstate_of_refusal(IopoolLease *lease);
 extern bool unit_is_gap(const char *memory);
 

@@ -1062,6 +1062,51 @@ lease_stale_collected(int rounds)
 }
 
 /*
+ * Invariant 13: a lease that has had its time starts nothing while others
+ * wait, and goes to the first of them when its reads are in.
+ */
+static void
+lease_gives_way(int rounds)
+{
+	IopoolLease *lease = begin(1);
+	IopoolPool *pool = lease->pool;
+	IopoolRing *ring = lease->ring;
+	Outcome outcomes[2];
+	IopoolWaiter *waiter;
+
+	/* nobody waits */
+	iopool_max_lease_time_ms = 100;
+	lease->leased_at = 0;
+	CHECK(!iopool_lease_gives_way(lease));
+	CHECK(lease->ring == ring);
+
+	waiter = unit_queue_other(pool, 0);
+	begin_reads(lease, outcomes, 2);
+	iopool_lease_submit(lease);
+	lease->leased_at = iopool_deadline_now() + 1000000;
+	CHECK(!iopool_lease_gives_way(lease));
+	lease->leased_at = 0;
+	iopool_max_lease_time_ms = -1;
+	CHECK(!iopool_lease_gives_way(lease));
+	iopool_max_lease_time_ms = 0;
+	CHECK(iopool_lease_gives_way(lease));
+	iopool_lease_poll(lease, 1, IOPOOL_FOREVER);
+	CHECK(iopool_lease_gives_way(lease));
+	CHECK_EQUAL(waiter->granted, IOPOOL_GRANT_PENDING);
+	iopool_lease_poll(lease, 1, IOPOOL_FOREVER);
+	CHECK(!iopool_lease_gives_way(lease));
+	CHECK(lease->ring == NULL);
+	CHECK_EQUAL(waiter->granted, 0);
+	check_all(outcomes, 2);
+
+	/* the waiter is done */
+	iopool_max_lease_time_ms = -1;
+	iopool_pool_return(pool, ring, iopool_ring_generation(ring),
+					   IOPOOL_RETURN_CLEAN);
+	end(lease);
+}
+
+/*
  * The arena: a slot of its own, block aligned and long enough, for each read;
  * never moved under a read; made again when slots are too small or much too
  * large.
@@ -1143,6 +1188,7 @@ const UnitCase unit_lease_cases[] = {
 	{"lease_not_parked", lease_not_parked},
 	{"lease_refused_parks", lease_refused_parks},
 	{"lease_stale_collected", lease_stale_collected},
+	{"lease_gives_way", lease_gives_way},
 	{"lease_arena", lease_arena},
 	{NULL, NULL},
 };

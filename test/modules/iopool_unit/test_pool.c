@@ -13,8 +13,8 @@
 #include "unit.h"
 
 /* Queue up as another backend would; its latch is this backend's own. */
-static IopoolWaiter *
-queue_other(IopoolPool *pool, int number)
+IopoolWaiter *
+unit_queue_other(IopoolPool *pool, int number)
 {
 	IopoolWaiter *waiter = &iopool_shared->waiters[number];
 
@@ -149,7 +149,7 @@ pool_first_come(int rounds)
 	IopoolWaiter *waiters[3];
 
 	for (int i = 0; i < 3; i++)
-		waiters[i] = queue_other(pool, i);
+		waiters[i] = unit_queue_other(pool, i);
 
 	for (int i = 0; i < 3; i++)
 	{
@@ -181,8 +181,8 @@ pool_stop_waiting(int rounds)
 {
 	IopoolPool *pool = mock_pool_create(1, 4);
 	IopoolRing *ring = iopool_pool_checkout(pool, IOPOOL_FOREVER);
-	IopoolWaiter *me = queue_other(pool, iopool_my_proc_number());
-	IopoolWaiter *other = queue_other(pool, me == iopool_shared->waiters);
+	IopoolWaiter *me = unit_queue_other(pool, iopool_my_proc_number());
+	IopoolWaiter *other = unit_queue_other(pool, me == iopool_shared->waiters);
 
 	/* in the queue still */
 	waiting_for = pool;
@@ -194,8 +194,8 @@ pool_stop_waiting(int rounds)
 	/* the ring is mine already */
 	dlist_delete(&other->node);
 	pg_atomic_write_u32(&pool->nwaiting, 0);
-	me = queue_other(pool, iopool_my_proc_number());
-	other = queue_other(pool, me == iopool_shared->waiters);
+	me = unit_queue_other(pool, iopool_my_proc_number());
+	other = unit_queue_other(pool, me == iopool_shared->waiters);
 	iopool_pool_return(pool, ring, iopool_ring_generation(ring),
 					   IOPOOL_RETURN_CLEAN);
 	CHECK_EQUAL(me->granted, 0);
@@ -248,7 +248,7 @@ pool_all_broken(int rounds)
 	for (int i = 0; i < 2; i++)
 		rings[i] = iopool_pool_checkout(pool, IOPOOL_FOREVER);
 	for (int i = 0; i < 2; i++)
-		waiters[i] = queue_other(pool, i);
+		waiters[i] = unit_queue_other(pool, i);
 
 	iopool_pool_return(pool, rings[0], iopool_ring_generation(rings[0]),
 					   IOPOOL_RETURN_BROKEN);
