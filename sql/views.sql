@@ -85,7 +85,7 @@ SELECT count(*) FROM iopool_read_batch('iopool_words',
 SELECT count(*) FROM iopool_read_batch('iopool_words',
 	(SELECT array_agg(n * 100 ORDER BY n) FROM generate_series(0, 9999) AS n), 8, in_order => false);
 SELECT max_in_flight BETWEEN 1 AND 4 AS within_entries, reads >= 20000 AS all_reads,
-	   bytes >= 160000 AS all_bytes, checkouts, errors, checkout_waits, checkout_timeouts
+	   bytes >= 160000 AS all_bytes, checkouts >= 2 AS each_leased, errors, checkout_waits, checkout_timeouts
 FROM iopool_pools WHERE name = 'regress_one';
 SELECT p50_us >= 0 AND p50_us <= p95_us AND p95_us <= p99_us AS percentiles FROM iopool_pools WHERE name = 'regress_one';
 SELECT sum(reads) >= 20000 AS by_ring FROM iopool_rings WHERE pool = 'regress_one';

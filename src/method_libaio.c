@@ -154,14 +154,19 @@ libaio_detach(IopoolHandle *handle)
 		ring->context = NULL;
 }
 
-/* Without a context, all is done as sync does it. */
+/*
+ * Without a context, all is done as sync does it.  So it is with one that is
+ * refused, and could not be destroyed, when nothing is in it any more.
+ */
 static IopoolAbsence
 libaio_absence(const IopoolHandle *handle)
 {
 	const LibaioRing *ring = handle->local;
+	bool is_used = ring->context != NULL && !ring->is_refused;
 
-	return ring->context == NULL ? IOPOOL_ABSENCE_IDLE
-								 : IOPOOL_ABSENCE_FORBIDDEN;
+	return is_used || ring->nprepared + ring->nsubmitted + ring->nready > 0
+		? IOPOOL_ABSENCE_FORBIDDEN
+		: IOPOOL_ABSENCE_IDLE;
 }
 
 /* Does this read go through the context?  Makes it when its time has come. */

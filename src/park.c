@@ -30,8 +30,11 @@
 #include "park.h"
 #include "pool.h"
 
-/* A ring that rests may be taken when it has done so for this long. */
-#define REST_US 1000
+/*
+ * A ring that rests may be taken when it has done so for this long, which is
+ * longer than a busy machine keeps a process waiting for its turn.
+ */
+#define REST_US 10000
 
 /* Completions that are collected at a time. */
 #define COLLECT_BATCH 64

@@ -277,7 +277,11 @@ foreach my $method (test_methods())
 			release_lock($node);
 			if ($file eq 'held')
 			{
-				$fs->wait_blocked($_, 1) foreach (qw(held1 held2));
+				# one of them may have both rings by now
+				poll_until(sub {
+					return $fs->blocked('held1') + $fs->blocked('held2') > 0
+					  && ask($node, "SELECT count(*) = 2 FROM pg_stat_activity WHERE pid IN ($pids[0], $pids[1]) AND wait_event_type = 'Extension'") eq 't';
+				}) or fail("$two: both wait");
 				$fs->ungate($_) foreach (qw(held1 held2));
 			}
 			foreach my $n (0, 1)
