@@ -202,11 +202,16 @@ foreach my $method (test_methods())
 						"$label: the reads are still held");
 				}
 				$fs->ungate('held');
-				# A cancel that came while it could not be served is gone.
+				# A cancel that came while it could not be served is gone.  Not one
+				# that is about to be served: the next would meet the canary.
+				my $last = time();
 				poll_until(sub {
 					my $now = ask($node, "SELECT coalesce(wait_event_type, ''), coalesce(wait_event, '') FROM pg_stat_activity WHERE pid = $pid");
-					ask($node, "SELECT pg_cancel_backend($pid)")
-					  if $point->{drains} && $now =~ /PgSleep/;
+					if ($point->{drains} && $now =~ /PgSleep/ && time() > $last + 1)
+					{
+						ask($node, "SELECT pg_cancel_backend($pid)");
+						$last = time();
+					}
 					return $now =~ /^Lock/;
 				}) or fail("$label: the session goes on when the reads are in");
 				unlock_canary($node);
