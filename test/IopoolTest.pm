@@ -73,7 +73,8 @@ sub io_modes
 }
 
 # Whether reads go on while their backend does something else.  libaio's context
-# lasts as long as a call.
+# lasts as long as a call, and a node makes one when it has read a while: where
+# it is by the time that a read is held is up to the machine.
 sub goes_on_alone
 {
 	my ($method) = @_;

@@ -169,7 +169,7 @@ foreach my $method (test_methods())
 
 			# A backend that waits for its reads shows that it drains; one that
 			# is inside a read call of the kernel cannot know yet.
-			my $states = async_in($method, $mode)
+			my $states = goes_on_alone($method)
 			  ? "= 'draining'" : "IN ('leased', 'draining')";
 			ok( ask_until($node, "SELECT count(*) = 1 FROM iopool_rings WHERE state $states AND pid = $pid AND in_flight > 0"),
 				"$label: the ring is kept for the reads in flight");

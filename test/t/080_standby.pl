@@ -139,7 +139,7 @@ foreach my $method (test_methods())
 		$primary->safe_psql('postgres', 'VACUUM victim');
 		received($standby);
 		still_held($standby, $pid,
-			async_in($method, $mode) ? "= 'draining'" : "IN ('leased', 'draining')",
+			goes_on_alone($method) ? "= 'draining'" : "IN ('leased', 'draining')",
 			$label);
 		is($standby->safe_psql('postgres', $small_batch), 3,
 			"$label: another session reads meanwhile");
@@ -182,7 +182,7 @@ foreach my $method (test_methods())
 		is($standby->safe_psql('postgres', 'SELECT sum(waiting) FROM iopool_pools'),
 			0, "$label: nobody is in line");
 		still_held($standby, $pid,
-			async_in($method, 'buffered') ? "= 'draining'" : "IN ('leased', 'draining')",
+			goes_on_alone($method) ? "= 'draining'" : "IN ('leased', 'draining')",
 			$label);
 		$fs->ungate('held');
 		like(($session->finish)[1], qr/FATAL:  57P04: terminating connection due to conflict with recovery/,

@@ -138,7 +138,7 @@ foreach my $method (test_methods())
 		ok( $subscriber->poll_query_until('postgres',
 				"SELECT count(*) = 1 FROM iopool_rings WHERE pid = $pid AND in_flight > 0 AND state "
 				  . ($end eq 'disabled' ? "= 'leased'"
-					: async_in($method, 'buffered') ? "= 'draining'" : "IN ('leased', 'draining')")),
+					: goes_on_alone($method) ? "= 'draining'" : "IN ('leased', 'draining')")),
 			"$label: it keeps the ring for what is in flight");
 		$fs->ungate('held');
 		ok( $subscriber->poll_query_until('postgres',

@@ -174,7 +174,7 @@ foreach my $method (test_methods())
 			kill $end eq 'cancelled' ? 'INT' : 'KILL', $session->{pid};
 			ok( $node->poll_query_until('postgres',
 					"SELECT count(*) = 1 FROM iopool_rings WHERE pid = $pid AND in_flight > 0 AND state "
-					  . (async_in($method, $mode) ? "= 'draining'" : "IN ('leased', 'draining')")),
+					  . (goes_on_alone($method) ? "= 'draining'" : "IN ('leased', 'draining')")),
 				"$label: the ring is kept for what is in flight");
 			$fs->ungate('held');
 			($out, $err) = $session->finish;
