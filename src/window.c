@@ -422,30 +422,18 @@ submit_all(void)
 void
 iopool_window_check_interrupts(void)
 {
-	IopoolLease *leases[IOPOOL_MAX_POOLS + 1];
-	int nleases;
-
 	if (likely(!INTERRUPTS_PENDING_CONDITION()))
 		return;
-
-	/*
-	 * Whatever else there is.  That may take a moment, and a cancel request
-	 * that comes meanwhile is not to be served before the reads are in.
-	 */
-	if (!QueryCancelPending && !ProcDiePending)
+	if (QueryCancelPending || ProcDiePending)
 	{
-		HOLD_CANCEL_INTERRUPTS();
-		CHECK_FOR_INTERRUPTS();
-		RESUME_CANCEL_INTERRUPTS();
-		if (!QueryCancelPending && !ProcDiePending)
-			return;
-	}
+		IopoolLease *leases[IOPOOL_MAX_POOLS + 1];
+		int nleases = busy_leases(leases, true);
 
-	nleases = busy_leases(leases, true);
-	for (int i = 0; i < nleases; i++)
-	{
-		iopool_lease_cancel_prepared(leases[i]);
-		iopool_lease_drain(leases[i], &leases[i]->in_flight);
+		for (int i = 0; i < nleases; i++)
+		{
+			iopool_lease_cancel_prepared(leases[i]);
+			iopool_lease_drain(leases[i], &leases[i]->in_flight);
+		}
 	}
 	CHECK_FOR_INTERRUPTS();
 }
