@@ -350,6 +350,8 @@ leave_leases(bool for_long)
 
 		if (stream->lease->ring != NULL)
 			add_lease(leases, &nleases, stream->lease);
+		else
+			stream->lease->handle.is_attended = false;
 	}
 	if (nleases == 0)
 		return;
@@ -414,10 +416,28 @@ submit_all(void)
 	}
 }
 
+/* Start nothing new, and wait for what is in flight.  Does not raise. */
+static void
+drain_all(void)
+{
+	IopoolLease *leases[IOPOOL_MAX_POOLS + 1];
+	int nleases = busy_leases(leases, true);
+
+	for (int i = 0; i < nleases; i++)
+	{
+		iopool_lease_cancel_prepared(leases[i]);
+		iopool_lease_drain(leases[i], &leases[i]->in_flight);
+	}
+}
+
 /*
  * A cancel or terminate request is about to be served: start nothing new, and
  * wait for what is in flight before CHECK_FOR_INTERRUPTS() raises.  That is of
  * all streams of this backend, so who catches a cancel has no ring.
+ *
+ * What CHECK_FOR_INTERRUPTS() raises need not have been there when we looked: a
+ * request that comes while it serves something else, or a conflict with
+ * recovery.  Such an error goes on when the reads are in.
  */
 void
 iopool_window_check_interrupts(void)
@@ -425,17 +445,17 @@ iopool_window_check_interrupts(void)
 	if (likely(!INTERRUPTS_PENDING_CONDITION()))
 		return;
 	if (QueryCancelPending || ProcDiePending)
+		drain_all();
+	PG_TRY();
 	{
-		IopoolLease *leases[IOPOOL_MAX_POOLS + 1];
-		int nleases = busy_leases(leases, true);
-
-		for (int i = 0; i < nleases; i++)
-		{
-			iopool_lease_cancel_prepared(leases[i]);
-			iopool_lease_drain(leases[i], &leases[i]->in_flight);
-		}
+		CHECK_FOR_INTERRUPTS();
 	}
-	CHECK_FOR_INTERRUPTS();
+	PG_CATCH();
+	{
+		drain_all();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 }
 
 /*
@@ -486,6 +506,9 @@ guarded(void (*function)(WindowCall *call), WindowCall *call)
 	}
 	PG_CATCH();
 	{
+		/* while a ring was waited for, with reads of other pools in flight */
+		if (geterrcode() == ERRCODE_QUERY_CANCELED)
+			drain_all();
 		leave_by_error();
 		PG_RE_THROW();
 	}
@@ -503,8 +526,10 @@ pump(WindowCall *call)
 	nleases = busy_leases(leases, true);
 	for (int i = 0; i < nleases; i++)
 	{
-		if (iopool_lease_ready(leases[i], IOPOOL_NO_WAIT))
-			iopool_lease_poll(leases[i], leases[i]->in_flight, IOPOOL_NO_WAIT);
+		/* not where there is one that is refused: what is in flight comes in */
+		if (leases[i]->ring == NULL)
+			(void) iopool_lease_ready(leases[i], IOPOOL_NO_WAIT);
+		iopool_lease_poll(leases[i], leases[i]->in_flight, IOPOOL_NO_WAIT);
 	}
 	fill_background();
 	submit_all();

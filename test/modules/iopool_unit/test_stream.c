@@ -884,6 +884,29 @@ stream_lets_go(int rounds)
 	end_stream(idle);
 }
 
+/* Who only looks gets what comes in on a ring that is refused. */
+static void
+stream_pumps_refused(int rounds)
+{
+	TestStream *test = plain_stream(8, 20, 1000, 2000);
+	IopoolLease *lease = test->stream->lease;
+
+	test->stream->options.is_background = test->options.is_background = true;
+	test->stream->options.keeps_results = test->options.keeps_results = true;
+	mock_script.is_held = true;
+	iopool_window_start(test->stream);
+	CHECK(lease->in_flight > 0);
+	mock_script.fatal_errno = EBADF;
+	iopool_window_pump();
+	CHECK_EQUAL(lease->fatal_errno, EBADF);
+	mock_complete(lease->ring, 100);
+	mock_script.is_held = false;
+	for (int i = 0; i < 10 && test->stream->in_flight > 0; i++)
+		iopool_window_pump();
+	CHECK_EQUAL(test->stream->in_flight, 0);
+	end_stream(test);
+}
+
 /* The queue is full while results are handed out: no batch barrier. */
 static void
 stream_refills(int rounds)
@@ -1305,6 +1328,7 @@ stream_end_of_file(int rounds)
 const UnitCase unit_stream_cases[] = {
 	{"stream_holds", stream_holds},
 	{"stream_lets_go", stream_lets_go},
+	{"stream_pumps_refused", stream_pumps_refused},
 	{"stream_refills", stream_refills},
 	{"stream_cancel", stream_cancel},
 	{"stream_forgotten", stream_forgotten},
