@@ -299,6 +299,46 @@ SQL
     echo "$result" | awk -F'|' -v reads="$reads" '{ print reads, $1, "cpu=" $2 + 0 }'
 }
 
+# run_cursor state repeat pool query reads length: a client that fetches CALL
+# rows at a time; the query returns the bytes of each row
+run_cursor()
+{
+    local mode=buffered query=${!4} fetches result i
+    [[ $1 != direct ]] || mode=direct
+    query=${query//@FILE@/$data}
+    query=${query//@LENGTH@/$6}
+    fetches=$(for ((i = 0; i <= ($5 - 1) / CALL; i++)); do echo "FETCH $CALL FROM rows;"; done)
+    result=$(
+        server_psql "$PORT_MAIN" -At <<SQL
+SET max_parallel_workers_per_gather = 0;
+SET iopool.pool = '$3';
+SET iopool.io_mode = '$mode';
+$SETTINGS;
+\\o /dev/null
+BEGIN;
+DECLARE rows CURSOR FOR ${query//@RUN@/0};
+FETCH $WARM_UP FROM rows;
+COMMIT;
+\\o
+\\! $(set_cache "$1")
+SELECT clock_timestamp() AS start, cpu() AS cpu \\gset
+BEGIN;
+DECLARE rows CURSOR FOR ${query//@RUN@/$2};
+$fetches
+COMMIT;
+SELECT extract(epoch FROM clock_timestamp() - :'start'), cpu() - :cpu;
+SQL
+    ) || die "the query failed: $query"
+    echo "$result" | awk -F'|' -v reads="$5" -v expected=$(($5 * $6)) '
+        NF == 1 { total += $1 }
+        NF == 2 { seconds = $1; cpu = $2 }
+        END {
+            if (seconds == "" || total != expected)
+                exit 1
+            print reads, seconds, "cpu=" cpu + 0
+        }' || die "the cursor did not return $5 rows of $6 bytes: $query"
+}
+
 # run_memory state repeat pool query reads length: how much more of the
 # backend was resident at most than before the query
 run_memory()
@@ -410,6 +450,17 @@ PG="SELECT sum(length(pg_read_binary_file('@FILE@', \"offset\", @LENGTH@))) AS t
 SINGLE="SELECT sum(length(iopool_read('@FILE@', \"offset\", @LENGTH@))) AS total $EACH"
 ROWS_ONE="SELECT sum(length(data)) AS total FROM iopool_read_batch('@FILE@', (SELECT offsets $ONE), @LENGTH@)"
 ROWS_MANY="SELECT sum(length(data)) AS total FROM (SELECT offsets $MANY OFFSET 0) AS calls, iopool_read_batch('@FILE@', offsets, @LENGTH@)"
+GROUP_BY="SELECT sum(bytes)::bigint AS total FROM (SELECT ordinal % 100, sum(length(data)) AS bytes
+    FROM iopool_read_batch('@FILE@', (SELECT offsets $ONE), @LENGTH@) GROUP BY 1) AS groups"
+GROUP_BY_LATERAL="SELECT sum(bytes)::bigint AS total FROM (SELECT r.id % 100, sum(length(data)) AS bytes
+    FROM ranges_@RUN@ AS r, LATERAL iopool_read('@FILE@', r.\"offset\", @LENGTH@) AS data GROUP BY 1) AS groups"
+AGGREGATE_ONE="SELECT sum(length(data)) AS total FROM iopool_read_batch('@FILE@', (SELECT array_agg(\"offset\") $EACH), @LENGTH@)"
+AGGREGATE_MANY="SELECT sum(length(data)) AS total FROM (SELECT array_agg(\"offset\") AS offsets $EACH GROUP BY (id - 1) / $CALL) AS calls,
+    LATERAL iopool_read_batch('@FILE@', calls.offsets, @LENGTH@)"
+# All rows have to be there before the first of them is known.
+ORDER_BY="SELECT sum(length(data)) * @READS@ / least(@READS@, $CALL) AS total FROM (SELECT data
+    FROM iopool_read_batch('@FILE@', (SELECT offsets $ONE), @LENGTH@) ORDER BY data LIMIT $CALL) AS first"
+CURSOR="SELECT length(data) FROM iopool_read_batch('@FILE@', (SELECT offsets $ONE), @LENGTH@)"
 # All elements are there, so their number tells their bytes without taking
 # the array apart.
 ARRAY_ONE="SELECT cardinality(iopool_read_array('@FILE@', offsets, @LENGTH@)) * @LENGTH@::bigint AS total $ONE"
@@ -439,6 +490,12 @@ peers()
     cat <<LIST
 B1|fio io_uring|direct|$fio=io_uring
 B1|iopool_read_batch|direct|run_sql default ROWS_ONE $reads
+B1|GROUP BY|direct|run_sql default GROUP_BY $reads
+B1|GROUP BY, LATERAL iopool_read|direct|run_sql default GROUP_BY_LATERAL $reads
+B1|batch of an aggregate|direct|run_sql default AGGREGATE_ONE $reads
+B1|LATERAL batches of aggregates|direct|run_sql default AGGREGATE_MANY $reads
+B1|ORDER BY, LIMIT|direct|run_sql default ORDER_BY $reads
+B1|cursor|direct|run_cursor default CURSOR $reads
 B2|C WILLNEED + pread|cold|run_loop @RUN@ $reads $DEPTH
 B2|pg_read_binary_file|cold|run_sql default PG $reads
 B2|iopool_read_batch|cold|run_sql default ROWS_ONE $reads
