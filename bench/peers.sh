@@ -253,10 +253,12 @@ run_loop()
 # run_range state repeat bytes: one range into new memory
 run_range()
 {
+    local how=range
+    [[ $1 != direct ]] || how=direct
     # shellcheck disable=SC2046 # a command and its arguments
     as_user $(set_cache "$1")
     as_user "$T/pread" touch $((2 * $3))
-    echo "1 $(as_user "$T/pread" range "$data" "$3")"
+    echo "1 $(as_user "$T/pread" $how "$data" "$3")"
 }
 
 # run_sql state repeat pool query reads length [setting=value...]: the query is
@@ -503,6 +505,7 @@ B3|C pread|hot|run_loop @RUN@ $reads 0
 B3|pg_read_binary_file|hot|run_sql default PG $reads
 B3|iopool_read_batch|hot|run_sql default ROWS_ONE $reads
 B4|fio io_uring, 1 MiB, direct|direct|$long
+B4|C AIO, 1 MiB, direct, new memory|direct|run_range $one
 B4|iopool_read, direct|direct|run_sql default RANGE_IOPOOL 1 $one
 B4|fio io_uring, 1 MiB, buffered|cold|$long
 B4|iopool_read, buffered|cold|run_sql default RANGE_IOPOOL 1 $one
