@@ -190,23 +190,28 @@ SQL
     } | server_psql "$PORT_CLIENTS"
 }
 
-# B8 leases and gives back by the engine's own functions, so its server loads
-# a library of the engine and the loop in place of iopool.
+# B8 and B14 lease by the engine's own functions, so their server loads a
+# library of the engine and the loops in place of iopool.
 start_lease_server()
 {
     local -a objects
+    local method pools="one_each(rings=$CONTENDERS)"
     # a copy, so that the objects of the library that is measured stay what they are
     cp -a "$SRC" "$T/engine"
     mapfile -t objects < <(cd "$SRC" && ls src/*.c bench/lease.c)
     SRC=$T/engine lib_make MODULE_big=iopool_lease OBJS="${objects[*]/%.c/.o}" iopool_lease.so >"$T/engine.log" 2>&1 || {
         cat "$T/engine.log" >&2
-        die "the loop of B8 does not compile"
+        die "the loops of B8 and B14 do not compile"
     }
-    start_server lease "$PORT_LEASE" "shared_preload_libraries = '$T/engine/iopool_lease.so'" \
-        "iopool.pools = 'one_each(rings=$CONTENDERS)'"
+    for method in $methods; do
+        pools+=", one_$method(method=$method, rings=1)"
+    done
+    start_server lease "$PORT_LEASE" "shared_preload_libraries = '$T/engine/iopool_lease.so'" "iopool.pools = '$pools'"
     server_psql "$PORT_LEASE" <<SQL
 CREATE FUNCTION lease_loop(pool text, begin_at timestamptz, seconds float8) RETURNS bigint
 LANGUAGE c STRICT AS '$T/engine/iopool_lease.so', 'iopool_bench_lease';
+CREATE FUNCTION take_over_loop(pool text, begin_at timestamptz, seconds float8) RETURNS bigint
+LANGUAGE c STRICT AS '$T/engine/iopool_lease.so', 'iopool_bench_take_over';
 CREATE UNLOGGED TABLE leases (run integer, n bigint);
 SQL
 }
@@ -416,22 +421,39 @@ SQL
         }'
 }
 
-# run_leases state repeat pool backends: leases by so many backends in so many
-# seconds. A backend begins when all are there.
-run_leases()
+# run_loops function pool backends: what so many backends count in so many
+# seconds, all together. A backend begins when all are there.
+run_loops()
 {
     local begin_at leases
     server_psql "$PORT_LEASE" -c "TRUNCATE leases"
     begin_at=$(server_psql "$PORT_LEASE" -At -c "SELECT clock_timestamp() + interval '1 second'")
-    echo "INSERT INTO leases SELECT 1, lease_loop('$3', '$begin_at', $LEASE_SECONDS);" >"$T/lease.sql"
+    echo "INSERT INTO leases SELECT 1, $1('$2', '$begin_at', $LEASE_SECONDS);" >"$T/lease.sql"
     chmod 644 "$T/lease.sql"
-    as_user "$BINDIR/pgbench" -n -h "$SOCKET_DIR" -p "$PORT_LEASE" -U postgres -c "$4" -t 1 -f "$T/lease.sql" postgres >"$T/pgbench.err" 2>&1 || {
+    as_user "$BINDIR/pgbench" -n -h "$SOCKET_DIR" -p "$PORT_LEASE" -U postgres -c "$3" -t 1 -f "$T/lease.sql" postgres >"$T/pgbench.err" 2>&1 || {
         cat "$T/pgbench.err" >&2
         die "pgbench failed"
     }
     leases=$(server_psql "$PORT_LEASE" -At -F ' ' -c "SELECT sum(n), count(*) FROM leases WHERE n > 0")
-    [[ ${leases#* } == "$4" ]] || die "only ${leases#* } of $4 backends leased: $(<"$T/pgbench.err")"
-    echo "${leases% *} $LEASE_SECONDS"
+    [[ ${leases#* } == "$3" ]] || die "only ${leases#* } of $3 backends leased: $(<"$T/pgbench.err")"
+    echo "${leases% *}"
+}
+
+# run_leases state repeat pool backends
+run_leases()
+{
+    local leases
+    leases=$(run_loops lease_loop "$3" "$4")
+    echo "$leases $LEASE_SECONDS"
+}
+
+# run_take_overs state repeat pool: in a round each of two backends has taken
+# the ring from the other one
+run_take_overs()
+{
+    local taken
+    taken=$(run_loops take_over_loop "$3" 2)
+    echo "$((taken / 2)) $LEASE_SECONDS"
 }
 
 # run_peer state repeat command
@@ -527,9 +549,18 @@ B9|LATERAL iopool_read|cold|run_memory default LONG_READ $((GIGABYTES * 10737418
 B10|merge_gap -1|direct|run_sql default CLUSTERS $clusters $CLUSTER_LENGTH merge_gap=-1
 B10|merge_gap 16 kB|direct|run_sql default CLUSTERS $clusters $CLUSTER_LENGTH merge_gap=16384
 LIST
+    take_over_peers
     depth_peers
     size_peers
     method_peers
+}
+
+take_over_peers()
+{
+    local method
+    for method in $methods; do
+        echo "B14|$method|-|run_take_overs one_$method"
+    done
 }
 
 depth_peers()
