@@ -76,6 +76,7 @@ make_offsets()
             offsets "clients.$repeat" $((CLIENTS * BATCHES * BATCH)) "$LENGTH" $((repeat + 3001))
             iolog "clients.$repeat" "$LENGTH"
         fi
+        ! is_wanted B13 || offsets "held.$repeat" $((ROUNDS * CALL + RINGS * HELD)) "$LENGTH" $((repeat + 4001))
         is_wanted depth_direct || is_wanted depth_buffered || continue
         for n in $(depth_reads); do
             head -n "$n" "$T/offsets.$repeat" >"$T/offsets.$repeat.$n"
@@ -172,22 +173,90 @@ SQL
     } | server_psql "$PORT_MAIN"
 }
 
-# B7 has a server of its own, with few rings.
+# make_batches table ranges first n length: n batches of so many ranges of a
+# table, from the first on, numbered from 1
+make_batches()
+{
+    cat <<SQL
+CREATE TABLE $1 AS SELECT 1 + (id - $3) / $5 AS id, array_agg("offset" ORDER BY id) AS offsets
+    FROM $2 WHERE id >= $3 AND id < $3 + $4 * $5 GROUP BY 1;
+ALTER TABLE $1 ADD PRIMARY KEY (id);
+SQL
+}
+
+# B7 and B13 have a server of their own, with few rings.
 start_clients_server()
 {
-    local repeat
-    start_server clients "$PORT_CLIENTS" "iopool.rings = $RINGS" "iopool.io_mode = direct" "iopool.checkout_timeout = -1"
+    local repeat method pools=
+    for method in $methods; do
+        pools+="${pools:+, }$method(method=$method, rings=$RINGS)"
+    done
+    start_server clients "$PORT_CLIENTS" "iopool.rings = $RINGS" "iopool.pools = '$pools'" \
+        "iopool.io_mode = direct" "iopool.checkout_timeout = -1"
     {
         echo "CREATE EXTENSION iopool;"
         for ((repeat = 0; repeat <= REPEATS; repeat++)); do
-            copy_offsets "ranges_$repeat" "clients.$repeat"
-            cat <<SQL
-CREATE TABLE batches_$repeat AS SELECT 1 + (id - 1) / $BATCH AS id, array_agg("offset" ORDER BY id) AS offsets FROM ranges_$repeat GROUP BY 1;
-ALTER TABLE batches_$repeat ADD PRIMARY KEY (id);
-SQL
+            if is_wanted B7; then
+                copy_offsets "ranges_$repeat" "clients.$repeat"
+                make_batches "batches_$repeat" "ranges_$repeat" 1 $((CLIENTS * BATCHES)) "$BATCH"
+            fi
+            if is_wanted B13; then
+                copy_offsets "held_ranges_$repeat" "held.$repeat"
+                make_batches "round_batches_$repeat" "held_ranges_$repeat" 1 "$ROUNDS" "$CALL"
+                make_batches "held_batches_$repeat" "held_ranges_$repeat" $((ROUNDS * CALL + 1)) "$RINGS" "$HELD"
+            fi
         done
+        ! is_wanted B13 || make_rounds
         echo "VACUUM ANALYZE;"
     } | server_psql "$PORT_CLIENTS"
+}
+
+# rounds(): rounds of a batch, each after as many sessions as there are rings
+# have submitted HELD ranges, if they are to, and are idle in transaction. The
+# time is that of the batches; held is how many rings had an owner then, at least.
+make_rounds()
+{
+    cat <<SQL
+CREATE EXTENSION dblink;
+CREATE FUNCTION rounds(run integer, pool text, do_hold boolean, nrounds integer, OUT seconds float8, OUT bytes bigint, OUT held integer)
+LANGUAGE plpgsql AS \$\$
+DECLARE
+    server text := format('host=$SOCKET_DIR port=$PORT_CLIENTS dbname=postgres user=postgres options=''-c iopool.pool=%s''', pool);
+    batch bigint[];
+    start timestamptz;
+    nread bigint;
+    nheld integer;
+BEGIN
+    PERFORM set_config('iopool.pool', pool, false);
+    PERFORM dblink_connect('holder ' || h, server) FROM generate_series(1, $RINGS) AS h;
+    seconds := 0;
+    bytes := 0;
+    FOR round IN 1..nrounds LOOP
+        IF do_hold THEN
+            PERFORM dblink_exec('holder ' || h, 'BEGIN') FROM generate_series(1, $RINGS) AS h;
+            PERFORM request FROM generate_series(1, $RINGS) AS h, dblink('holder ' || h,
+                format('SELECT iopool_submit(%L, offsets, array_fill($LENGTH::bigint, ARRAY[$HELD])) FROM held_batches_%s WHERE id = %s',
+                    '$data', run, h)) AS r(request bigint);
+        END IF;
+        EXECUTE format('SELECT offsets FROM round_batches_%s WHERE id = %s', run, round) INTO batch;
+        -- what was submitted comes in
+        PERFORM pg_sleep(0.02);
+        SELECT count(*) INTO nheld FROM iopool_rings AS r WHERE r.pool = rounds.pool AND r.state NOT IN ('free', 'broken');
+        held := least(held, nheld);
+
+        start := clock_timestamp();
+        SELECT sum(length(data)) INTO nread FROM iopool_read_batch('$data', batch, $LENGTH::bigint);
+        seconds := seconds + extract(epoch FROM clock_timestamp() - start);
+
+        bytes := bytes + nread;
+        IF do_hold THEN
+            PERFORM dblink_exec('holder ' || h, 'ROLLBACK') FROM generate_series(1, $RINGS) AS h;
+        END IF;
+    END LOOP;
+    PERFORM dblink_disconnect('holder ' || h) FROM generate_series(1, $RINGS) AS h;
+END
+\$\$;
+SQL
 }
 
 # B8 and B14 lease by the engine's own functions, so their server loads a
@@ -421,6 +490,26 @@ SQL
         }'
 }
 
+# run_rounds state repeat method do_hold
+run_rounds()
+{
+    local result held
+    # shellcheck disable=SC2046 # a command and its arguments
+    as_user $(set_cache "$1")
+    result=$(
+        server_psql "$PORT_CLIENTS" -At -F ' ' <<SQL
+SET iopool.checkout_timeout = '60s';
+SELECT bytes FROM rounds(0, '$3', $4, 1) \\gset
+SELECT bytes, seconds, held FROM rounds($2, '$3', $4, $ROUNDS);
+SQL
+    ) || die "the batches beside held rings failed"
+    held=${result##* }
+    # With the other methods nobody keeps a ring that does not read.
+    [[ $3$4 != io_uringtrue || $held == "$RINGS" ]] || die "only $held of $RINGS rings were held during a batch"
+    [[ ${result%% *} == $((ROUNDS * CALL * LENGTH)) ]] || die "${result%% *} bytes were read and not $((ROUNDS * CALL * LENGTH))"
+    echo "$result" | awk -v reads=$((ROUNDS * CALL)) '{ print reads, $2, "held=" $3 }'
+}
+
 # run_loops function pool backends: what so many backends count in so many
 # seconds, all together. A backend begins when all are there.
 run_loops()
@@ -549,10 +638,22 @@ B9|LATERAL iopool_read|cold|run_memory default LONG_READ $((GIGABYTES * 10737418
 B10|merge_gap -1|direct|run_sql default CLUSTERS $clusters $CLUSTER_LENGTH merge_gap=-1
 B10|merge_gap 16 kB|direct|run_sql default CLUSTERS $clusters $CLUSTER_LENGTH merge_gap=16384
 LIST
+    held_peers
     take_over_peers
     depth_peers
     size_peers
     method_peers
+}
+
+held_peers()
+{
+    local method
+    for method in $methods; do
+        cat <<LIST
+B13|$method, rings free|direct|run_rounds $method false
+B13|$method, rings held|direct|run_rounds $method true
+LIST
+    done
 }
 
 take_over_peers()
