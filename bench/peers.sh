@@ -20,6 +20,11 @@ CLUSTER_SIZE=65536
 # Ranges of B9
 LONG_LENGTH=65536
 
+# lease_time: ranges in a batch of the one client that reads little, and how many
+# such batches there are before it begins anew
+SMALL_BATCH=10
+SMALL_BATCHES=1000
+
 # reads_at_depth depth: enough for a run of some tenths of a second
 reads_at_depth()
 {
@@ -61,6 +66,12 @@ iolog()
     chmod 644 "$T/iolog.$1"
 }
 
+# What the clients of lease_time read
+long_ranges()
+{
+    echo $((CLIENTS * LONG_BATCHES * LONG_BATCH + SMALL_BATCHES * SMALL_BATCH))
+}
+
 # Repeat 0 is the warm-up.
 make_offsets()
 {
@@ -76,6 +87,7 @@ make_offsets()
             offsets "clients.$repeat" $((CLIENTS * BATCHES * BATCH)) "$LENGTH" $((repeat + 3001))
             iolog "clients.$repeat" "$LENGTH"
         fi
+        ! is_wanted lease_time || [[ $repeat -eq 0 ]] || offsets "long.$repeat" "$(long_ranges)" "$LENGTH" $((repeat + 5001))
         ! is_wanted B13 || offsets "held.$repeat" $((ROUNDS * CALL + RINGS * HELD)) "$LENGTH" $((repeat + 4001))
         is_wanted depth_direct || is_wanted depth_buffered || continue
         for n in $(depth_reads); do
@@ -184,7 +196,7 @@ ALTER TABLE $1 ADD PRIMARY KEY (id);
 SQL
 }
 
-# B7 and B13 have a server of their own, with few rings.
+# B7, lease_time and B13 have a server of their own, with few rings.
 start_clients_server()
 {
     local repeat method pools=
@@ -199,6 +211,11 @@ start_clients_server()
             if is_wanted B7; then
                 copy_offsets "ranges_$repeat" "clients.$repeat"
                 make_batches "batches_$repeat" "ranges_$repeat" 1 $((CLIENTS * BATCHES)) "$BATCH"
+            fi
+            if is_wanted lease_time && [[ $repeat -gt 0 ]]; then
+                copy_offsets "long_ranges_$repeat" "long.$repeat"
+                make_batches "long_batches_$repeat" "long_ranges_$repeat" 1 $((CLIENTS * LONG_BATCHES)) "$LONG_BATCH"
+                make_batches "small_batches_$repeat" "long_ranges_$repeat" $((CLIENTS * LONG_BATCHES * LONG_BATCH + 1)) $SMALL_BATCHES $SMALL_BATCH
             fi
             if is_wanted B13; then
                 copy_offsets "held_ranges_$repeat" "held.$repeat"
@@ -452,42 +469,92 @@ SQL
         }' || die "the memory of the query is not known: $result"
 }
 
+# run_pgbench settings option...: on the server of the clients, with the
+# settings as in PGOPTIONS; prints the transactions a second
+run_pgbench()
+{
+    local options=$1 result
+    shift
+    rm -f "$T"/transactions.*
+    server_psql "$PORT_CLIENTS" -At -c "SELECT iopool_stat_reset()" >/dev/null
+    result=$(as_user PGOPTIONS="$options" "$BINDIR/pgbench" -n -h "$SOCKET_DIR" -p "$PORT_CLIENTS" -U postgres -M prepared \
+        -D turn=0 -l --log-prefix="$T/transactions" "$@" postgres 2>"$T/pgbench.err") || {
+        cat "$T/pgbench.err" >&2
+        die "pgbench failed"
+    }
+    sed -n 's/^tps = \([0-9.]*\).*/\1/p' <<<"$result"
+}
+
+# count_waits reads: what the pool has counted, which has to be these reads at
+# least
+count_waits()
+{
+    local counters
+    counters=$(server_psql "$PORT_CLIENTS" -At -F ' ' -c "SELECT bytes, checkout_waits, checkout_wait_ms, checkout_timeouts FROM iopool_pools WHERE name = 'default'")
+    ((${counters%% *} >= $1 * LENGTH)) || die "${counters%% *} bytes were read and not $(($1 * LENGTH)) by the clients: $(<"$T/pgbench.err")"
+    awk '{ printf "waits=%d mean_wait_ms=%.3f timeouts=%d\n", $2, ($2 > 0 ? $3 / $2 : 0), $4 }' <<<"$counters"
+}
+
+# latencies condition: of the transactions that are so, in the fields of
+# pgbench's log: client, number of the transaction, microseconds. The first
+# transaction of a client fills the caches of its backend, so it does not count.
+latencies()
+{
+    cat "$T"/transactions.* | awk "\$2 > 1 && $1 { print \$3 / 1000 }" | sort -n | awk '
+        { latency[NR] = $1 }
+        function percentile(p) { return latency[int((NR - 1) * p) + 1] }
+        END {
+            if (NR > 0)
+                printf "p50_ms=%.3f p99_ms=%.3f max_ms=%.3f\n", percentile(0.5), percentile(0.99), latency[NR]
+        }'
+}
+
 # run_clients state repeat clients: batches of all the clients, over so many
 run_clients()
 {
-    local repeat=$2 clients=$3 each=$((CLIENTS * BATCHES / $3)) script=$T/clients.sql bytes counters result
+    local repeat=$2 clients=$3 each=$((CLIENTS * BATCHES / $3)) script=$T/clients.sql reads tps waits limit
     cat >"$script" <<SQL
 \\set turn :turn + 1
 \\set batch :client_id * $each + :turn
 SELECT sum(length(data)) FROM iopool_read_batch('$data', (SELECT offsets FROM batches_$repeat WHERE id = :batch), $LENGTH::bigint);
 SQL
     chmod 644 "$script"
-    rm -f "$T"/transactions.*
-    counters="SELECT bytes, checkout_waits, checkout_wait_ms, checkout_timeouts FROM iopool_pools WHERE name = 'default'"
     # shellcheck disable=SC2046 # a command and its arguments
     as_user $(set_cache "$1")
-    server_psql "$PORT_CLIENTS" -At -c "SELECT iopool_stat_reset()" >/dev/null
-    result=$(as_user "$BINDIR/pgbench" -n -h "$SOCKET_DIR" -p "$PORT_CLIENTS" -U postgres -M prepared -c "$clients" -j "$(((clients + 15) / 16))" \
-        -t "$each" -D turn=0 -f "$script" -l --log-prefix="$T/transactions" postgres 2>"$T/pgbench.err") || {
-        cat "$T/pgbench.err" >&2
-        die "pgbench failed"
-    }
-    counters=$(server_psql "$PORT_CLIENTS" -At -F ' ' -c "$counters")
-    bytes=$((CLIENTS * BATCHES * BATCH * LENGTH))
-    ((${counters%% *} >= bytes)) || die "${counters%% *} bytes were read and not $bytes by $clients clients: $(<"$T/pgbench.err")"
-    # The first transaction of a client fills the caches of its backend, so its
-    # latency does not count. That of the others contains their wait for a ring.
-    # Fields of the log: client, number of the transaction, microseconds.
-    # shellcheck disable=SC2086 # fields
-    cat "$T"/transactions.* | awk '$2 > 1 { print $3 / 1000 }' | sort -n | awk -v reads=$((bytes / LENGTH)) \
-        -v transactions=$((CLIENTS * BATCHES)) -v tps="$(sed -n 's/^tps = \([0-9.]*\).*/\1/p' <<<"$result")" -v counters="${counters#* }" '
-        { latency[NR] = $1 }
-        function percentile(p) { return latency[int((NR - 1) * p) + 1] }
-        END {
-            split(counters, c, " ")
-            printf "%d %.6f p50_ms=%.3f p99_ms=%.3f max_ms=%.3f waits=%d mean_wait_ms=%.3f timeouts=%d\n", reads, transactions / tps,
-                percentile(0.5), percentile(0.99), latency[NR], c[1], (c[1] > 0 ? c[2] / c[1] : 0), c[3]
-        }'
+    tps=$(run_pgbench "" -c "$clients" -j "$(((clients + 15) / 16))" -t "$each" -f "$script") || exit 1
+    reads=$((CLIENTS * BATCHES * BATCH))
+    waits=$(count_waits "$reads") || exit 1
+    limit=$(server_psql "$PORT_CLIENTS" -At -c "SELECT setting FROM pg_settings WHERE name = 'iopool.max_lease_time'")
+    # What a transaction takes contains its wait for a ring.
+    awk -v reads="$reads" -v transactions=$((CLIENTS * BATCHES)) -v tps="$tps" -v more="$(latencies 1) $waits lease_ms=$limit" \
+        'BEGIN { printf "%d %.6f %s\n", reads, transactions / tps, more }'
+}
+
+# run_lease_time state repeat ms: clients that read for longer than a lease of
+# that time, and beside them one that reads little, whose latencies are printed
+run_lease_time()
+{
+    local repeat=$2 script=$T/clients.sql tps waits transactions reads small
+    cat >"$script" <<SQL
+\\set turn :turn + 1
+\\if :client_id < $CLIENTS
+\\set batch 1 + :client_id * $LONG_BATCHES + :turn % $LONG_BATCHES
+SELECT sum(length(data)) FROM iopool_read_batch('$data', (SELECT offsets FROM long_batches_$repeat WHERE id = :batch), $LENGTH::bigint);
+\\else
+\\set batch 1 + :turn % $SMALL_BATCHES
+SELECT sum(length(data)) FROM iopool_read_batch('$data', (SELECT offsets FROM small_batches_$repeat WHERE id = :batch), $LENGTH::bigint);
+\\endif
+SQL
+    chmod 644 "$script"
+    # shellcheck disable=SC2046 # a command and its arguments
+    as_user $(set_cache "$1")
+    tps=$(run_pgbench "-c iopool.max_lease_time=$3" -c $((CLIENTS + 1)) -j "$(((CLIENTS + 16) / 16))" -T "$LONG_SECONDS" -f "$script") || exit 1
+    read -r transactions reads < <(cat "$T"/transactions.* | awk "{ reads += \$1 < $CLIENTS ? $LONG_BATCH : $SMALL_BATCH } END { print NR, reads }")
+    waits=$(count_waits "$reads") || exit 1
+    small=$(latencies "\$1 == $CLIENTS")
+    [[ -n $small ]] || die "the client of $SMALL_BATCH ranges had only one turn; LONG_SECONDS=$LONG_SECONDS is too short"
+    awk -v reads="$reads" -v transactions="$transactions" -v tps="$tps" -v more="$small $waits lease_ms=$3" \
+        'BEGIN { printf "%d %.6f %s\n", reads, transactions / tps, more }'
 }
 
 # run_rounds state repeat method do_hold
@@ -532,7 +599,7 @@ run_loops()
 run_leases()
 {
     local leases
-    leases=$(run_loops lease_loop "$3" "$4")
+    leases=$(run_loops lease_loop "$3" "$4") || exit 1
     echo "$leases $LEASE_SECONDS"
 }
 
@@ -541,7 +608,7 @@ run_leases()
 run_take_overs()
 {
     local taken
-    taken=$(run_loops take_over_loop "$3" 2)
+    taken=$(run_loops take_over_loop "$3" 2) || exit 1
     echo "$((taken / 2)) $LEASE_SECONDS"
 }
 
@@ -631,6 +698,11 @@ B7|fio io_uring|direct|run_fio clients.@RUN@ $((CLIENTS * BATCHES * BATCH)) $LEN
 B7|one client, one call|direct|run_sql default ROWS_ONE $reads
 B7|one client, batches|direct|run_clients 1
 B7|all clients, batches|direct|run_clients $CLIENTS
+lease_time|fio io_uring|direct|run_fio @RUN@ $reads --iodepth=$((RINGS * DEPTH)) --ioengine=io_uring
+lease_time|one client, one call|direct|run_sql default ROWS_ONE $reads
+LIST
+    lease_time_peers
+    cat <<LIST
 B8|one backend|-|run_leases default 1
 B8|all backends, a ring each|-|run_leases one_each $CONTENDERS
 B8|all backends, 16 rings|-|run_leases default $CONTENDERS
@@ -643,6 +715,14 @@ LIST
     depth_peers
     size_peers
     method_peers
+}
+
+lease_time_peers()
+{
+    local ms
+    for ms in $LEASE_TIMES; do
+        echo "lease_time|$ms ms|direct|run_lease_time $ms"
+    done
 }
 
 held_peers()
