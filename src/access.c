@@ -21,6 +21,7 @@
 
 #include "access.h"
 #include "compat.h"
+#include "log.h"
 
 typedef struct DirectoryEntry
 {
@@ -55,6 +56,7 @@ iopool_access_begin(IopoolAccess *access, MemoryContext cxt)
 	access->may_name_any =
 		has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES);
 	access->is_trusted = false;
+	access->log_role = iopool_log_file_role(cxt);
 	access->table = NULL;
 }
 
@@ -101,13 +103,13 @@ look_up_directory(const IopoolAccess *access, const char *name)
 }
 
 /*
- * The same, in the current memory context; raises 42704 when there is none.
+ * The same; raises 42704 when there is none.
  *
  * That a directory exists is no secret, because everybody can see the names
  * of foreign servers.
  */
-IopoolDirectory *
-iopool_access_directory(const IopoolAccess *access, const char *name)
+static IopoolDirectory *
+require_directory(const IopoolAccess *access, const char *name)
 {
 	IopoolDirectory *dir = look_up_directory(access, name);
 
@@ -143,7 +145,7 @@ find_directory(IopoolAccess *access, const char *path, size_t len)
 	else
 	{
 		dir = access->may_name_any ? look_up_directory(access, name)
-								   : iopool_access_directory(access, name);
+								   : require_directory(access, name);
 		entry = directory_table_insert(access->table, name, &found);
 		entry->dir = dir;
 	}
@@ -152,15 +154,8 @@ find_directory(IopoolAccess *access, const char *path, size_t len)
 	return dir;
 }
 
-/*
- * May the current user read this path?  Raises 42501 or 42704 if not.
- *
- * Returns the directory that it names, with *relative pointing to the part of
- * path below it, or NULL for a plain path.
- */
-IopoolDirectory *
-iopool_access_path(IopoolAccess *access, const char *path,
-				   const char **relative)
+static IopoolDirectory *
+check_path(IopoolAccess *access, const char *path, const char **relative)
 {
 	size_t len = strcspn(path, ":/");
 
@@ -183,4 +178,52 @@ iopool_access_path(IopoolAccess *access, const char *path,
 				 errdetail("Only roles with privileges of the \"%s\" role may read files by path.",
 						   "pg_read_server_files")));
 	return NULL;
+}
+
+/*
+ * May the current user read this path?  Raises 42501 or 42704 if not.
+ *
+ * Returns the directory that it names, with *relative pointing to the part of
+ * path below it, or NULL for a plain path.
+ */
+IopoolDirectory *
+iopool_access_path(IopoolAccess *access, const char *path,
+				   const char **relative)
+{
+	IopoolDirectory *dir = NULL;
+
+	PG_TRY();
+	{
+		dir = check_path(access, path, relative);
+	}
+	PG_CATCH();
+	{
+		iopool_log_refused(access->log_role, path);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	return dir;
+}
+
+/*
+ * The directory of that name, for a path below it, in the current memory
+ * context; raises 42501 or 42704 as above.
+ */
+IopoolDirectory *
+iopool_access_directory(const IopoolAccess *access, const char *name,
+						const char *path)
+{
+	IopoolDirectory *dir = NULL;
+
+	PG_TRY();
+	{
+		dir = require_directory(access, name);
+	}
+	PG_CATCH();
+	{
+		iopool_log_refused(access->log_role, path);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	return dir;
 }

@@ -99,10 +99,12 @@ authorise(IopoolApiFile *file, const char *directory, const char *relative,
 	IopoolAccess rights;
 
 	iopool_access_begin(&rights, file->cxt);
+	file->file.log_role = rights.log_role;
 	rights.is_trusted = access == IOPOOL_API_TRUSTED;
 	if (directory != NULL)
 	{
-		file->file.dir = iopool_access_directory(&rights, directory);
+		file->file.dir =
+			iopool_access_directory(&rights, directory, file->file.path);
 		file->file.relative = pstrdup(relative);
 	}
 	else if (!rights.is_trusted)

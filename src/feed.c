@@ -3,9 +3,11 @@
  * feed.c
  *	  Calls of reading functions, one after the other, as one flow of ranges.
  *
- * An executor node adds calls, as many as it likes to read ahead, and takes
- * the results of the first.  The ranges of all calls go through the same
- * streams, one for each pool, so the queue stays full from call to call.
+ * An SQL function has a feed of one call, and so has a request, whose feed goes
+ * on in the background.  An executor node adds calls, as many as it likes to
+ * read ahead, and takes the results of the first.  The ranges of all calls go
+ * through the same streams, one for each pool, so the queue stays full from
+ * call to call.
  *
  * Results come in the order of calls and ranges, which the streams see to: the
  * next one is the next result of the stream of its pool.  A feed that is not
@@ -16,8 +18,9 @@
  * ring is parked meanwhile (park.c), with reads in flight, and others may take
  * it over.
  *
- * A feed looks ahead by a distance, in ranges, that is short at first and grows
- * with each wait until it keeps the queues full, so that a LIMIT costs little.
+ * The feed of a node looks ahead by a distance, in ranges, that is short at
+ * first and grows with each wait until it keeps the queues full, so that a
+ * LIMIT costs little.
  *
  * Files are found by path and stay open from call to call.  So that the number
  * of paths does not matter, a set of files that has become large is left to
@@ -28,19 +31,28 @@
  */
 #include "postgres.h"
 
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "portability/instr_time.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#include "batch.h"
 #include "compat.h"
 #include "feed.h"
 #include "guc.h"
+#include "log.h"
+#include "method.h"
 #include "pool.h"
 
 /* Paths of a set of files before the next one begins. */
 #define MAX_PATHS 1024
+
+/*
+ * Blocks of a feed's context, which do not grow further: a request counts what
+ * it takes, and does not know how much of its last block it needs.
+ */
+#define FEED_SIZES \
+	ALLOCSET_DEFAULT_MINSIZE, ALLOCSET_DEFAULT_INITSIZE, IOPOOL_FEED_BLOCK
 
 /* By how much the distance grows with a wait. */
 #define DISTANCE_GROWTH 4
@@ -49,14 +61,13 @@
 #define MAX_DISTANCE (UINT64CONST(1) << 62)
 
 /* A set of files, and the calls that read from it. */
-typedef struct FeedFiles
+typedef struct IopoolFeedFiles
 {
 	IopoolFeed *feed;
 	Oid userid;		   /* whose rights have been looked at */
 	MemoryContext cxt; /* a child of the feed's */
 	MemoryContextCallback at_reset;
 	IopoolFileSet *set;
-	int npaths;
 	int nusers;
 } FeedFiles;
 
@@ -66,14 +77,15 @@ typedef struct FeedPart
 	IopoolFeed *feed;
 	IopoolPool *pool;
 	IopoolStream *stream;
-	IopoolFeedCall *call; /* that it is at; NULL: before the first */
-	int rangeno;		  /* the next one of it */
+	IopoolCall *call; /* that it is at; NULL: before the first */
+	int rangeno;	  /* the next one of it */
 } FeedPart;
 
 struct IopoolFeed
 {
 	MemoryContext cxt;
-	bool in_order;
+	MemoryContextCallback at_reset;
+	IopoolFeedOptions options;
 	bool is_complete; /* no more calls will come */
 	uint64 distance;  /* ranges that are read ahead of the last handed out */
 	uint64 nadded;	  /* ranges */
@@ -88,27 +100,72 @@ struct IopoolFeed
 	FeedPart parts[IOPOOL_MAX_POOLS + 1];
 	IopoolStream *streams[IOPOOL_MAX_POOLS + 1]; /* [nparts] */
 	IopoolFeedStats stats;
+	IopoolCallLog log;
 };
+
+/* Log the calls of a feed that has ended, if that took long. */
+static void
+log_end(IopoolFeed *feed, bool has_ended)
+{
+	IopoolFeedStats stats = {0};
+	int64 us = feed->stats.wait_us;
+	IopoolCallReport report;
+
+	/* a node's consumer takes its time */
+	if (!feed->options.is_interrupted)
+		us = iopool_deadline_now() - feed->log.start;
+	if (!iopool_log_wants(&feed->log, us))
+		return;
+
+	iopool_feed_get_stats(feed, &stats);
+	report.nranges = stats.totals.nranges;
+	report.nreads = stats.totals.nreads;
+	report.nbytes = stats.totals.nbytes;
+	report.wait_us = stats.wait_us;
+	report.ring_wait_us = stats.ring_wait_us;
+	report.pools = iopool_feed_pool_names(feed);
+	report.has_ended = has_ended;
+	iopool_log_call(&feed->log, us, &report);
+	feed->log.role = NULL;
+}
+
+/* An error takes the feed's memory away; the streams in it have ended. */
+static void
+log_at_reset(void *arg)
+{
+	IopoolFeed *feed = arg;
+
+	if (feed->nadded > 0)
+		log_end(feed, false);
+}
 
 /*
  * A feed without calls, in a child of parent; it ends with iopool_feed_end(),
- * or with parent.  Paths are read with the rights and settings of now.  It
- * reads ahead by `distance` ranges at first.
+ * or with parent.  Paths are read with the rights and settings of now.
  */
 IopoolFeed *
-iopool_feed_begin(MemoryContext parent, bool in_order, int distance)
+iopool_feed_begin(MemoryContext parent, const IopoolFeedOptions *options)
 {
 	MemoryContext cxt =
-		AllocSetContextCreate(parent, "iopool feed", ALLOCSET_DEFAULT_SIZES);
+		AllocSetContextCreate(parent, "iopool feed", FEED_SIZES);
 	IopoolFeed *feed = MemoryContextAllocZero(cxt, sizeof(IopoolFeed));
 
 	feed->cxt = cxt;
-	feed->in_order = in_order;
+	feed->options = *options;
 	feed->failed = -1;
-	feed->distance = distance;
+	feed->distance = MAX_DISTANCE;
+	if (options->distance > 0)
+		feed->distance = options->distance;
 	feed->io_mode = iopool_io_mode;
 	dlist_init(&feed->calls);
 	dlist_init(&feed->free_calls);
+	iopool_log_begin(&feed->log, cxt);
+	if (feed->log.role != NULL)
+	{
+		feed->at_reset.func = log_at_reset;
+		feed->at_reset.arg = feed;
+		MemoryContextRegisterResetCallback(cxt, &feed->at_reset);
+	}
 	return feed;
 }
 
@@ -159,7 +216,8 @@ current_files(IopoolFeed *feed)
 {
 	FeedFiles *old = feed->files;
 
-	if (old != NULL && old->npaths < MAX_PATHS && old->userid == GetUserId())
+	if (old != NULL && iopool_file_set_count(old->set) < MAX_PATHS &&
+		old->userid == GetUserId())
 		return old;
 
 	feed->files = new_files(feed);
@@ -176,18 +234,6 @@ release_files(IopoolFeed *feed, FeedFiles *files)
 		free_files(files);
 }
 
-static IopoolFile *
-find_file(FeedFiles *files, const char *path, size_t len)
-{
-	IopoolFile *file = iopool_file_set_find(files->set, path, len);
-
-	files->npaths = Max(files->npaths, file->number + 1);
-	/* another call may find it mended */
-	if (file->nusers == 0)
-		file->failure.kind = IOPOOL_FAILURE_NONE;
-	return file;
-}
-
 static IopoolSourceStatus feed_source(void *arg, IopoolRange *range);
 
 static FeedPart *
@@ -196,13 +242,17 @@ add_part(IopoolFeed *feed, IopoolPool *pool)
 	FeedPart *part = &feed->parts[feed->nparts];
 	IopoolStreamOptions options = {
 		.pool = pool,
-		.in_order = feed->in_order,
+		.in_order = feed->options.in_order,
 		.max_in_flight_bytes = iopool_max_in_flight_bytes,
 		.merge_gap = iopool_merge_gap,
 		.header_size = VARHDRSZ,
+		.buffer_cxt = feed->options.buffer_cxt,
 		.source = feed_source,
 		.source_arg = part,
-		.is_interrupted = true,
+		.is_interrupted = feed->options.is_interrupted,
+		.is_background = feed->options.is_background,
+		.keeps_results = feed->options.is_background,
+		.is_unowned = feed->options.is_background,
 	};
 
 	part->feed = feed;
@@ -233,12 +283,6 @@ part_of_file(IopoolFeed *feed, const IopoolFile *file)
 	return add_part(feed, pool);
 }
 
-static inline IopoolFile *
-range_file(const IopoolFeedCall *call, int rangeno)
-{
-	return call->file != NULL ? call->file : call->range_files[rangeno];
-}
-
 static uint64
 nhanded_out(const IopoolFeed *feed)
 {
@@ -251,7 +295,8 @@ feed_source(void *arg, IopoolRange *range)
 {
 	FeedPart *part = arg;
 	IopoolFeed *feed = part->feed;
-	IopoolFeedCall *call = part->call;
+	IopoolCall *call = part->call;
+	IopoolSourceStatus status;
 
 	for (;;)
 	{
@@ -266,7 +311,7 @@ feed_source(void *arg, IopoolRange *range)
 				return feed->is_complete ? IOPOOL_SOURCE_END
 										 : IOPOOL_SOURCE_LATER;
 			call =
-				dlist_container(IopoolFeedCall, node,
+				dlist_container(IopoolCall, node,
 								call == NULL ? dlist_head_node(&feed->calls)
 											 : dlist_next_node(&feed->calls,
 															   &call->node));
@@ -274,7 +319,8 @@ feed_source(void *arg, IopoolRange *range)
 			part->rangeno = 0;
 		}
 		else if (feed->nparts > 1 &&
-				 part_of_file(feed, range_file(call, part->rangeno)) != part)
+				 part_of_file(feed, iopool_call_file(call, part->rangeno)) !=
+					 part)
 			part->rangeno++;
 		else
 			break;
@@ -286,102 +332,103 @@ feed_source(void *arg, IopoolRange *range)
 	if (call->first + part->rangeno >= nhanded_out(feed) + feed->distance)
 		return IOPOOL_SOURCE_LATER;
 
-	range->file = range_file(call, part->rangeno);
-	if (!iopool_file_acquire(call->files->set, range->file))
-		return iopool_source_refused(range->file);
-	range->offset = call->args.offsets[part->rangeno];
-	range->length = iopool_args_length(&call->args, part->rangeno);
-	range->cookie = part->rangeno;
-	range->dest = NULL;
-	range->max_bytes = range->length;
-	part->rangeno++;
-	return IOPOOL_SOURCE_RANGE;
+	status = iopool_call_range(call, part->rangeno, call->files->set, range);
+	if (status == IOPOOL_SOURCE_RANGE)
+		part->rangeno++;
+	return status;
 }
 
-static IopoolFeedCall *
+static IopoolCall *
 new_call(IopoolFeed *feed)
 {
-	IopoolFeedCall *call;
+	IopoolCall *call;
 
 	if (dlist_is_empty(&feed->free_calls))
-		call = MemoryContextAlloc(feed->cxt, sizeof(IopoolFeedCall));
+		call = MemoryContextAlloc(feed->cxt, sizeof(IopoolCall));
 	else
-		call = dlist_container(IopoolFeedCall, node,
+		call = dlist_container(IopoolCall, node,
 							   dlist_pop_head_node(&feed->free_calls));
-	memset(call, 0, sizeof(IopoolFeedCall));
+	memset(call, 0, sizeof(IopoolCall));
 	call->files = current_files(feed);
 	return call;
 }
 
-/* The call is as it should be: let its ranges be read. */
-static IopoolFeedCall *
-add_call(IopoolFeed *feed, IopoolFeedCall *call)
+/* Begin the streams of the pools that a call reads from. */
+static void
+add_parts(IopoolFeed *feed, const IopoolCall *call)
 {
+	if (call->file != NULL)
+		(void) part_of_file(feed, call->file);
+	else
+	{
+		for (int i = 0; i < call->args.nranges; i++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			if (i == 0 || call->range_files[i] != call->range_files[i - 1])
+				(void) part_of_file(feed, call->range_files[i]);
+		}
+	}
+
+	/* no range at all: the session's pool has to exist all the same */
+	if (feed->nparts == 0)
+		feed->pool = iopool_shmem_find_pool(iopool_pool);
+}
+
+/*
+ * A new call, which ends before the memory that its args were taken into
+ * (args.h), to be given to iopool_feed_add().  Raises if the current user may
+ * not read a path.
+ */
+IopoolCall *
+iopool_feed_new_call(IopoolFeed *feed, const IopoolArgs *args, bool report)
+{
+	IopoolCall *call = new_call(feed);
+
+	call->args = *args;
+	call->report = report;
+	iopool_call_name_files(call, call->files->set, feed->cxt);
+	add_parts(feed, call);
+	return call;
+}
+
+/* The same of a single range. */
+IopoolCall *
+iopool_feed_new_range(IopoolFeed *feed, text *path, int64 offset, int64 length)
+{
+	IopoolCall *call = new_call(feed);
+
+	iopool_call_name_file(call, call->files->set, VARDATA_ANY(path),
+						  VARSIZE_ANY_EXHDR(path));
+	call->offset = offset;
+	call->args.nranges = 1;
+	call->args.offsets = &call->offset;
+	call->args.length = length;
+	add_parts(feed, call);
+	return call;
+}
+
+/*
+ * How many bytes each range of a new call will bring: see
+ * iopool_call_measure().
+ */
+int64 *
+iopool_feed_measure(IopoolFeed *feed, IopoolCall *call)
+{
+	return iopool_call_measure(call, call->files->set, feed->cxt);
+}
+
+/* The call is as it should be: let its ranges be read. */
+void
+iopool_feed_add(IopoolFeed *feed, IopoolCall *call)
+{
+	if (call->args.nranges > 0)
+		iopool_log_path(&feed->log, feed->cxt,
+						iopool_call_file(call, 0)->path);
 	call->files->nusers++;
 	dlist_push_tail(&feed->calls, &call->node);
 	call->first = feed->nadded;
 	feed->nadded += call->args.nranges;
 	feed->nahead += call->args.nranges;
-	return call;
-}
-
-/*
- * Add a call, which ends before the memory that its args were taken into
- * (args.h).  Raises if the current user may not read a path.
- */
-IopoolFeedCall *
-iopool_feed_add(IopoolFeed *feed, const IopoolArgs *args, bool report)
-{
-	IopoolFeedCall *call = new_call(feed);
-	FeedFiles *files = call->files;
-
-	call->args = *args;
-	call->report = report;
-
-	/* no range at all: the session's pool has to exist all the same */
-	if (args->nranges == 0 && feed->pool == NULL)
-		feed->pool = iopool_shmem_find_pool(iopool_pool);
-
-	if (args->path != NULL)
-	{
-		call->file = find_file(files, args->path, strlen(args->path));
-		(void) part_of_file(feed, call->file);
-		return add_call(feed, call);
-	}
-
-	if (args->nranges > 0)
-		call->range_files =
-			MemoryContextAllocHuge(feed->cxt,
-								   sizeof(IopoolFile *) * args->nranges);
-	for (int i = 0; i < args->nranges; i++)
-	{
-		text *path = DatumGetTextPP(args->paths[i]);
-		IopoolFile *file;
-
-		CHECK_FOR_INTERRUPTS();
-		file = find_file(files, VARDATA_ANY(path), VARSIZE_ANY_EXHDR(path));
-		if (i == 0 || file != call->range_files[i - 1])
-			(void) part_of_file(feed, file);
-		call->range_files[i] = file;
-	}
-	return add_call(feed, call);
-}
-
-/* Add a call of a single range; raises as iopool_feed_add() does. */
-IopoolFeedCall *
-iopool_feed_add_range(IopoolFeed *feed, text *path, int64 offset, int64 length)
-{
-	IopoolFeedCall *call = new_call(feed);
-	IopoolFile *file =
-		find_file(call->files, VARDATA_ANY(path), VARSIZE_ANY_EXHDR(path));
-
-	call->file = file;
-	call->offset = offset;
-	call->args.nranges = 1;
-	call->args.offsets = &call->offset;
-	call->args.length = length;
-	(void) part_of_file(feed, file);
-	return add_call(feed, call);
 }
 
 /* There will be no more calls. */
@@ -416,13 +463,24 @@ iopool_feed_wants_call(IopoolFeed *feed)
 		 (uint64) feed->nahead < feed->distance);
 }
 
+/*
+ * Start reads as far as rings and windows allow, without waiting for any; may
+ * wait for a ring.  Raises as iopool_window_start() does.
+ */
+void
+iopool_feed_start(IopoolFeed *feed)
+{
+	for (int i = 0; i < feed->nparts; i++)
+		iopool_window_start(feed->streams[i]);
+}
+
 /* The next result, if it is there. */
 static bool
-take(IopoolFeed *feed, IopoolFeedCall *call, IopoolResult *result)
+take(IopoolFeed *feed, IopoolCall *call, IopoolResult *result)
 {
 	FeedPart *part = &feed->parts[0];
 
-	if (!feed->in_order)
+	if (!feed->options.in_order)
 	{
 		for (int i = 0; i < feed->nparts; i++)
 		{
@@ -432,8 +490,18 @@ take(IopoolFeed *feed, IopoolFeedCall *call, IopoolResult *result)
 		return false;
 	}
 	if (feed->nparts > 1)
-		part = part_of_file(feed, range_file(call, call->nout));
+		part = part_of_file(feed, iopool_call_file(call, call->nout));
 	return iopool_stream_take(part->stream, result);
+}
+
+/*
+ * A result of a feed that is not in order, if there is one; see
+ * iopool_stream_take().
+ */
+bool
+iopool_feed_take(IopoolFeed *feed, IopoolResult *result)
+{
+	return take(feed, NULL, result);
 }
 
 /* Wait for what is in flight.  Does not raise. */
@@ -458,12 +526,12 @@ has_result(const IopoolFeed *feed)
 
 /* Is the next result there? */
 static bool
-next_is_ready(IopoolFeed *feed, IopoolFeedCall *call)
+next_is_ready(IopoolFeed *feed, IopoolCall *call)
 {
-	if (!feed->in_order || feed->nparts == 1)
+	if (!feed->options.in_order || feed->nparts == 1)
 		return has_result(feed);
 	return iopool_window_next_is_ready(
-		part_of_file(feed, range_file(call, call->nout))->stream);
+		part_of_file(feed, iopool_call_file(call, call->nout))->stream);
 }
 
 /*
@@ -473,6 +541,8 @@ next_is_ready(IopoolFeed *feed, IopoolFeedCall *call)
 static bool
 reads_far(const IopoolFeed *feed)
 {
+	if (!feed->options.is_interrupted)
+		return false;
 	for (int i = 0; i < feed->nparts; i++)
 	{
 		if (feed->parts[i].pool->method == IOPOOL_METHOD_LIBAIO)
@@ -483,9 +553,8 @@ reads_far(const IopoolFeed *feed)
 
 /* Start what can be started, and wait until something has come. */
 static IopoolStep
-wait_for_reads(IopoolFeed *feed, IopoolFeedCall *call)
+wait_for_reads(IopoolFeed *feed, IopoolCall *call)
 {
-	IopoolFeedStats *stats = &feed->stats;
 	uint64 ring_wait_us = iopool_pool_waited_us;
 	IopoolStep step;
 	instr_time start;
@@ -505,8 +574,8 @@ wait_for_reads(IopoolFeed *feed, IopoolFeedCall *call)
 	INSTR_TIME_SET_CURRENT(end);
 	INSTR_TIME_SUBTRACT(end, start);
 
-	stats->wait_us += INSTR_TIME_GET_MICROSEC(end);
-	stats->ring_wait_us += iopool_pool_waited_us - ring_wait_us;
+	iopool_feed_add_wait(feed, INSTR_TIME_GET_MICROSEC(end),
+						 iopool_pool_waited_us - ring_wait_us);
 	return step;
 }
 
@@ -516,8 +585,7 @@ wait_for_reads(IopoolFeed *feed, IopoolFeedCall *call)
  * be read to tell, and nothing else.
  */
 static void
-find_first_failure(IopoolFeed *feed, IopoolFeedCall *call,
-				   IopoolResult *failure)
+find_first_failure(IopoolFeed *feed, IopoolCall *call, IopoolResult *failure)
 {
 	IopoolResult other;
 
@@ -528,9 +596,10 @@ find_first_failure(IopoolFeed *feed, IopoolFeedCall *call,
 		{
 			call->nout++;
 			feed->nahead--;
-			if (other.failure.kind == IOPOOL_FAILURE_NONE)
+			if (other.buffer != NULL)
 				pfree(other.buffer);
-			else if (other.cookie < failure->cookie)
+			if (other.failure.kind != IOPOOL_FAILURE_NONE &&
+				other.cookie < failure->cookie)
 				*failure = other;
 		}
 		feed->failed = (int) failure->cookie;
@@ -543,9 +612,9 @@ find_first_failure(IopoolFeed *feed, IopoolFeedCall *call,
  * the call, when nothing is in flight any more.
  */
 static void
-raise_failure(IopoolFeed *feed, IopoolFeedCall *call, IopoolResult *result)
+raise_failure(IopoolFeed *feed, IopoolCall *call, IopoolResult *result)
 {
-	if (!feed->in_order)
+	if (!feed->options.in_order)
 		find_first_failure(feed, call, result);
 	suspend(feed);
 	iopool_errors_raise(&result->failure, result->path, result->offset,
@@ -554,16 +623,18 @@ raise_failure(IopoolFeed *feed, IopoolFeedCall *call, IopoolResult *result)
 
 /*
  * The next result of the first call, which must have one left, waiting for it
- * if need be.  Raises its failure, unless the call reports it.  Its cookie is
- * the number of the range in the call; its buffer, which begins with a varlena
- * header, is to be freed.
+ * if need be.  Raises its failure, unless the call reports it: that of the
+ * lowest number, whatever the order.  Its cookie is the number of the range in
+ * the call; its buffer, which begins with a varlena header, is to be freed.
+ * Serves interrupts.
  */
 void
 iopool_feed_next(IopoolFeed *feed, IopoolResult *result)
 {
-	IopoolFeedCall *call =
-		dlist_head_element(IopoolFeedCall, node, &feed->calls);
+	IopoolCall *call = dlist_head_element(IopoolCall, node, &feed->calls);
 
+	/* what is there already may be much, and a row of it slow to make */
+	iopool_window_check_interrupts();
 	while (!take(feed, call, result))
 	{
 		IopoolStep step = wait_for_reads(feed, call);
@@ -586,7 +657,7 @@ iopool_feed_next(IopoolFeed *feed, IopoolResult *result)
 
 /* The first call, all of whose results have been handed out, is done with. */
 void
-iopool_feed_drop_call(IopoolFeed *feed, IopoolFeedCall *call)
+iopool_feed_drop_call(IopoolFeed *feed, IopoolCall *call)
 {
 	Assert(call->nout == call->args.nranges);
 
@@ -602,9 +673,40 @@ iopool_feed_drop_call(IopoolFeed *feed, IopoolFeedCall *call)
 	dlist_push_head(&feed->free_calls, &call->node);
 }
 
+/* The streams that read, as iopool_window_step() wants them. */
+IopoolStream *const *
+iopool_feed_streams(const IopoolFeed *feed, int *nstreams)
+{
+	*nstreams = feed->nparts;
+	return feed->streams;
+}
+
+/* Names of the pools that are read from, or would be. */
+char *
+iopool_feed_pool_names(const IopoolFeed *feed)
+{
+	StringInfoData names;
+
+	initStringInfo(&names);
+	for (int i = 0; i < feed->nparts; i++)
+		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "",
+						 feed->parts[i].pool->name);
+	if (feed->nparts == 0 && feed->pool != NULL)
+		appendStringInfoString(&names, feed->pool->name);
+	return names.data;
+}
+
+/* Somebody has waited for the feed. */
+void
+iopool_feed_add_wait(IopoolFeed *feed, uint64 wait_us, uint64 ring_wait_us)
+{
+	feed->stats.wait_us += wait_us;
+	feed->stats.ring_wait_us += ring_wait_us;
+}
+
 /* What has been done so far, added to *stats. */
 void
-iopool_feed_get_stats(IopoolFeed *feed, IopoolFeedStats *stats)
+iopool_feed_get_stats(const IopoolFeed *feed, IopoolFeedStats *stats)
 {
 	for (int i = 0; i < feed->nparts; i++)
 	{
@@ -623,15 +725,26 @@ iopool_feed_get_stats(IopoolFeed *feed, IopoolFeedStats *stats)
 }
 
 /*
- * End a feed, with whatever it still has to do left undone, and add what it
- * did to *stats.  Waits for what is in flight.
+ * Nothing more will be read, and whatever is still to do is left undone: let
+ * go of rings and files, and log it if it took long.  Waits for what is in
+ * flight.  Results that have been taken stay.  Harmless to repeat.
  */
+void
+iopool_feed_close(IopoolFeed *feed)
+{
+	for (int i = 0; i < feed->nparts; i++)
+		iopool_stream_end(feed->streams[i], NULL);
+	if (feed->files != NULL)
+		iopool_file_set_close(feed->files->set);
+	log_end(feed, true);
+}
+
+/* Close a feed, add what it did to *stats, which may be NULL, and free it. */
 void
 iopool_feed_end(IopoolFeed *feed, IopoolFeedStats *stats)
 {
-	iopool_feed_get_stats(feed, stats);
-	for (int i = 0; i < feed->nparts; i++)
-		iopool_batch_end_stream(feed->streams[i], feed->parts[i].pool,
-								feed->stats.wait_us / 1000.0);
+	iopool_feed_close(feed);
+	if (stats != NULL)
+		iopool_feed_get_stats(feed, stats);
 	MemoryContextDelete(feed->cxt);
 }

@@ -8,26 +8,37 @@
 #ifndef IOPOOL_FEED_H
 #define IOPOOL_FEED_H
 
-#include "args.h"
-#include "stream.h"
+#include "call.h"
+
+/* Longest block of a feed's memory context that is for several chunks. */
+#define IOPOOL_FEED_BLOCK (64 * 1024)
 
 typedef struct IopoolFeed IopoolFeed;
 
-/* One call, whose results are handed out before those of the next one. */
-typedef struct IopoolFeedCall
+typedef struct IopoolFeedOptions
 {
-	dlist_node node; /* in feed->calls, or on the free list */
-	IopoolArgs args; /* its arrays are the caller's, and outlive it */
-	bool report;	 /* on_error => 'report' */
-	uint64 first;	 /* place of its first range in the feed */
-	int nout;		 /* ranges handed out */
-	struct FeedFiles *files;
-	IopoolFile *file;		  /* of every range, or NULL */
-	IopoolFile **range_files; /* [nranges], if file is NULL */
-	int64 offset;			  /* of the only range, if so */
-} IopoolFeedCall;
+	/*
+	 * Results come in the order of calls and ranges, or, of a feed that has a
+	 * single call, as they complete.
+	 */
+	bool in_order;
 
-/* How the waiting went, for EXPLAIN. */
+	/* Ranges that are read ahead at first; 0: as far as the streams go. */
+	int distance;
+
+	/* The consumer may do anything between two results: an executor node. */
+	bool is_interrupted;
+
+	/*
+	 * The feed goes on with every call of ours, and its results pile up in the
+	 * consumer's hands: a request, which bounds their memory.
+	 */
+	bool is_background;
+
+	MemoryContext buffer_cxt; /* see IopoolStreamOptions */
+} IopoolFeedOptions;
+
+/* How the waiting went. */
 typedef struct IopoolFeedStats
 {
 	IopoolStreamTotals totals; /* of all streams, those that ended included */
@@ -36,17 +47,28 @@ typedef struct IopoolFeedStats
 } IopoolFeedStats;
 
 /* feed.c */
-extern IopoolFeed *iopool_feed_begin(MemoryContext parent, bool in_order,
-									 int distance);
-extern IopoolFeedCall *iopool_feed_add(IopoolFeed *feed,
-									   const IopoolArgs *args, bool report);
-extern IopoolFeedCall *iopool_feed_add_range(IopoolFeed *feed, text *path,
-											 int64 offset, int64 length);
+extern IopoolFeed *iopool_feed_begin(MemoryContext parent,
+									 const IopoolFeedOptions *options);
+extern IopoolCall *iopool_feed_new_call(IopoolFeed *feed,
+										const IopoolArgs *args, bool report);
+extern IopoolCall *iopool_feed_new_range(IopoolFeed *feed, text *path,
+										 int64 offset, int64 length);
+extern int64 *iopool_feed_measure(IopoolFeed *feed, IopoolCall *call);
+extern void iopool_feed_add(IopoolFeed *feed, IopoolCall *call);
 extern void iopool_feed_complete(IopoolFeed *feed);
 extern bool iopool_feed_wants_call(IopoolFeed *feed);
+extern void iopool_feed_start(IopoolFeed *feed);
+extern bool iopool_feed_take(IopoolFeed *feed, IopoolResult *result);
 extern void iopool_feed_next(IopoolFeed *feed, IopoolResult *result);
-extern void iopool_feed_drop_call(IopoolFeed *feed, IopoolFeedCall *call);
+extern void iopool_feed_drop_call(IopoolFeed *feed, IopoolCall *call);
+extern IopoolStream *const *iopool_feed_streams(const IopoolFeed *feed,
+												int *nstreams);
+extern char *iopool_feed_pool_names(const IopoolFeed *feed);
+extern void iopool_feed_add_wait(IopoolFeed *feed, uint64 wait_us,
+								 uint64 ring_wait_us);
+extern void iopool_feed_get_stats(const IopoolFeed *feed,
+								  IopoolFeedStats *stats);
+extern void iopool_feed_close(IopoolFeed *feed);
 extern void iopool_feed_end(IopoolFeed *feed, IopoolFeedStats *stats);
-extern void iopool_feed_get_stats(IopoolFeed *feed, IopoolFeedStats *stats);
 
 #endif /* IOPOOL_FEED_H */

@@ -35,6 +35,7 @@
 #include "utils/memutils.h"
 
 #include "file.h"
+#include "log.h"
 
 #ifndef RWF_DONTCACHE
 #define RWF_DONTCACHE 0x00000080 /* Linux 6.14 */
@@ -189,6 +190,7 @@ iopool_file_name(IopoolFile *file, IopoolAccess *access, const char *path,
 				 IopoolIoMode io_mode)
 {
 	iopool_file_init(file, path, io_mode);
+	file->log_role = access->log_role;
 	file->dir = iopool_access_path(access, path, &file->relative);
 	if (file->dir != NULL && file->dir->has_io_mode)
 		file->io_mode = file->dir->io_mode;
@@ -233,6 +235,13 @@ iopool_file_set_find(IopoolFileSet *set, const char *path, size_t len)
 
 	set->last = entry->file;
 	return entry->file;
+}
+
+/* How many files have been found. */
+int
+iopool_file_set_count(const IopoolFileSet *set)
+{
+	return set->nfiles;
 }
 
 static bool
@@ -348,6 +357,14 @@ open_file(IopoolFile *file)
 	return true;
 }
 
+/* Tell the log of a file that has been opened, or could not be. */
+static void
+log_open(const IopoolFile *file)
+{
+	if (unlikely(file->log_role != NULL))
+		iopool_log_file(file->log_role, file->path, &file->failure);
+}
+
 /*
  * Open a file outside of any set, for a caller that raises nothing until it
  * has closed it.  Returns false with file->failure if it cannot be opened.
@@ -358,13 +375,16 @@ iopool_file_open_now(IopoolFile *file)
 	bool is_open;
 
 	if (file->dir == NULL)
-		return open_file(file);
-
-	if (!iopool_directory_open(file->dir, &file->failure))
-		return false;
-	is_open = open_file(file);
-	close(file->dir->fd);
-	file->dir->fd = -1;
+		is_open = open_file(file);
+	else if (iopool_directory_open(file->dir, &file->failure))
+	{
+		is_open = open_file(file);
+		close(file->dir->fd);
+		file->dir->fd = -1;
+	}
+	else
+		is_open = false;
+	log_open(file);
 	return is_open;
 }
 
@@ -594,6 +614,8 @@ is_to_be_awaited(IopoolFile *file, const IopoolFailure *failure)
 bool
 iopool_file_acquire(IopoolFileSet *set, IopoolFile *file)
 {
+	bool was_open = file->fd >= 0 || file->failure.kind != IOPOOL_FAILURE_NONE;
+
 	while (file->fd < 0 && file->failure.kind == IOPOOL_FAILURE_NONE &&
 		   !open_in_set(set, file))
 	{
@@ -614,6 +636,8 @@ iopool_file_acquire(IopoolFileSet *set, IopoolFile *file)
 		file->failure = failure;
 	}
 
+	if (!was_open)
+		log_open(file);
 	file->lease_deadline = 0;
 	file->set = set;
 	if (file->nusers++ == 0 && file->fd >= 0)

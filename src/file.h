@@ -28,6 +28,7 @@ typedef struct IopoolFile
 	const char *path;		   /* as the user wrote it */
 	IopoolDirectory *dir;	   /* that it is opened in, or NULL: anywhere */
 	const char *relative;	   /* the part of path below dir */
+	const char *log_role;	   /* who it is logged for, or NULL */
 	IopoolIoMode io_mode;	   /* of the directory or the set */
 	int number;				   /* in the order of first use */
 	int fd;					   /* -1: not open */
@@ -56,6 +57,7 @@ extern IopoolFileSet *iopool_file_set_create(MemoryContext cxt,
 											 IopoolIoMode io_mode);
 extern IopoolFile *iopool_file_set_find(IopoolFileSet *set, const char *path,
 										size_t len);
+extern int iopool_file_set_count(const IopoolFileSet *set);
 extern void iopool_file_set_close(IopoolFileSet *set);
 extern void iopool_file_set_pin(IopoolFileSet *set);
 extern bool iopool_file_acquire(IopoolFileSet *set, IopoolFile *file);

@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * request.c
- *	  Requests: batches that go on while the backend does other things.
+ *	  Requests: calls that go on while the backend does other things.
  *
- * A request is a batch whose streams are in the background: they go on
- * whenever the backend is inside a function of ours, and their results pile up
+ * A request is a call with a feed of its own, in the background: it goes on
+ * whenever the backend is inside a function of ours, and its results pile up
  * here until they are fetched.
  *
  * Memory.  All that a request takes is reserved before anything is read, so
@@ -37,6 +37,7 @@
 #include "utils/timestamp.h"
 
 #include "guc.h"
+#include "pool.h"
 #include "request.h"
 
 typedef struct RequestEntry
@@ -98,13 +99,10 @@ static void
 destroy(IopoolRequest *request, bool has_failed)
 {
 	if (!has_failed)
-	{
-		for (int i = 0; i < request->batch.nparts; i++)
-			iopool_stream_end(request->batch.parts[i].stream, NULL);
-	}
+		iopool_feed_close(request->feed);
 	request_table_delete(table, request->number);
 	dlist_delete(&request->node);
-	if (request->nopen > 0)
+	if (request->is_running)
 		dlist_delete(&request->running_node);
 	held_bytes -= request->held;
 	MemoryContextDelete(request->cxt);
@@ -124,7 +122,7 @@ warn_of_unfetched(void)
 		const IopoolRequest *request =
 			dlist_container(IopoolRequest, node, iter.cur);
 
-		if (request->nout == request->batch.args.nranges)
+		if (request->nout == request->nranges)
 			continue;
 		if (++nunfetched <= MAX_NAMED)
 			appendStringInfo(&numbers, "%s%lld", nunfetched > 1 ? ", " : "",
@@ -270,8 +268,9 @@ check_limit(int64 nbytes, int nranges, bool may_grow)
 static int64
 reserve(IopoolRequest *request)
 {
-	int nranges = request->batch.args.nranges;
-	const int64 *sizes = request->batch.sizes;
+	int nranges = request->nranges;
+	const int64 *sizes = request->sizes;
+	int64 allocated = MemoryContextMemAllocated(request->cxt, true);
 	int64 ranges = (int64) nranges * iopool_stream_range_memory();
 	int64 shared = 0;
 	int64 data = 0;
@@ -286,11 +285,11 @@ reserve(IopoolRequest *request)
 			shared += data_memory(sizes[i]);
 	}
 	/*
-	 * Blocks grow, and the last one has room for more than it got; and
-	 * generation.c keeps one that has become empty.
+	 * The last block has room for more than it got, and is no larger than what
+	 * came before it; and generation.c keeps one that has become empty.
 	 */
-	total = MemoryContextMemAllocated(request->cxt, true) + REQUEST_MEMORY +
-		ranges + Min(ranges, IOPOOL_BATCH_BLOCK) + data +
+	total = allocated + REQUEST_MEMORY + ranges +
+		Min(allocated + ranges, IOPOOL_FEED_BLOCK) + data +
 		Min(shared, 2 * BUFFER_BLOCK);
 	check_limit(total, nranges, false);
 	return total;
@@ -300,7 +299,11 @@ reserve(IopoolRequest *request)
 static void
 begin(IopoolRequest *request, const IopoolArgs *args)
 {
-	IopoolBatch *batch = &request->batch;
+	IopoolFeedOptions options = {
+		.in_order = false,
+		.is_background = true,
+		.buffer_cxt = request->buffer_cxt,
+	};
 	int nranges = args->nranges;
 	Size nslots = Max(nranges, 1);
 
@@ -308,25 +311,23 @@ begin(IopoolRequest *request, const IopoolArgs *args)
 	check_limit((int64) nranges *
 					(range_memory() + iopool_stream_range_memory()),
 				nranges, true);
-	batch->args = *args;
+	request->nranges = nranges;
 	request->results =
 		MemoryContextAllocHuge(request->cxt, sizeof(IopoolResult) * nslots);
 	request->order =
 		MemoryContextAllocHuge(request->cxt, sizeof(int) * nslots);
 	request->states = palloc0(nslots);
 
-	batch->report = true;
-	MemoryContextSwitchTo(request->buffer_cxt);
-	iopool_batch_begin(batch, iopool_io_mode);
-	MemoryContextSwitchTo(request->cxt);
-	batch->buffer_cxt = request->buffer_cxt;
-	batch->sizes = iopool_batch_measure(batch);
-	iopool_batch_start_all(batch);
+	request->feed = iopool_feed_begin(request->buffer_cxt, &options);
+	request->call = iopool_feed_new_call(request->feed, args, true);
+	request->sizes = iopool_feed_measure(request->feed, request->call);
+	request->call->sizes = request->sizes;
 	request->held = reserve(request);
 
-	request->nopen = batch->nparts;
-	for (int i = 0; i < batch->nparts; i++)
-		iopool_window_start(batch->parts[i].stream);
+	iopool_feed_add(request->feed, request->call);
+	iopool_feed_complete(request->feed);
+	iopool_feed_start(request->feed);
+	request->is_running = true;
 }
 
 /*
@@ -346,7 +347,7 @@ iopool_request_context(void)
  * and the request's from now on.  Returns with reads in flight, as far as ring
  * and window allow; may wait for a ring.
  *
- * Raises as iopool_batch_begin() and iopool_lease_ready() do, and 53400 when
+ * Raises as iopool_feed_new_call() and iopool_lease_ready() do, and 53400 when
  * the results would take more than iopool.max_request_memory.
  */
 IopoolRequest *
@@ -386,7 +387,7 @@ iopool_request_submit(MemoryContext cxt, const IopoolArgs *args)
 	PG_END_TRY();
 
 	dlist_push_tail(&iopool_requests, &request->node);
-	if (request->nopen > 0)
+	if (request->is_running)
 		dlist_push_tail(&running, &request->running_node);
 	held_bytes += request->held;
 	MemoryContextSwitchTo(old_cxt);
@@ -469,34 +470,28 @@ iopool_request_get_all(const int64 *numbers, int nnumbers, int *nrequests)
 	return requests;
 }
 
-/* Take what the streams of a request have brought. */
+/* Take what the feed of a request has brought. */
 static void
 look(IopoolRequest *request)
 {
-	IopoolBatch *batch = &request->batch;
 	IopoolResult result;
 
-	for (int i = 0; i < batch->nparts; i++)
+	while (iopool_feed_take(request->feed, &result))
 	{
-		while (iopool_stream_take(batch->parts[i].stream, &result))
-		{
-			request->results[result.cookie] = result;
-			request->states[result.cookie] = IOPOOL_RANGE_DONE;
-			request->order[request->ndone++] = (int) result.cookie;
-			request->nbytes += result.nbytes;
-			if (result.failure.kind != IOPOOL_FAILURE_NONE)
-				request->nfailed++;
-		}
+		request->results[result.cookie] = result;
+		request->states[result.cookie] = IOPOOL_RANGE_DONE;
+		request->order[request->ndone++] = (int) result.cookie;
+		request->nbytes += result.nbytes;
+		if (result.failure.kind != IOPOOL_FAILURE_NONE)
+			request->nfailed++;
 	}
 
 	/* let go of ring and files as soon as nobody needs them */
 	if (iopool_request_is_done(request))
 	{
-		for (int i = 0; i < batch->nparts; i++)
-			iopool_stream_end(batch->parts[i].stream, NULL);
-		iopool_file_set_close(batch->files);
+		iopool_feed_close(request->feed);
 		dlist_delete(&request->running_node);
-		request->nopen = 0;
+		request->is_running = false;
 	}
 }
 
@@ -531,6 +526,38 @@ count_done(IopoolRequest *const *requests, int nrequests)
 	return ndone;
 }
 
+/* All streams of those that are not done; to be freed. */
+static IopoolStream **
+running_streams(IopoolRequest *const *requests, int nrequests, int *nstreams)
+{
+	IopoolStream **streams;
+	Size nslots = 1;
+
+	for (int i = 0; i < nrequests; i++)
+	{
+		if (!requests[i]->is_running)
+			continue;
+		(void) iopool_feed_streams(requests[i]->feed, nstreams);
+		nslots += *nstreams;
+	}
+	streams = MemoryContextAllocHuge(CurrentMemoryContext,
+									 sizeof(IopoolStream *) * nslots);
+
+	*nstreams = 0;
+	for (int i = 0; i < nrequests; i++)
+	{
+		IopoolStream *const *some;
+		int nsome;
+
+		if (!requests[i]->is_running)
+			continue;
+		some = iopool_feed_streams(requests[i]->feed, &nsome);
+		memcpy(streams + *nstreams, some, sizeof(IopoolStream *) * nsome);
+		*nstreams += nsome;
+	}
+	return streams;
+}
+
 /*
  * One round of waiting for requests, of which some are not done: returns false
  * when the deadline has passed.  is_eager: for the first range that completes.
@@ -541,23 +568,23 @@ iopool_request_step(IopoolRequest *const *requests, int nrequests,
 					bool is_eager, IopoolDeadline deadline)
 {
 	int64 ndone = count_done(requests, nrequests);
+	int64 start = iopool_deadline_now();
+	uint64 ring_wait_us = iopool_pool_waited_us;
 	IopoolStream **streams;
 	IopoolStep step;
-	Size nopen = 0;
-	int nstreams = 0;
+	int nstreams;
 
-	for (int i = 0; i < nrequests; i++)
-		nopen += requests[i]->nopen;
-	streams = MemoryContextAllocHuge(CurrentMemoryContext,
-									 sizeof(IopoolStream *) * Max(nopen, 1));
-	for (int i = 0; i < nrequests; i++)
-	{
-		for (int p = 0; p < requests[i]->nopen; p++)
-			streams[nstreams++] = requests[i]->batch.parts[p].stream;
-	}
-
+	streams = running_streams(requests, nrequests, &nstreams);
 	step = iopool_window_step(streams, nstreams, is_eager, true, deadline);
 	pfree(streams);
+
+	for (int i = 0; i < nrequests; i++)
+	{
+		if (requests[i]->is_running)
+			iopool_feed_add_wait(requests[i]->feed,
+								 iopool_deadline_now() - start,
+								 iopool_pool_waited_us - ring_wait_us);
+	}
 	look_at_all();
 	if (step == IOPOOL_STEP_IDLE && count_done(requests, nrequests) == ndone)
 		iopool_stream_raise_idle();
@@ -583,8 +610,14 @@ iopool_request_wait(IopoolRequest *request, IopoolDeadline deadline)
 void
 iopool_request_check(const IopoolRequest *request)
 {
-	for (int i = 0; i < request->nopen; i++)
-		iopool_stream_check(request->batch.parts[i].stream);
+	IopoolStream *const *streams;
+	int nstreams;
+
+	if (!request->is_running)
+		return;
+	streams = iopool_feed_streams(request->feed, &nstreams);
+	for (int i = 0; i < nstreams; i++)
+		iopool_stream_check(streams[i]);
 }
 
 /*
@@ -594,7 +627,7 @@ iopool_request_check(const IopoolRequest *request)
 void
 iopool_request_raise_first(IopoolRequest *request)
 {
-	for (int i = 0; i < request->batch.args.nranges; i++)
+	for (int i = 0; i < request->nranges; i++)
 	{
 		const IopoolResult *result = &request->results[i];
 
@@ -612,7 +645,7 @@ void
 iopool_request_hand_out(IopoolRequest *request, int rangeno)
 {
 	IopoolResult *result = &request->results[rangeno];
-	int64 memory = data_memory(request->batch.sizes[rangeno]);
+	int64 memory = data_memory(request->sizes[rangeno]);
 
 	if (result->buffer != NULL)
 		pfree(result->buffer);

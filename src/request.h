@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * request.h
- *	  Requests: batches that go on while the backend does other things.
+ *	  Requests: calls that go on while the backend does other things.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,7 +10,7 @@
 
 #include "lib/ilist.h"
 
-#include "batch.h"
+#include "feed.h"
 
 /* What has become of a range of a request. */
 typedef enum IopoolRangeState
@@ -30,11 +30,14 @@ typedef struct IopoolRequest
 	TimestampTz submitted_at;
 	MemoryContext cxt;		  /* holds all of it */
 	MemoryContext buffer_cxt; /* of data; a child of cxt, and parent of the
-								 * batch's, which drains when it goes */
-	IopoolBatch batch;
-	int nopen;	  /* parts whose streams have not ended */
-	int64 held;	  /* bytes that count for iopool.max_request_memory */
-	uint64 asked; /* the last iopool_request_get_all() that found it */
+								 * feed's, which drains when it goes */
+	IopoolFeed *feed;
+	IopoolCall *call;	/* the only one */
+	int nranges;		/* of it */
+	const int64 *sizes; /* [nranges], bytes, as the files were */
+	bool is_running;	/* not all of it has been read */
+	int64 held;			/* bytes that count for iopool.max_request_memory */
+	uint64 asked;		/* the last iopool_request_get_all() that found it */
 
 	IopoolResult *results; /* [nranges], by range; of those that are done */
 	uint8 *states;		   /* [nranges], IopoolRangeState */
@@ -71,7 +74,7 @@ extern void iopool_request_end(IopoolRequest *request);
 static inline bool
 iopool_request_is_done(const IopoolRequest *request)
 {
-	return request->ndone == request->batch.args.nranges;
+	return request->ndone == request->nranges;
 }
 
 static inline bool

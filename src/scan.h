@@ -53,14 +53,14 @@ enum
 /* A call whose results are not handed out yet, with its outer row. */
 typedef struct IopoolScanRow
 {
-	dlist_node node;	  /* in state->rows */
-	MinimalTuple outer;	  /* or NULL: there is no outer plan */
-	MemoryContext cxt;	  /* of its arguments, or NULL */
-	IopoolFeedCall *call; /* NULL: an argument is NULL */
-	Size size;			  /* bytes of all of this */
-	bool is_null;		  /* has one row, of NULL */
-	ErrorData *error;	  /* what is wrong with its arrays, or NULL */
-	bool is_invalid;	  /* offset and length are no range */
+	dlist_node node;	/* in state->rows */
+	MinimalTuple outer; /* or NULL: there is no outer plan */
+	MemoryContext cxt;	/* of its arguments, or NULL */
+	IopoolCall *call;	/* NULL: an argument is NULL */
+	Size size;			/* bytes of all of this */
+	bool is_null;		/* has one row, of NULL */
+	ErrorData *error;	/* what is wrong with its arrays, or NULL */
+	bool is_invalid;	/* offset and length are no range */
 	int64 offset;
 	int64 length;
 } IopoolScanRow;

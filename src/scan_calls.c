@@ -38,12 +38,16 @@
 static void
 begin_feed(IopoolScanState *state, bool in_order)
 {
+	IopoolFeedOptions options = {
+		.in_order = in_order,
+		.distance = state->css.custom_ps != NIL ? 1 : FIRST_DISTANCE,
+		.is_interrupted = true,
+	};
+
 	if (state->feed != NULL)
 		return;
 	iopool_request_enter();
-	state->feed =
-		iopool_feed_begin(state->cxt, in_order,
-						  state->css.custom_ps != NIL ? 1 : FIRST_DISTANCE);
+	state->feed = iopool_feed_begin(state->cxt, &options);
 }
 
 /*
@@ -87,9 +91,12 @@ add_range(IopoolScanState *state, IopoolScanRow *row)
 		row->is_invalid =
 			!iopool_args_is_valid_range(row->offset, row->length);
 		if (!row->is_invalid)
+		{
 			row->call =
-				iopool_feed_add_range(state->feed, DatumGetTextPP(args[0]),
+				iopool_feed_new_range(state->feed, DatumGetTextPP(args[0]),
 									  row->offset, row->length);
+			iopool_feed_add(state->feed, row->call);
+		}
 	}
 	else
 		row->is_null = true;
@@ -160,7 +167,8 @@ add_ranges(IopoolScanState *state, IopoolScanRow *row)
 		if (row->error == NULL)
 		{
 			begin_feed(state, row->outer != NULL || DatumGetBool(args[4]));
-			row->call = iopool_feed_add(state->feed, &ranges, report);
+			row->call = iopool_feed_new_call(state->feed, &ranges, report);
+			iopool_feed_add(state->feed, row->call);
 		}
 		row->size += MemoryContextMemAllocated(row->cxt, true);
 	}

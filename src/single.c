@@ -232,6 +232,7 @@ iopool_single_read_kept(IopoolPool *pool, IopoolKeptFile *kept,
 
 	if (!is_kept(kept, file))
 	{
+		bool is_open;
 		/* before anything is open: this may raise */
 		char *path = MemoryContextStrdup(kept->cxt, file->path);
 
@@ -241,7 +242,10 @@ iopool_single_read_kept(IopoolPool *pool, IopoolKeptFile *kept,
 		kept->file.path = path;
 
 		iopool_file_init(&kept->file, path, file->io_mode);
-		if (!iopool_file_open_kept(&kept->file))
+		kept->file.log_role = file->log_role;
+		is_open = iopool_file_open_kept(&kept->file);
+		kept->file.log_role = NULL;
+		if (!is_open)
 		{
 			if (kept->file.failure.errnum == EMFILE)
 				return iopool_single_read(pool, file, offset, length, dest);

@@ -15,8 +15,8 @@
  * iopool_prefetch(path, file_offsets, lengths) -> bigint
  *		ranges that the kernel was told to bring into the page cache
  *
- * All of them work through a batch (batch.c); only iopool_read() makes its
- * read at once when it is a small one.
+ * All of them make a call and have a feed read it (feed.c); only iopool_read()
+ * makes its read at once when it is a small one.
  *
  *-------------------------------------------------------------------------
  */
@@ -33,9 +33,10 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#include "batch.h"
 #include "compat.h"
+#include "feed.h"
 #include "guc.h"
+#include "log.h"
 #include "request.h"
 #include "row.h"
 #include "single.h"
@@ -52,6 +53,27 @@
 /* Least memory of a tuplestore, as for work_mem. */
 #define MIN_STORE_KB 64
 
+/* Log a read that was made at once, if it took long. */
+static void
+log_read(IopoolCallLog *log, const char *path, int64 nbytes,
+		 const IopoolPool *pool)
+{
+	int64 us = iopool_deadline_now() - log->start;
+	IopoolCallReport report = {
+		.nranges = 1,
+		.nreads = 1,
+		.nbytes = nbytes,
+		.wait_us = us,
+		.pools = pool->name,
+		.has_ended = true,
+	};
+
+	if (!iopool_log_wants(log, us))
+		return;
+	log->path = path;
+	iopool_log_call(log, us, &report);
+}
+
 /*
  * A small read without a stream; NULL: the kernel wants to be asked again.
  */
@@ -61,9 +83,11 @@ read_at_once(FmgrInfo *flinfo, const char *path, int64 offset, int64 length)
 	bytea *data = palloc(VARHDRSZ + length);
 	IopoolAccess access;
 	IopoolFile file;
+	IopoolCallLog log;
 	IopoolPool *pool;
 	int64 nbytes;
 
+	iopool_log_begin(&log, CurrentMemoryContext);
 	iopool_access_begin(&access, CurrentMemoryContext);
 	iopool_file_name(&file, &access, path, iopool_io_mode);
 	if (file.dir != NULL && file.dir->pool != NULL)
@@ -83,6 +107,7 @@ read_at_once(FmgrInfo *flinfo, const char *path, int64 offset, int64 length)
 			iopool_single_read(pool, &file, offset, length, VARDATA(data));
 	if (nbytes >= 0)
 	{
+		log_read(&log, path, nbytes, pool);
 		SET_VARSIZE(data, VARHDRSZ + nbytes);
 		return data;
 	}
@@ -100,9 +125,10 @@ iopool_read(PG_FUNCTION_ARGS)
 	char *path = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	int64 offset = PG_GETARG_INT64(1);
 	int64 length = PG_GETARG_INT64(2);
-	IopoolBatch batch;
+	IopoolFeedOptions options = {.in_order = true};
+	IopoolArgs args = {.nranges = 1};
+	IopoolFeed *feed;
 	IopoolResult result;
-	Size size;
 
 	iopool_request_enter();
 	iopool_args_check_range(offset, length);
@@ -115,92 +141,42 @@ iopool_read(PG_FUNCTION_ARGS)
 			PG_RETURN_BYTEA_P(data);
 	}
 
-	memset(&batch.args, 0, sizeof(IopoolArgs));
-	batch.args.nranges = 1;
-	batch.args.path = path;
-	batch.args.offsets = &offset;
-	batch.args.length = length;
-	batch.report = false;
-	iopool_batch_begin(&batch, iopool_io_mode);
-	iopool_batch_start(&batch, true);
-	if (!iopool_batch_next(&batch, &result))
-		elog(ERROR, "stream of one range gave none");
-	size = VARHDRSZ + result.nbytes;
-	iopool_batch_end(&batch);
+	args.path = path;
+	args.offsets = &offset;
+	args.length = length;
+	feed = iopool_feed_begin(CurrentMemoryContext, &options);
+	iopool_feed_add(feed, iopool_feed_new_call(feed, &args, false));
+	iopool_feed_complete(feed);
+	iopool_feed_next(feed, &result);
+	iopool_feed_close(feed);
 
-	/* the buffer stays in the batch's context, a child of the caller's */
-	SET_VARSIZE(result.buffer, size);
+	/* the buffer stays in the feed's context, a child of the caller's */
 	PG_RETURN_BYTEA_P(result.buffer);
 }
 
-/* Add the row of a result, and free it. */
-static void
-put_row(Tuplestorestate *store, TupleDesc desc, IopoolResult *result)
-{
-	iopool_row_put(store, desc, result);
-	if (result->buffer != NULL)
-		pfree(result->buffer);
-}
-
-/*
- * Rows of a batch that reads from several pools, in the order of the call.
- * Each pool's come in order, all of one pool before those of the next, so
- * each pool has a tuplestore until all are there.
- */
-static void
-put_rows_of_pools(IopoolBatch *batch, Tuplestorestate *store, TupleDesc desc)
-{
-	int npools = batch->nparts;
-	Tuplestorestate **stores = palloc(sizeof(Tuplestorestate *) * npools);
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
-	IopoolResult result;
-
-	for (int i = 0; i < npools; i++)
-		stores[i] =
-			tuplestore_begin_heap(false, false,
-								  Max(work_mem / npools, MIN_STORE_KB));
-
-	while (iopool_batch_next(batch, &result))
-		put_row(stores[batch->partno], desc, &result);
-
-	for (int i = 0; i < batch->args.nranges; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (!tuplestore_gettupleslot(stores[iopool_batch_part_of(batch, i)],
-									 true, false, slot))
-			elog(ERROR, "a range has no row");
-		tuplestore_puttupleslot(store, slot);
-	}
-
-	for (int i = 0; i < npools; i++)
-		tuplestore_end(stores[i]);
-	ExecDropSingleTupleTableSlot(slot);
-	pfree(stores);
-}
-
-/* Rows of a batch, into the tuplestore of a set-returning function. */
+/* Rows of a call, into the tuplestore of a set-returning function. */
 static Datum
-return_rows(FunctionCallInfo fcinfo, IopoolBatch *batch, Datum on_error,
-			bool in_order)
+return_rows(FunctionCallInfo fcinfo, const IopoolArgs *args)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	IopoolResult result;
+	bool report = iopool_args_is_report(PG_GETARG_DATUM(3));
+	IopoolFeedOptions options = {.in_order = PG_GETARG_BOOL(4)};
+	IopoolFeed *feed = iopool_feed_begin(CurrentMemoryContext, &options);
+	IopoolCall *call = iopool_feed_new_call(feed, args, report);
 
-	batch->report = iopool_args_is_report(on_error);
-	iopool_batch_begin(batch, iopool_io_mode);
 	InitMaterializedSRF(fcinfo, 0);
-	iopool_batch_start(batch, in_order);
-
-	if (in_order && batch->nparts > 1)
-		put_rows_of_pools(batch, rsinfo->setResult, rsinfo->setDesc);
-	else
+	iopool_feed_add(feed, call);
+	iopool_feed_complete(feed);
+	while (call->nout < args->nranges)
 	{
-		while (iopool_batch_next(batch, &result))
-			put_row(rsinfo->setResult, rsinfo->setDesc, &result);
-	}
+		IopoolResult result;
 
-	iopool_batch_end(batch);
-	MemoryContextDelete(batch->cxt);
+		iopool_feed_next(feed, &result);
+		iopool_row_put(rsinfo->setResult, rsinfo->setDesc, &result);
+		if (result.buffer != NULL)
+			pfree(result.buffer);
+	}
+	iopool_feed_end(feed, NULL);
 	return (Datum) 0;
 }
 
@@ -211,37 +187,34 @@ IOPOOL_FUNCTION(iopool_read_batch_paths);
 Datum
 iopool_read_batch(PG_FUNCTION_ARGS)
 {
-	IopoolBatch batch;
+	IopoolArgs args;
 
 	iopool_request_enter();
-	iopool_args_path_lengths(&batch.args, CurrentMemoryContext,
-							 PG_GETARG_DATUM(0), PG_GETARG_DATUM(1),
-							 PG_GETARG_DATUM(2));
-	return return_rows(fcinfo, &batch, PG_GETARG_DATUM(3), PG_GETARG_BOOL(4));
+	iopool_args_path_lengths(&args, CurrentMemoryContext, PG_GETARG_DATUM(0),
+							 PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
+	return return_rows(fcinfo, &args);
 }
 
 Datum
 iopool_read_batch_length(PG_FUNCTION_ARGS)
 {
-	IopoolBatch batch;
+	IopoolArgs args;
 
 	iopool_request_enter();
-	iopool_args_path_length(&batch.args, CurrentMemoryContext,
-							PG_GETARG_DATUM(0), PG_GETARG_DATUM(1),
-							PG_GETARG_INT64(2));
-	return return_rows(fcinfo, &batch, PG_GETARG_DATUM(3), PG_GETARG_BOOL(4));
+	iopool_args_path_length(&args, CurrentMemoryContext, PG_GETARG_DATUM(0),
+							PG_GETARG_DATUM(1), PG_GETARG_INT64(2));
+	return return_rows(fcinfo, &args);
 }
 
 Datum
 iopool_read_batch_paths(PG_FUNCTION_ARGS)
 {
-	IopoolBatch batch;
+	IopoolArgs args;
 
 	iopool_request_enter();
-	iopool_args_paths_lengths(&batch.args, CurrentMemoryContext,
-							  PG_GETARG_DATUM(0), PG_GETARG_DATUM(1),
-							  PG_GETARG_DATUM(2));
-	return return_rows(fcinfo, &batch, PG_GETARG_DATUM(3), PG_GETARG_BOOL(4));
+	iopool_args_paths_lengths(&args, CurrentMemoryContext, PG_GETARG_DATUM(0),
+							  PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
+	return return_rows(fcinfo, &args);
 }
 
 /* Bytes of an element in an array of bytea. */
@@ -311,49 +284,59 @@ layout_array(MemoryContext cxt, int nelems, const int64 *lengths, char **dests)
 	return array;
 }
 
-/* All ranges of a batch as one array, in the order of the call. */
+/* All ranges of a call as one array, in the order of the call. */
 static Datum
-return_array(IopoolBatch *batch, Datum on_error)
+return_array(const IopoolArgs *args, Datum on_error)
 {
-	int nranges = batch->args.nranges;
-	IopoolResult result;
+	bool report = iopool_args_is_report(on_error);
+	IopoolFeedOptions options = {.in_order = false};
+	IopoolFeed *feed = iopool_feed_begin(CurrentMemoryContext, &options);
+	IopoolCall *call = iopool_feed_new_call(feed, args, report);
+	int nranges = args->nranges;
 	ArrayType *array;
 	int64 *expected;
 	int64 *actual;
 	char **dests;
 	bool as_expected = true;
 
-	batch->report = iopool_args_is_report(on_error);
-	iopool_batch_begin(batch, iopool_io_mode);
 	if (nranges == 0)
+	{
+		iopool_feed_end(feed, NULL);
 		PG_RETURN_ARRAYTYPE_P(construct_empty_array(BYTEAOID));
+	}
 
 	/* laid out before anything is read, so that bytes are read into place */
-	expected = iopool_batch_measure(batch);
-	actual = MemoryContextAllocHuge(batch->cxt, sizeof(int64) * nranges);
-	dests = MemoryContextAllocHuge(batch->cxt, sizeof(char *) * nranges);
-	array = layout_array(batch->cxt, nranges, expected, dests);
-	batch->dests = dests;
-	batch->sizes = expected;
+	expected = iopool_feed_measure(feed, call);
+	actual =
+		MemoryContextAllocHuge(CurrentMemoryContext, sizeof(int64) * nranges);
+	dests =
+		MemoryContextAllocHuge(CurrentMemoryContext, sizeof(char *) * nranges);
+	array = layout_array(CurrentMemoryContext, nranges, expected, dests);
+	call->dests = dests;
+	call->sizes = expected;
 
-	iopool_batch_start(batch, false);
-	while (iopool_batch_next(batch, &result))
+	iopool_feed_add(feed, call);
+	iopool_feed_complete(feed);
+	while (call->nout < nranges)
 	{
-		int i = (int) result.cookie;
+		IopoolResult result;
+		int i;
 
+		iopool_feed_next(feed, &result);
+		i = (int) result.cookie;
 		actual[i] =
 			(result.failure.kind == IOPOOL_FAILURE_NONE) ? result.nbytes : -1;
 		as_expected &= (actual[i] == expected[i]);
 	}
-	iopool_batch_end(batch);
+	iopool_feed_end(feed, NULL);
 
 	if (!as_expected)
 	{
-		char **new_dests =
-			MemoryContextAllocHuge(batch->cxt, sizeof(char *) * nranges);
+		char **new_dests = MemoryContextAllocHuge(CurrentMemoryContext,
+												  sizeof(char *) * nranges);
 
 		/* files have shrunk meanwhile, or could not be read */
-		array = layout_array(batch->cxt, nranges, actual, new_dests);
+		array = layout_array(CurrentMemoryContext, nranges, actual, new_dests);
 		for (int i = 0; i < nranges; i++)
 		{
 			CHECK_FOR_INTERRUPTS();
@@ -362,7 +345,6 @@ return_array(IopoolBatch *batch, Datum on_error)
 		}
 	}
 
-	/* the array stays in the batch's context, a child of the caller's */
 	PG_RETURN_ARRAYTYPE_P(array);
 }
 
@@ -373,37 +355,34 @@ IOPOOL_FUNCTION(iopool_read_array_paths);
 Datum
 iopool_read_array(PG_FUNCTION_ARGS)
 {
-	IopoolBatch batch;
+	IopoolArgs args;
 
 	iopool_request_enter();
-	iopool_args_path_lengths(&batch.args, CurrentMemoryContext,
-							 PG_GETARG_DATUM(0), PG_GETARG_DATUM(1),
-							 PG_GETARG_DATUM(2));
-	return return_array(&batch, PG_GETARG_DATUM(3));
+	iopool_args_path_lengths(&args, CurrentMemoryContext, PG_GETARG_DATUM(0),
+							 PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
+	return return_array(&args, PG_GETARG_DATUM(3));
 }
 
 Datum
 iopool_read_array_length(PG_FUNCTION_ARGS)
 {
-	IopoolBatch batch;
+	IopoolArgs args;
 
 	iopool_request_enter();
-	iopool_args_path_length(&batch.args, CurrentMemoryContext,
-							PG_GETARG_DATUM(0), PG_GETARG_DATUM(1),
-							PG_GETARG_INT64(2));
-	return return_array(&batch, PG_GETARG_DATUM(3));
+	iopool_args_path_length(&args, CurrentMemoryContext, PG_GETARG_DATUM(0),
+							PG_GETARG_DATUM(1), PG_GETARG_INT64(2));
+	return return_array(&args, PG_GETARG_DATUM(3));
 }
 
 Datum
 iopool_read_array_paths(PG_FUNCTION_ARGS)
 {
-	IopoolBatch batch;
+	IopoolArgs args;
 
 	iopool_request_enter();
-	iopool_args_paths_lengths(&batch.args, CurrentMemoryContext,
-							  PG_GETARG_DATUM(0), PG_GETARG_DATUM(1),
-							  PG_GETARG_DATUM(2));
-	return return_array(&batch, PG_GETARG_DATUM(3));
+	iopool_args_paths_lengths(&args, CurrentMemoryContext, PG_GETARG_DATUM(0),
+							  PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
+	return return_array(&args, PG_GETARG_DATUM(3));
 }
 
 /*
@@ -446,33 +425,35 @@ Datum
 iopool_prefetch(PG_FUNCTION_ARGS)
 {
 	int64 budget = advice_budget();
-	IopoolBatch batch;
+	IopoolArgs args;
+	MemoryContext cxt;
+	IopoolFileSet *set;
 	IopoolFile *file;
 	int64 size;
 	int64 nhinted = 0;
 
 	iopool_request_enter();
-	iopool_args_path_lengths(&batch.args, CurrentMemoryContext,
-							 PG_GETARG_DATUM(0), PG_GETARG_DATUM(1),
-							 PG_GETARG_DATUM(2));
-	iopool_batch_begin(&batch, IOPOOL_IO_BUFFERED);
-	if (batch.args.nranges == 0)
-		PG_RETURN_INT64(0);
-
-	file = iopool_batch_file(&batch, 0);
+	iopool_args_path_lengths(&args, CurrentMemoryContext, PG_GETARG_DATUM(0),
+							 PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
+	/* closes the file, whatever happens */
+	cxt = AllocSetContextCreate(CurrentMemoryContext, "iopool prefetch",
+								ALLOCSET_SMALL_SIZES);
+	set = iopool_file_set_create(cxt, IOPOOL_IO_BUFFERED);
+	file = iopool_file_set_find(set, args.path, strlen(args.path));
 	/* the page cache is what this is about, whatever the directory says */
 	file->io_mode = IOPOOL_IO_BUFFERED;
-	iopool_stream_acquire(batch.files, file);
+	if (args.nranges == 0)
+		PG_RETURN_INT64(0);
+	iopool_stream_acquire(set, file);
 	if (file->failure.kind != IOPOOL_FAILURE_NONE)
 		iopool_errors_raise(&file->failure, file->path, 0, 0);
 	size = iopool_file_size(file);
 
-	for (int i = 0; i < batch.args.nranges && budget > 0 &&
-		 iopool_file_takes_advice(file);
-		 i++)
+	for (int i = 0;
+		 i < args.nranges && budget > 0 && iopool_file_takes_advice(file); i++)
 	{
-		int64 pos = batch.args.offsets[i];
-		int64 length = iopool_args_length(&batch.args, i);
+		int64 pos = args.offsets[i];
+		int64 length = iopool_args_length(&args, i);
 		int64 told;
 
 		CHECK_FOR_INTERRUPTS();
@@ -485,6 +466,6 @@ iopool_prefetch(PG_FUNCTION_ARGS)
 			nhinted++;
 	}
 
-	MemoryContextDelete(batch.cxt);
+	MemoryContextDelete(cxt);
 	PG_RETURN_INT64(nhinted);
 }

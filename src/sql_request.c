@@ -89,7 +89,7 @@ iopool_poll(PG_FUNCTION_ARGS)
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	values[0] = Int32GetDatum(request->batch.args.nranges);
+	values[0] = Int32GetDatum(request->nranges);
 	values[1] = Int32GetDatum(request->ndone);
 	values[2] = Int32GetDatum(request->nfailed);
 	values[3] = Int64GetDatum(request->nbytes);
@@ -177,7 +177,7 @@ iopool_fetch(PG_FUNCTION_ARGS)
 
 	iopool_request_enter();
 	request = iopool_request_get(PG_GETARG_INT64(0));
-	nranges = request->batch.args.nranges;
+	nranges = request->nranges;
 	InitMaterializedSRF(fcinfo, 0);
 
 	(void) iopool_request_wait(request, IOPOOL_FOREVER);
@@ -210,7 +210,7 @@ iopool_fetch_next(PG_FUNCTION_ARGS)
 	request = iopool_request_get(PG_GETARG_INT64(0));
 	InitMaterializedSRF(fcinfo, 0);
 
-	if (request->nout == request->batch.args.nranges)
+	if (request->nout == request->nranges)
 	{
 		iopool_request_end(request);
 		return (Datum) 0;
@@ -250,17 +250,6 @@ iopool_cancel(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(request != NULL);
 }
 
-/* Names of the pools that a request reads from. */
-static char *
-pool_names(const IopoolBatch *batch)
-{
-	char *names = pstrdup(batch->parts[0].pool->name);
-
-	for (int i = 1; i < batch->nparts; i++)
-		names = psprintf("%s, %s", names, batch->parts[i].pool->name);
-	return names;
-}
-
 /* One row for each request of this backend that the user may know of. */
 Datum
 iopool_list_requests(PG_FUNCTION_ARGS)
@@ -282,8 +271,8 @@ iopool_list_requests(PG_FUNCTION_ARGS)
 		if (!iopool_request_is_visible(request))
 			continue;
 		values[0] = Int64GetDatum(request->number);
-		values[1] = CStringGetTextDatum(pool_names(&request->batch));
-		values[2] = Int32GetDatum(request->batch.args.nranges);
+		values[1] = CStringGetTextDatum(iopool_feed_pool_names(request->feed));
+		values[2] = Int32GetDatum(request->nranges);
 		values[3] = Int32GetDatum(request->ndone);
 		values[4] = Int32GetDatum(request->nfailed);
 		values[5] = Int64GetDatum(request->nbytes);

@@ -189,10 +189,11 @@ accepted(
 	  AND name NOT IN ('iopool.method', 'iopool.rings', 'iopool.ring_entries', 'iopool.pools', 'iopool.pool', 'iopool.max_request_memory')},
 	'0 off direct 0 4096 5 -1');
 
-# log_min_duration: 0 logs every batch, -1 none, and a limit only the slower.
+# log_min_duration: 0 logs every call and file, -1 none, and a limit only the
+# slower calls.
 set_conf('iopool.rings = 2');
 $node->start;
-foreach my $case ([ 0, 1 ], [ -1, 0 ], [ 3_600_000, 0 ])
+foreach my $case ([ 0, 2 ], [ -1, 0 ], [ 3_600_000, 0 ])
 {
 	my ($limit, $expected) = @$case;
 	my $position = -s $node->logfile;

@@ -75,7 +75,7 @@ my $counted = q{
 	CREATE FUNCTION check_memory(what text) RETURNS text LANGUAGE plpgsql AS $$
 	DECLARE
 		held bigint := held();
-		taken bigint := (SELECT coalesce(sum(total_bytes), 0) FROM pg_backend_memory_contexts WHERE name ~ '^iopool (request|batch)');
+		taken bigint := (SELECT coalesce(sum(total_bytes), 0) FROM pg_backend_memory_contexts WHERE name ~ '^iopool (request|feed)');
 	BEGIN
 		-- before it is read, what it will bring is not taken yet
 		RETURN CASE WHEN taken <= held AND (what = 'submitted' OR taken >= held / 4) THEN 'right' ELSE format('%s: %s counted, %s taken', what, held, taken) END;

@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "log.h"
 #include "mock.h"
 #include "unit.h"
 
@@ -111,6 +112,7 @@ mock_pool_create(int nrings, int entries)
 void
 iopool_access_begin(IopoolAccess *access, MemoryContext cxt)
 {
+	access->log_role = NULL;
 }
 
 IopoolDirectory *
@@ -119,6 +121,13 @@ iopool_access_path(IopoolAccess *access, const char *path,
 {
 	*relative = NULL;
 	return NULL;
+}
+
+/* nothing of a unit test goes to the log */
+void
+iopool_log_file(const char *role, const char *path,
+				const IopoolFailure *failure)
+{
 }
 
 bool
