@@ -137,11 +137,19 @@ SELECT state, message FROM outcome($$SELECT iopool_directory_validator(ARRAY['pa
 SELECT alter_directory($$OPTIONS (ADD pool 'default')$$);
 RESET ROLE;
 
--- the owner of a server changes what is not a path
+-- the owner of a server changes what is not a path, and the pool with a right to it
 ALTER SERVER regress_dir OWNER TO regress_iopool_app;
 SET ROLE regress_iopool_app;
 SELECT name, path = :'dir' AS path, may_read FROM iopool_directories;
+SELECT state, message, detail FROM outcome($$ALTER SERVER regress_dir OPTIONS (ADD pool 'regress_one')$$);
+RESET ROLE;
+GRANT SET ON PARAMETER iopool.pool TO regress_iopool_app;
+SET ROLE regress_iopool_app;
 SELECT alter_directory($$OPTIONS (ADD pool 'regress_one', ADD io_mode 'direct')$$);
+RESET ROLE;
+REVOKE SET ON PARAMETER iopool.pool FROM regress_iopool_app;
+SET ROLE regress_iopool_app;
+SELECT state, message FROM outcome($$ALTER SERVER regress_dir OPTIONS (DROP pool)$$);
 SELECT alter_directory($$OPTIONS (SET path '@dir')$$);
 SELECT alter_directory($$OPTIONS (SET path '@dir/real')$$);
 SELECT alter_directory($$OPTIONS (SET path '@dir/missing')$$);

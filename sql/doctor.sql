@@ -19,7 +19,7 @@ RESET iopool.pool;
 
 -- every pool is in the rows about pools
 SELECT c.check_name, p.name AS missing FROM iopool_check() AS c, iopool_pools AS p
-WHERE c.check_name IN ('method', 'rings') AND strpos(c.detail, format('pool "%s"', p.name)) = 0;
+WHERE c.check_name IN ('method', 'rings', 'leases') AND strpos(c.detail, format('pool "%s"', p.name)) = 0;
 
 -- for pg_monitor alone
 CREATE ROLE regress_iopool_doctor;

@@ -45,6 +45,8 @@ SELECT state FROM failure($$SET iopool.checkout_timeout = -2$$);
 SELECT state FROM failure($$SET iopool.max_request_memory = -1$$);
 SELECT state FROM failure($$SET iopool.log_min_duration = -2$$);
 SELECT state FROM failure($$SET iopool.max_lease_time = -2$$);
+SELECT state FROM failure($$SET iopool.max_rings_per_role = -1$$);
+SELECT state FROM failure($$SET iopool.max_rings_per_role = 1025$$);
 SELECT state FROM failure($$SET iopool.checkout_timeout = '1 parsec'$$);
 -- fixed at server start
 SELECT * FROM failure($$SET iopool.method = 'sync'$$);
@@ -82,11 +84,23 @@ SELECT current_user AS me \gset
 SHOW iopool.pool;
 SHOW iopool.merge_gap;
 SELECT count(*) FROM iopool_read_batch('iopool_words', ARRAY[0, 100000, 200000], 8);
--- log_min_duration and max_lease_time are the superuser's
+-- what others or the log depend on is the superuser's
 SET iopool.log_min_duration = 0;
 SET iopool.max_lease_time = -1;
+SET iopool.max_rings_per_role = 0;
+SET iopool.pool = 'default';
+SET iopool.max_request_memory = '1GB';
+ALTER ROLE CURRENT_USER SET iopool.pool = 'default';
 \c - :me
 SELECT name, checkouts FROM iopool_pools WHERE name LIKE 'regress%' ORDER BY name;
+-- or of whom he lets
+GRANT SET ON PARAMETER iopool.pool, iopool.max_request_memory TO regress_iopool_bulk;
+\c - regress_iopool_bulk
+SET iopool.pool = 'default';
+SET iopool.max_request_memory = '1MB';
+SET iopool.max_rings_per_role = 1;
+\c - :me
+REVOKE SET ON PARAMETER iopool.pool, iopool.max_request_memory FROM regress_iopool_bulk;
 DROP ROLE regress_iopool_bulk;
 
 -- max_in_flight_bytes and merge_gap of a function, and of a transaction only

@@ -4,11 +4,13 @@
 SELECT c AS missing FROM unnest(ARRAY['name', 'method', 'rings', 'entries', 'in_use', 'waiting',
 	'reads', 'bytes', 'short_reads', 'retries', 'errors', 'splits', 'merges', 'checkouts',
 	'checkout_waits', 'checkout_wait_ms', 'checkout_timeouts', 'resets', 'reclaims',
-	'max_in_flight', 'p50_us', 'p95_us', 'p99_us', 'stats_reset']) AS c
+	'takeovers', 'max_in_flight', 'p50_us', 'p95_us', 'p99_us', 'stats_reset']) AS c
 WHERE c NOT IN (SELECT attname FROM pg_attribute WHERE attrelid = 'iopool_pools'::regclass AND attnum > 0);
 SELECT c AS missing FROM unnest(ARRAY['pool', 'ring', 'state', 'pid', 'generation', 'in_flight',
-	'reads', 'leased_since']) AS c
+	'reads', 'leased_since', 'parked_since']) AS c
 WHERE c NOT IN (SELECT attname FROM pg_attribute WHERE attrelid = 'iopool_rings'::regclass AND attnum > 0);
+SELECT * FROM iopool_waiters \gdesc
+SELECT * FROM iopool_waiters;
 
 -- the pools of the configuration, with what they were given and what they take
 -- over from the default pool

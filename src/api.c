@@ -440,7 +440,7 @@ api_pool_stats(const char *name, IopoolApiPoolStats *stats)
 	all.has_lease = iopool_lease_has_ring(pool, &all.in_flight);
 	all.checkouts = COUNTER(CHECKOUTS);
 	all.waits = COUNTER(CHECKOUT_WAITS);
-	all.wait_us = COUNTER(CHECKOUT_WAIT_US);
+	all.wait_us = use.waited_us;
 	all.timeouts = COUNTER(CHECKOUT_TIMEOUTS);
 	all.nreads = COUNTER(READS);
 	all.nbytes = COUNTER(BYTES);

@@ -16,15 +16,20 @@
 
 #include <errno.h>
 
+#include "catalog/pg_authid.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 #include "check.h"
 #include "compat.h"
+#include "deadline.h"
 #include "errors.h"
 #include "guc.h"
+#include "pool.h"
 #include "request.h"
 
 #define CHECK_COLUMNS 4
@@ -33,6 +38,7 @@ IOPOOL_FUNCTION(iopool_check);
 
 static void check_method(IopoolCheck *check);
 static void check_rings(IopoolCheck *check);
+static void check_leases(IopoolCheck *check);
 static void check_libraries(IopoolCheck *check);
 
 /* In the order of the rows. */
@@ -41,6 +47,7 @@ static void (*const checks[])(IopoolCheck *check) = {
 	iopool_check_io_uring,
 	iopool_check_libaio,
 	check_rings,
+	check_leases,
 	iopool_check_memlock,
 	iopool_check_nofile,
 	iopool_check_aio_max_nr,
@@ -214,6 +221,94 @@ check_rings(IopoolCheck *check)
 		}
 	}
 	iopool_check_put(check, "rings", status, detail.data, hint);
+}
+
+/* Who is it, for somebody who may know of this role's sessions? */
+static void
+append_process(StringInfo detail, int pid, Oid roleid)
+{
+	if (has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS) ||
+		has_privs_of_role(GetUserId(), roleid))
+		appendStringInfo(detail, "process %d of role \"%s\"", pid,
+						 GetUserNameFromId(roleid, true));
+	else
+		appendStringInfoString(detail, "another role's process");
+}
+
+/* Every ring of a pool that is held: by whom, and since when? */
+static void
+append_holders(StringInfo detail, const IopoolRing *rings, int nrings)
+{
+	int nheld = 0;
+
+	for (int i = 0; i < nrings; i++)
+	{
+		const IopoolRing *ring = &rings[i];
+
+		if (!iopool_ring_is_leased(unconstify(IopoolRing *, ring)))
+			continue;
+		appendStringInfo(detail, "%sring %d by ", nheld++ == 0 ? ": " : ", ",
+						 i);
+		append_process(detail, ring->pid, ring->roleid);
+		appendStringInfo(detail, " since %s",
+						 timestamptz_to_str(ring->leased_since));
+	}
+}
+
+/* Who waits for one, and for how long? */
+static void
+append_waiters(StringInfo detail, IopoolPool *pool)
+{
+	IopoolWaiter *waiters = palloc(sizeof(IopoolWaiter) * MaxBackends);
+	int nwaiters = iopool_pool_waiters(pool, waiters);
+
+	for (int i = 0; i < nwaiters; i++)
+	{
+		appendStringInfoString(detail, i == 0 ? "; waiting: " : ", ");
+		append_process(detail, waiters[i].pid, waiters[i].roleid);
+		appendStringInfo(
+			detail, " for %lld ms",
+			(long long) (iopool_deadline_now() - waiters[i].since) / 1000);
+	}
+	pfree(waiters);
+}
+
+/* Pools whose rings are all held: whoever wants to read has to wait. */
+static void
+check_leases(IopoolCheck *check)
+{
+	IopoolCheckStatus status = IOPOOL_CHECK_OK;
+	StringInfoData detail;
+
+	initStringInfo(&detail);
+	for (int p = 0; p < iopool_shared->npools; p++)
+	{
+		IopoolPool *pool = &iopool_shared->pools[p];
+		IopoolRing *rings = palloc(sizeof(IopoolRing) * pool->nrings);
+		int nheld = 0;
+		int nbroken;
+
+		LWLockAcquire(pool->lock, LW_SHARED);
+		memcpy(rings, pool->rings, sizeof(IopoolRing) * pool->nrings);
+		nbroken = pool->nbroken;
+		LWLockRelease(pool->lock);
+
+		for (int i = 0; i < pool->nrings; i++)
+			nheld += iopool_ring_is_leased(&rings[i]);
+		appendStringInfo(&detail, "%spool \"%s\": %d of %d rings held",
+						 p > 0 ? "; " : "", pool->name, nheld,
+						 pool->nrings - nbroken);
+		if (nheld > 0 && nheld == pool->nrings - nbroken)
+		{
+			status = IOPOOL_CHECK_WARN;
+			append_holders(&detail, rings, pool->nrings);
+		}
+		append_waiters(&detail, pool);
+		pfree(rings);
+	}
+	iopool_check_put(
+		check, "leases", status, detail.data,
+		"Look again in a while: SELECT * FROM iopool_rings; and iopool_waiters. If it stays so, raise \"iopool.rings\" (or \"rings\" of the pool in \"iopool.pools\") and restart the server, bound what one role takes with \"iopool.max_rings_per_role\", or end the session that hangs: SELECT pg_terminate_backend(pid)");
 }
 
 /* Libraries at build time and now. */

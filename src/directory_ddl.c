@@ -4,7 +4,7 @@
  *	  CREATE SERVER and ALTER SERVER of directories, and the view of them.
  *
  * The validator of the wrapper sees a whole list of options and cannot tell
- * what of it is new, but whoever owns a directory may change its pool without
+ * what of it is new, but whoever owns a directory may change io_mode without
  * having the right to name its path.  So the validator looks at each option
  * by itself, and an object access hook compares the row before and after.
  *
@@ -125,6 +125,16 @@ check_path_opens(IopoolDirectory *dir)
 	iopool_directory_bad_option("path", dir->path, detail, hint);
 }
 
+static bool
+is_new_pool(const IopoolDirectory *dir, const IopoolDirectory *old)
+{
+	const char *name = dir->pool_name != NULL ? dir->pool_name : "";
+	const char *old_name =
+		old != NULL && old->pool_name != NULL ? old->pool_name : "";
+
+	return strcmp(name, old_name) != 0;
+}
+
 /*
  * May the current user make this directory out of that one (NULL: out of
  * nothing), and is its path one that can be read from?
@@ -142,6 +152,15 @@ check_change(IopoolDirectory *dir, const IopoolDirectory *old)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to set option \"path\" of a directory"),
 				 errdetail("Only roles with privileges of the \"%s\" role may name a path.",
+						   "pg_read_server_files")));
+	if (is_new_pool(dir, old) &&
+		!has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES) &&
+		pg_parameter_aclcheck("iopool.pool", GetUserId(), ACL_SET) !=
+			ACLCHECK_OK)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to set option \"pool\" of a directory"),
+				 errdetail("Only roles with privileges of the \"%s\" role, or with SET on parameter \"iopool.pool\", may choose a pool.",
 						   "pg_read_server_files")));
 	if (dir->allow_data_directory && (is_new_path || is_new_allow) &&
 		!superuser())

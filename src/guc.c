@@ -37,6 +37,7 @@ int iopool_merge_gap = 0;
 bool iopool_enable_stream_scan;
 int iopool_max_request_memory_kb = 256 * 1024;
 int iopool_max_lease_time_ms = 100;
+int iopool_max_rings_per_role = 0;
 int iopool_log_min_duration_ms = -1;
 
 static const struct config_enum_entry method_options[] = {
@@ -430,8 +431,9 @@ define_session_settings(void)
 {
 	DefineCustomStringVariable("iopool.pool",
 							   "Sets the pool that this session's reads use.",
-							   NULL, &iopool_pool, "default", PGC_USERSET, 0,
-							   NULL, NULL, NULL);
+							   "Roles set it that were granted SET on it.",
+							   &iopool_pool, "default", PGC_SUSET, 0, NULL,
+							   NULL, NULL);
 	DefineCustomEnumVariable(
 		"iopool.io_mode",
 		"Sets how reads treat the page cache: buffered, direct or uncached.",
@@ -463,8 +465,15 @@ define_session_settings(void)
 	DefineCustomIntVariable(
 		"iopool.max_request_memory",
 		"Sets how much data the unfetched requests of a session may hold.",
-		NULL, &iopool_max_request_memory_kb, 256 * 1024, 0, INT_MAX,
-		PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
+		"Roles set it that were granted SET on it.",
+		&iopool_max_request_memory_kb, 256 * 1024, 0, INT_MAX, PGC_SUSET,
+		GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"iopool.max_rings_per_role",
+		"Sets how many rings of a pool the sessions of a role may hold at a time.",
+		"Others of the role wait in line. 0 sets no limit.",
+		&iopool_max_rings_per_role, 0, 0, IOPOOL_MAX_RINGS, PGC_SUSET, 0, NULL,
+		NULL, NULL);
 	DefineCustomIntVariable(
 		"iopool.max_lease_time",
 		"Sets how long a session goes on starting reads while others wait for a ring of its pool.",

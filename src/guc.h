@@ -33,6 +33,7 @@ extern PGDLLIMPORT int iopool_merge_gap;
 extern PGDLLIMPORT bool iopool_enable_stream_scan;
 extern PGDLLIMPORT int iopool_max_request_memory_kb;
 extern PGDLLIMPORT int iopool_max_lease_time_ms;
+extern PGDLLIMPORT int iopool_max_rings_per_role;
 extern PGDLLIMPORT int iopool_log_min_duration_ms;
 
 /* guc.c */

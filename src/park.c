@@ -184,10 +184,11 @@ claim(IopoolPool *pool, IopoolRing *ring, int64 now, bool *has_reads)
 /*
  * A ring that was parked longest of those that may be taken and have nothing
  * in flight; it is MOVING, for the caller to give to somebody.  NULL: there is
- * none, and *left tells what there is.  The caller holds the lock exclusively.
+ * none, and *left tells what there is.  sessionid: of this role's sessions
+ * only, unless it is invalid.  The caller holds the lock exclusively.
  */
 IopoolRing *
-iopool_park_take_over(IopoolPool *pool, IopoolParkedRings *left)
+iopool_park_take_over(IopoolPool *pool, Oid sessionid, IopoolParkedRings *left)
 {
 	int64 now = iopool_deadline_now();
 	bool has_reads = false;
@@ -199,7 +200,8 @@ iopool_park_take_over(IopoolPool *pool, IopoolParkedRings *left)
 		IopoolRing *ring = &pool->rings[i];
 		IopoolRingState state = iopool_ring_state(ring);
 
-		if (!is_parked(state))
+		if (!is_parked(state) ||
+			(OidIsValid(sessionid) && ring->sessionid != sessionid))
 			continue;
 		if (!may_be_taken(ring, state, now))
 		{

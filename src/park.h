@@ -24,7 +24,7 @@ extern void iopool_park(IopoolPool *pool, IopoolRing *ring, uint64 generation,
 						bool is_gone);
 extern bool iopool_park_enter(IopoolPool *pool, IopoolRing *ring,
 							  uint64 generation);
-extern IopoolRing *iopool_park_take_over(IopoolPool *pool,
+extern IopoolRing *iopool_park_take_over(IopoolPool *pool, Oid sessionid,
 										 IopoolParkedRings *left);
 extern void iopool_park_open_mailbox(IopoolPool *pool);
 extern int iopool_park_take_results(IopoolPool *pool,

@@ -6,13 +6,18 @@
  * A free ring goes to whoever asks first; when there is none, one whose owner
  * is elsewhere is taken over (park.c); when there is none of these, the backend
  * queues in pool->waiters and sleeps on its latch.  A ring that comes back is
- * handed to the head of the queue under the pool's lock, without being free
- * in between, so nobody can overtake.  A waiter that gives up therefore has
- * to look whether a ring was handed to it meanwhile.
+ * handed to the first in line under the pool's lock, so nobody can overtake.
+ * A waiter that gives up therefore has to look whether a ring was handed to it
+ * meanwhile.
  *
- * The head of the queue, and nobody else in it, goes on looking for a parked
- * ring whose reads have come in.  Nobody claims a ring while its reads have
- * not, so a hung or stopped owner stops nobody but who asks for its ring.
+ * The first in line, and nobody behind it, goes on looking for a parked ring
+ * whose reads have come in.  Nobody claims a ring while its reads have not, so
+ * a hung or stopped owner stops nobody but who asks for its ring.
+ *
+ * Sessions of a role may be limited in how many rings of a pool they hold.  A
+ * waiter whose role has its share blocks nobody behind it: it is passed over
+ * until a ring of its role comes back.  It may take a parked ring of its own
+ * role, which leaves the role with as many.
  *
  * Locks: pool->lock guards states, free list and queue.  It is held for a
  * few instructions and never over I/O or a sleep.
@@ -59,17 +64,28 @@ set_state(IopoolRing *ring, IopoolRingState state)
 
 /* Caller holds the lock; the ring is nobody's and empty. */
 static void
-give_ring(IopoolRing *ring, int pid, int procno, Oid roleid)
+give_ring(IopoolRing *ring, const IopoolWaiter *to)
 {
 	ring->next_free = -1;
-	ring->pid = pid;
-	ring->procno = procno;
-	ring->roleid = roleid;
+	ring->pid = to->pid;
+	ring->procno = to->procno;
+	ring->roleid = to->roleid;
+	ring->sessionid = to->sessionid;
 	ring->leased_since = GetCurrentTimestamp();
 	(void) pg_atomic_exchange_u64(
 		&ring->word,
 		iopool_ring_word(iopool_ring_generation(ring) + 1,
 						 IOPOOL_RING_ACTIVE));
+}
+
+/* Caller holds the lock; the ring has no owner any more. */
+static void
+forget_owner(IopoolRing *ring)
+{
+	ring->pid = 0;
+	ring->procno = -1;
+	ring->roleid = InvalidOid;
+	ring->sessionid = InvalidOid;
 }
 
 static void
@@ -87,43 +103,114 @@ first_waiter(IopoolPool *pool)
 		: dlist_head_element(IopoolWaiter, node, &pool->waiters);
 }
 
+/* Has the role of a waiter its share of the pool's rings?  Caller holds the lock. */
+static bool
+is_at_limit(IopoolPool *pool, const IopoolWaiter *waiter)
+{
+	int nheld = 0;
+
+	if (waiter->max_rings == 0)
+		return false;
+	for (int i = 0; i < pool->nrings; i++)
+		nheld += pool->rings[i].sessionid == waiter->sessionid &&
+			iopool_ring_is_leased(&pool->rings[i]);
+	return nheld >= waiter->max_rings;
+}
+
 /*
- * Take a waiter out of the queue.  Who is its head now has to look at parked
- * rings.  Caller holds the lock.
+ * Is it a waiter's turn to look for a ring?  Those before it have to be at
+ * their limits, and if it is as well, of other roles.  who: in the queue, or
+ * about to be.  Caller holds the lock.
+ */
+static bool
+has_turn(IopoolPool *pool, const IopoolWaiter *who, bool who_is_at_limit)
+{
+	dlist_iter iter;
+
+	dlist_foreach(iter, &pool->waiters)
+	{
+		IopoolWaiter *waiter = dlist_container(IopoolWaiter, node, iter.cur);
+
+		if (waiter == who)
+			break;
+		if ((who_is_at_limit && waiter->sessionid == who->sessionid) ||
+			!is_at_limit(pool, waiter))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * It may be somebody else's turn to look for a parked ring: wake the first in
+ * line, and those before it that their limits keep from having a free one.
+ * Caller holds the lock.
+ */
+static void
+wake_first(IopoolPool *pool)
+{
+	dlist_iter iter;
+
+	dlist_foreach(iter, &pool->waiters)
+	{
+		IopoolWaiter *waiter = dlist_container(IopoolWaiter, node, iter.cur);
+
+		wake(waiter);
+		if (!is_at_limit(pool, waiter))
+			break;
+	}
+}
+
+/*
+ * Take a waiter out of the queue, and count the time that it was there.  Caller
+ * holds the lock.
  */
 static void
 leave_queue(IopoolPool *pool, IopoolWaiter *waiter)
 {
-	bool was_first = waiter == first_waiter(pool);
+	bool had_turn = has_turn(pool, waiter, is_at_limit(pool, waiter));
 
 	dlist_delete(&waiter->node);
 	waiter->is_queued = false;
 	pg_atomic_fetch_sub_u32(&pool->nwaiting, 1);
-	if (was_first && !dlist_is_empty(&pool->waiters))
-		wake(first_waiter(pool));
+	iopool_stats_add(&pool->stats, IOPOOL_COUNTER_CHECKOUT_WAIT_US,
+					 iopool_deadline_now() - waiter->since);
+	if (had_turn)
+		wake_first(pool);
+}
+
+/* Give free rings to who may have them, first come first.  Caller holds the lock. */
+static void
+serve_queue(IopoolPool *pool)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &pool->waiters)
+	{
+		IopoolWaiter *waiter = dlist_container(IopoolWaiter, node, iter.cur);
+		IopoolRing *ring;
+
+		if (pool->free_head < 0)
+			return;
+		if (is_at_limit(pool, waiter))
+			continue;
+		ring = &pool->rings[pool->free_head];
+		pool->free_head = ring->next_free;
+		leave_queue(pool, waiter);
+		give_ring(ring, waiter);
+		waiter->granted = ring - pool->rings;
+		wake(waiter);
+	}
 }
 
 /* Caller holds the lock; ring is nobody's and empty. */
 static void
 pass_ring_on(IopoolPool *pool, IopoolRing *ring)
 {
-	IopoolWaiter *next = first_waiter(pool);
-
-	if (next == NULL)
-	{
-		ring->pid = 0;
-		ring->procno = -1;
-		ring->roleid = InvalidOid;
-		ring->next_free = pool->free_head;
-		pool->free_head = ring - pool->rings;
-		set_state(ring, IOPOOL_RING_FREE);
-		return;
-	}
-
-	leave_queue(pool, next);
-	give_ring(ring, next->pid, next->procno, next->roleid);
-	next->granted = ring - pool->rings;
-	wake(next);
+	forget_owner(ring);
+	ring->next_free = pool->free_head;
+	pool->free_head = ring - pool->rings;
+	set_state(ring, IOPOOL_RING_FREE);
+	serve_queue(pool);
 }
 
 /* Caller holds the lock. */
@@ -140,13 +227,12 @@ fail_all_waiters(IopoolPool *pool)
 	}
 }
 
-/* There may be a parked ring for the head of the queue.  Does not raise. */
+/* There may be a parked ring for the first in line.  Does not raise. */
 void
 iopool_pool_wake_first(IopoolPool *pool)
 {
 	LWLockAcquire(pool->lock, LW_SHARED);
-	if (!dlist_is_empty(&pool->waiters))
-		wake(first_waiter(pool));
+	wake_first(pool);
 	LWLockRelease(pool->lock);
 }
 
@@ -185,12 +271,12 @@ iopool_pool_return(IopoolPool *pool, IopoolRing *ring, uint64 generation,
 	if (how == IOPOOL_RETURN_BROKEN)
 	{
 		set_state(ring, IOPOOL_RING_BROKEN);
-		ring->pid = 0;
-		ring->procno = -1;
-		ring->roleid = InvalidOid;
+		forget_owner(ring);
 		pool->nbroken++;
 		if (pool->nbroken == pool->nrings)
 			fail_all_waiters(pool);
+		/* its role may have another */
+		serve_queue(pool);
 	}
 	else
 		pass_ring_on(pool, ring);
@@ -264,29 +350,61 @@ iopool_pool_check_broken(IopoolPool *pool)
 		raise_all_broken(pool);
 }
 
+/* This backend, as one that asks for a ring. */
+static void
+describe_me(IopoolWaiter *me)
+{
+	me->granted = IOPOOL_GRANT_PENDING;
+	me->procno = iopool_my_proc_number();
+	me->pid = MyProcPid;
+	me->roleid = GetUserId();
+	me->sessionid = GetSessionUserId();
+	me->max_rings = iopool_max_rings_per_role;
+}
+
 /* Raise 53400: no ring within iopool.checkout_timeout. */
 void
 iopool_pool_raise_timeout(IopoolPool *pool)
 {
+	IopoolWaiter me;
+	bool at_limit;
+
+	describe_me(&me);
+	LWLockAcquire(pool->lock, LW_SHARED);
+	at_limit = is_at_limit(pool, &me);
+	LWLockRelease(pool->lock);
+
 	iopool_stats_add(&pool->stats, IOPOOL_COUNTER_CHECKOUT_TIMEOUTS, 1);
 	ereport(ERROR,
 			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 			 errmsg("no ring of pool \"%s\" was free within %d ms",
 					pool->name, iopool_checkout_timeout_ms),
-			 errhint("Raise \"iopool.rings\" (or \"rings\" of the pool in \"iopool.pools\") or \"iopool.checkout_timeout\".")));
+			 at_limit
+				 ? errdetail("Sessions of role \"%s\" hold %d of its rings, as many as \"iopool.max_rings_per_role\" allows.",
+							 GetUserNameFromId(me.sessionid, true),
+							 me.max_rings)
+				 : 0,
+			 errhint("View iopool_rings shows who has the rings, and since when. Raise \"iopool.rings\" (or \"rings\" of the pool in \"iopool.pools\") or \"iopool.checkout_timeout\".")));
 }
 
 /*
- * A parked ring that can be taken over, as nobody's; or NULL.  Caller holds the
- * lock.
+ * Give a parked ring to who has the turn, if there is one that it may take:
+ * one of its own role where that has its share.  Caller holds the lock.
  */
 static IopoolRing *
-take_over(IopoolPool *pool, IopoolParkedRings *left)
+take_over(IopoolPool *pool, const IopoolWaiter *who, bool at_limit,
+		  IopoolParkedRings *left)
 {
-	IopoolRing *ring = iopool_park_take_over(pool, left);
+	IopoolRing *ring =
+		iopool_park_take_over(pool, at_limit ? who->sessionid : InvalidOid,
+							  left);
 
-	if (ring != NULL)
-		iopool_stats_add(&pool->stats, IOPOOL_COUNTER_TAKEOVERS, 1);
+	if (ring == NULL)
+		return NULL;
+	iopool_stats_add(&pool->stats, IOPOOL_COUNTER_TAKEOVERS, 1);
+	give_ring(ring, who);
+	/* the role that had it may have another */
+	wake_first(pool);
 	return ring;
 }
 
@@ -298,31 +416,30 @@ take_over(IopoolPool *pool, IopoolParkedRings *left)
 static IopoolRing *
 take_or_queue(IopoolPool *pool, bool may_wait)
 {
+	IopoolWaiter *me = &iopool_shared->waiters[iopool_my_proc_number()];
 	IopoolParkedRings left;
 	IopoolRing *ring = NULL;
 	bool all_broken;
+	bool at_limit;
 
 	LWLockAcquire(pool->lock, LW_EXCLUSIVE);
+	describe_me(me);
+	at_limit = is_at_limit(pool, me);
 	all_broken = (pool->nbroken == pool->nrings);
-	if (pool->free_head >= 0)
+	if (pool->free_head >= 0 && !at_limit)
 	{
-		/* while a ring is free, nobody waits: see pass_ring_on() */
+		/* while a ring is free, nobody waits who may have it */
 		ring = &pool->rings[pool->free_head];
 		pool->free_head = ring->next_free;
+		give_ring(ring, me);
 	}
-	else if (first_waiter(pool) == NULL)
-		ring = take_over(pool, &left);
+	else if (has_turn(pool, me, at_limit))
+		ring = take_over(pool, me, at_limit, &left);
 
-	if (ring != NULL)
-		give_ring(ring, MyProcPid, iopool_my_proc_number(), GetUserId());
-	else if (may_wait && !all_broken && iopool_checkout_timeout_ms != 0)
+	if (ring == NULL && may_wait && !all_broken &&
+		iopool_checkout_timeout_ms != 0)
 	{
-		IopoolWaiter *me = &iopool_shared->waiters[iopool_my_proc_number()];
-
-		me->granted = IOPOOL_GRANT_PENDING;
-		me->procno = iopool_my_proc_number();
-		me->pid = MyProcPid;
-		me->roleid = GetUserId();
+		me->since = iopool_deadline_now();
 		me->is_queued = true;
 		dlist_push_tail(&pool->waiters, &me->node);
 		pg_atomic_fetch_add_u32(&pool->nwaiting, 1);
@@ -340,7 +457,7 @@ take_or_queue(IopoolPool *pool, bool may_wait)
 }
 
 /*
- * Has the queue answered?  IOPOOL_GRANT_PENDING if not.  The head of it takes
+ * Has the queue answered?  IOPOOL_GRANT_PENDING if not.  Whose turn it is takes
  * a parked ring if it can; *tick is how long to wait before it looks again,
  * in ms, and -1 for the others.
  */
@@ -350,18 +467,19 @@ granted_ring(IopoolPool *pool, int *tick)
 	IopoolWaiter *me = &iopool_shared->waiters[iopool_my_proc_number()];
 	IopoolParkedRings left;
 	IopoolRing *ring;
+	bool at_limit;
 	int granted;
 
 	LWLockAcquire(pool->lock, LW_EXCLUSIVE);
 	granted = me->granted;
-	if (granted == IOPOOL_GRANT_PENDING && me == first_waiter(pool))
+	at_limit = is_at_limit(pool, me);
+	if (granted == IOPOOL_GRANT_PENDING && has_turn(pool, me, at_limit))
 	{
-		ring = take_over(pool, &left);
+		ring = take_over(pool, me, at_limit, &left);
 		if (ring != NULL)
 		{
-			leave_queue(pool, me);
-			give_ring(ring, me->pid, me->procno, me->roleid);
 			granted = me->granted = ring - pool->rings;
+			leave_queue(pool, me);
 		}
 		else if (left == IOPOOL_PARKED_RESTING)
 			*tick = TICK_RESTING;
@@ -421,16 +539,6 @@ wait_for_grant(IopoolPool *pool, int64 start, IopoolDeadline deadline)
 	}
 }
 
-/* Waits count with their time whatever they end with. */
-static void
-count_wait_time(IopoolPool *pool, int64 start)
-{
-	uint64 waited = iopool_deadline_now() - start;
-
-	iopool_stats_add(&pool->stats, IOPOOL_COUNTER_CHECKOUT_WAIT_US, waited);
-	iopool_pool_waited_us += waited;
-}
-
 /*
  * Check out a ring of the pool, waiting in line for up to
  * iopool.checkout_timeout.  The caller owns the ring until it returns it with
@@ -463,14 +571,14 @@ iopool_pool_checkout(IopoolPool *pool, IopoolDeadline deadline)
 		PG_CATCH();
 		{
 			iopool_pool_stop_waiting();
-			count_wait_time(pool, start);
+			iopool_pool_waited_us += iopool_deadline_now() - start;
 			PG_RE_THROW();
 		}
 		PG_END_TRY();
 
 		/* leaves the queue, or passes on what was granted this moment */
 		iopool_pool_stop_waiting();
-		count_wait_time(pool, start);
+		iopool_pool_waited_us += iopool_deadline_now() - start;
 		if (granted == IOPOOL_GRANT_PENDING)
 			return NULL;
 		if (granted == IOPOOL_GRANT_ALL_BROKEN)
@@ -482,10 +590,13 @@ iopool_pool_checkout(IopoolPool *pool, IopoolDeadline deadline)
 	return ring;
 }
 
-/* What becomes of the pool's rings now. */
+/* What becomes of the pool's rings now, and how long has been waited. */
 void
 iopool_pool_use(IopoolPool *pool, IopoolPoolUse *use)
 {
+	int64 now = iopool_deadline_now();
+	dlist_iter iter;
+
 	LWLockAcquire(pool->lock, LW_SHARED);
 	use->nin_use = 0;
 	for (int i = 0; i < pool->nrings; i++)
@@ -493,5 +604,27 @@ iopool_pool_use(IopoolPool *pool, IopoolPoolUse *use)
 	use->nbroken = pool->nbroken;
 	use->nfree = pool->nrings - use->nin_use - use->nbroken;
 	use->nwaiting = (int) pg_atomic_read_u32(&pool->nwaiting);
+	use->waited_us = pg_atomic_read_u64(
+		&pool->stats.counters[IOPOOL_COUNTER_CHECKOUT_WAIT_US]);
+	dlist_foreach(iter, &pool->waiters)
+	{
+		IopoolWaiter *waiter = dlist_container(IopoolWaiter, node, iter.cur);
+
+		use->waited_us += Max(now - waiter->since, 0);
+	}
 	LWLockRelease(pool->lock);
+}
+
+/* Copy who is in line, first first; room is for MaxBackends.  Returns how many. */
+int
+iopool_pool_waiters(IopoolPool *pool, IopoolWaiter *waiters)
+{
+	int nwaiters = 0;
+	dlist_iter iter;
+
+	LWLockAcquire(pool->lock, LW_SHARED);
+	dlist_foreach(iter, &pool->waiters)
+		waiters[nwaiters++] = *dlist_container(IopoolWaiter, node, iter.cur);
+	LWLockRelease(pool->lock);
+	return nwaiters;
 }

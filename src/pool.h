@@ -25,7 +25,8 @@ typedef struct IopoolPoolUse
 	int nfree;
 	int nin_use; /* leased or draining */
 	int nbroken;
-	int nwaiting; /* backends in line */
+	int nwaiting;	  /* backends in line */
+	uint64 waited_us; /* for rings, those who still wait included */
 } IopoolPoolUse;
 
 /* Time this backend has waited for rings, in microseconds. */
@@ -42,6 +43,7 @@ extern void iopool_pool_mark_draining(IopoolPool *pool, IopoolRing *ring,
 									  uint64 generation, bool is_draining);
 extern void iopool_pool_wake_first(IopoolPool *pool);
 extern void iopool_pool_stop_waiting(void);
+extern int iopool_pool_waiters(IopoolPool *pool, IopoolWaiter *waiters);
 extern void iopool_pool_use(IopoolPool *pool, IopoolPoolUse *use);
 
 #endif /* IOPOOL_POOL_H */

@@ -18,6 +18,7 @@ iopool_ring_init(IopoolRing *ring, int entries)
 	ring->pid = 0;
 	ring->procno = -1;
 	ring->roleid = InvalidOid;
+	ring->sessionid = InvalidOid;
 	ring->next_tag = 1;
 	pg_atomic_init_u64(&ring->parked_at, 0);
 	pg_atomic_init_u32(&ring->in_flight, 0);

@@ -55,7 +55,8 @@ typedef struct IopoolRing
 	int next_free; /* while FREE: next on the free list, or -1 */
 	int pid;	   /* of the owner, while it has one */
 	int procno;	   /* the same: number of its PGPROC */
-	Oid roleid;	   /* of the owner */
+	Oid roleid;	   /* the user that it was leased for */
+	Oid sessionid; /* the user of the owner's session, whose limit counts */
 	TimestampTz leased_since;
 
 	/* written by the owner as it parks, read by everybody */

@@ -54,7 +54,10 @@ typedef struct IopoolWaiter
 	int granted;	/* ring number, or one of the above */
 	int procno;
 	int pid;
-	Oid roleid;
+	Oid roleid;	   /* see IopoolRing */
+	Oid sessionid; /* the same */
+	int max_rings; /* that its role may have; 0: as many as there are */
+	int64 since;   /* us, of the monotonic clock: in line since then */
 } IopoolWaiter;
 
 static inline IopoolMailbox *

@@ -24,12 +24,18 @@
 #include "pool.h"
 #include "request.h"
 
-#define POOLS_COLUMNS 26
-#define RINGS_COLUMNS 8
-#define INFO_COLUMNS  2
+/*
+ * Columns that are new in a version of the extension are the last, so that the
+ * library serves older ones too, which declare fewer.
+ */
+#define POOLS_COLUMNS	27
+#define RINGS_COLUMNS	9
+#define WAITERS_COLUMNS 4
+#define INFO_COLUMNS	2
 
 IOPOOL_FUNCTION(iopool_stat_pools);
 IOPOOL_FUNCTION(iopool_stat_rings);
+IOPOOL_FUNCTION(iopool_stat_waiters);
 IOPOOL_FUNCTION(iopool_stat_reset);
 IOPOOL_FUNCTION(iopool_info);
 
@@ -80,7 +86,7 @@ iopool_stat_pools(PG_FUNCTION_ARGS)
 			uint64 count = pg_atomic_read_u64(&stats->counters[c]);
 
 			if (c == IOPOOL_COUNTER_CHECKOUT_WAIT_US)
-				values[i++] = Float8GetDatum(count / 1000.0);
+				values[i++] = Float8GetDatum(use.waited_us / 1000.0);
 			else
 				values[i++] = Int64GetDatum((int64) count);
 		}
@@ -97,6 +103,8 @@ iopool_stat_pools(PG_FUNCTION_ARGS)
 		values[i++] = Int32GetDatum(use.nbroken);
 		values[i++] = Int64GetDatum((int64) pg_atomic_read_u64(
 			&stats->counters[IOPOOL_COUNTER_STALE]));
+		values[i++] = Int64GetDatum((int64) pg_atomic_read_u64(
+			&stats->counters[IOPOOL_COUNTER_TAKEOVERS]));
 		Assert(i == POOLS_COLUMNS);
 
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values,
@@ -106,6 +114,20 @@ iopool_stat_pools(PG_FUNCTION_ARGS)
 	/* only now: it changes what is to be shown */
 	iopool_request_enter();
 	return (Datum) 0;
+}
+
+/* A moment of the monotonic clock, in microseconds, as of a clock on the wall. */
+static TimestampTz
+wall_clock(int64 us)
+{
+	return GetCurrentTimestamp() - (iopool_deadline_now() - us);
+}
+
+static bool
+is_parked(IopoolRingState state)
+{
+	return state == IOPOOL_RING_RESTING || state == IOPOOL_RING_GONE ||
+		state == IOPOOL_RING_MOVING;
 }
 
 /* One row for each ring; the owner's details as in pg_stat_activity. */
@@ -150,6 +172,9 @@ iopool_stat_rings(PG_FUNCTION_ARGS)
 				Int64GetDatum((int64) pg_atomic_read_u64(&ring->reads));
 			values[7] = TimestampTzGetDatum(ring->leased_since);
 			nulls[7] = !sees_owner;
+			values[8] = TimestampTzGetDatum(
+				wall_clock((int64) pg_atomic_read_u64(&ring->parked_at)));
+			nulls[8] = !sees_owner || !is_parked(state);
 
 			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values,
 								 nulls);
@@ -158,6 +183,44 @@ iopool_stat_rings(PG_FUNCTION_ARGS)
 	}
 
 	/* only now: it changes what is to be shown */
+	iopool_request_enter();
+	return (Datum) 0;
+}
+
+/* One row for each backend in line; its details as in pg_stat_activity. */
+Datum
+iopool_stat_waiters(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	IopoolWaiter *waiters = palloc(sizeof(IopoolWaiter) * MaxBackends);
+	bool sees_all;
+
+	iopool_shmem_require();
+	InitMaterializedSRF(fcinfo, 0);
+	sees_all = has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS);
+
+	for (int p = 0; p < iopool_shared->npools; p++)
+	{
+		IopoolPool *pool = &iopool_shared->pools[p];
+		int nwaiters = iopool_pool_waiters(pool, waiters);
+
+		for (int i = 0; i < nwaiters; i++)
+		{
+			Datum values[WAITERS_COLUMNS];
+			bool nulls[WAITERS_COLUMNS] = {false};
+			bool sees_waiter =
+				sees_all || has_privs_of_role(GetUserId(), waiters[i].roleid);
+
+			values[0] = CStringGetTextDatum(pool->name);
+			values[1] = Int32GetDatum(i + 1);
+			values[2] = Int32GetDatum(waiters[i].pid);
+			values[3] = TimestampTzGetDatum(wall_clock(waiters[i].since));
+			nulls[2] = nulls[3] = !sees_waiter;
+			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values,
+								 nulls);
+		}
+	}
+
 	iopool_request_enter();
 	return (Datum) 0;
 }

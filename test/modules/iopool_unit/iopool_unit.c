@@ -35,6 +35,7 @@ extern PGDLLEXPORT void _PG_init(void);
 IopoolShared *iopool_shared = NULL;
 int iopool_checkout_timeout_ms = 0;
 int iopool_max_lease_time_ms = -1;
+int iopool_max_rings_per_role = 0;
 
 void
 iopool_errors_raise_refused(const char *pool, IopoolMethodId method,

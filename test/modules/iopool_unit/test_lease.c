@@ -979,7 +979,7 @@ lease_rests(int rounds)
 	/* as if it had just been parked, however slow this machine is */
 	pg_atomic_write_u64(&lease->ring->parked_at,
 						iopool_deadline_now() + 1000000);
-	CHECK(iopool_park_take_over(pool, &left) == NULL);
+	CHECK(iopool_park_take_over(pool, InvalidOid, &left) == NULL);
 	LWLockRelease(pool->lock);
 	CHECK_EQUAL(left, IOPOOL_PARKED_RESTING);
 	CHECK(unit_take_over(pool));

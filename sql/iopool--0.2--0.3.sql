@@ -1,0 +1,106 @@
+/* sql/iopool--0.2--0.3.sql */
+
+-- complain if script is sourced in psql, rather than via ALTER EXTENSION
+\echo Use "ALTER EXTENSION iopool UPDATE TO '0.3'" to load this file. \quit
+
+--
+-- Views: what depends on them stays, so new columns are the last
+--
+
+ALTER FUNCTION iopool_stat_pools() RENAME TO iopool_stat_pools_0_2;
+ALTER FUNCTION iopool_stat_rings() RENAME TO iopool_stat_rings_0_2;
+
+CREATE FUNCTION iopool_stat_pools(
+	OUT name text,
+	OUT method text,
+	OUT rings integer,
+	OUT entries integer,
+	OUT in_use integer,
+	OUT waiting integer,
+	OUT reads bigint,
+	OUT bytes bigint,
+	OUT short_reads bigint,
+	OUT retries bigint,
+	OUT errors bigint,
+	OUT splits bigint,
+	OUT merges bigint,
+	OUT checkouts bigint,
+	OUT checkout_waits bigint,
+	OUT checkout_wait_ms double precision,
+	OUT checkout_timeouts bigint,
+	OUT resets bigint,
+	OUT reclaims bigint,
+	OUT max_in_flight integer,
+	OUT p50_us double precision,
+	OUT p95_us double precision,
+	OUT p99_us double precision,
+	OUT stats_reset timestamp with time zone,
+	OUT broken integer,
+	OUT stale_completions bigint,
+	OUT takeovers bigint)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'iopool_stat_pools'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 4;
+
+COMMENT ON FUNCTION iopool_stat_pools() IS
+'rows of view iopool_pools';
+
+CREATE OR REPLACE VIEW iopool_pools AS SELECT * FROM iopool_stat_pools();
+
+CREATE FUNCTION iopool_stat_rings(
+	OUT pool text,
+	OUT ring integer,
+	OUT state text,
+	OUT pid integer,
+	OUT generation bigint,
+	OUT in_flight integer,
+	OUT reads bigint,
+	OUT leased_since timestamp with time zone,
+	OUT parked_since timestamp with time zone)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'iopool_stat_rings'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 20;
+
+COMMENT ON FUNCTION iopool_stat_rings() IS
+'rows of view iopool_rings';
+
+CREATE OR REPLACE VIEW iopool_rings AS SELECT * FROM iopool_stat_rings();
+
+COMMENT ON VIEW iopool_rings IS
+'one row for each ring: state (free, leased, draining, broken), owner, reads in flight; parked_since: its owner is elsewhere, and others may take it when its reads are in';
+
+DROP FUNCTION iopool_stat_pools_0_2();
+DROP FUNCTION iopool_stat_rings_0_2();
+
+CREATE FUNCTION iopool_stat_waiters(
+	OUT pool text,
+	OUT place integer,
+	OUT pid integer,
+	OUT waiting_since timestamp with time zone)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'iopool_stat_waiters'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 4;
+
+COMMENT ON FUNCTION iopool_stat_waiters() IS
+'rows of view iopool_waiters';
+
+CREATE VIEW iopool_waiters AS SELECT * FROM iopool_stat_waiters();
+
+COMMENT ON VIEW iopool_waiters IS
+'one row for each backend that waits for a ring: its place in the line of the pool, from 1, and since when it waits';
+
+REVOKE ALL ON FUNCTION iopool_stat_pools() FROM PUBLIC;
+REVOKE ALL ON FUNCTION iopool_stat_rings() FROM PUBLIC;
+REVOKE ALL ON FUNCTION iopool_stat_waiters() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION iopool_stat_pools() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION iopool_stat_rings() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION iopool_stat_waiters() TO pg_monitor;
+REVOKE ALL ON TABLE iopool_waiters FROM PUBLIC;
+GRANT SELECT ON TABLE iopool_waiters TO pg_monitor;
+
+--
+-- Comments
+--
+
+COMMENT ON FUNCTION iopool_prefetch(text, bigint[], bigint[]) IS
+'tell the kernel to bring ranges of bytes of a file into the page cache, as far as the file goes, and at most a quarter of the machine''s memory in one call; returns how many ranges were hinted whole';
