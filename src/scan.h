@@ -85,6 +85,8 @@ typedef struct IopoolScanState
 	TupleTableSlot *ahead_slot; /* the outer row in it, as it is kept */
 	TupleTableSlot *outer_slot; /* an outer row, as it is kept */
 
+	PlanState *outer; /* NULL: there is none, and one call */
+
 	IopoolFeed *feed; /* NULL: not begun */
 	dlist_head rows;  /* of IopoolScanRow, first first */
 	int nrows;		  /* read ahead, and their bytes */

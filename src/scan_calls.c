@@ -40,7 +40,7 @@ begin_feed(IopoolScanState *state, bool in_order)
 {
 	IopoolFeedOptions options = {
 		.in_order = in_order,
-		.distance = state->css.custom_ps != NIL ? 1 : FIRST_DISTANCE,
+		.distance = state->outer != NULL ? 1 : FIRST_DISTANCE,
 		.is_interrupted = true,
 	};
 
@@ -200,9 +200,9 @@ next_outer(IopoolScanState *state)
 	MemoryContext old_cxt;
 	TupleTableSlot *slot = NULL;
 
-	if (state->css.custom_ps != NIL)
+	if (state->outer != NULL)
 	{
-		slot = ExecProcNode((PlanState *) linitial(state->css.custom_ps));
+		slot = ExecProcNode(state->outer);
 		if (TupIsNull(slot))
 			return NULL;
 	}

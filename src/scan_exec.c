@@ -281,11 +281,11 @@ scan_begin(CustomScanState *node, EState *estate, int eflags)
 	{
 		int outer_flags =
 			eflags & ~(EXEC_FLAG_REWIND | EXEC_FLAG_BACKWARD | EXEC_FLAG_MARK);
-		PlanState *outer =
-			ExecInitNode(linitial(cscan->custom_plans), estate, outer_flags);
 
-		node->custom_ps = list_make1(outer);
-		outer_desc = ExecGetResultType(outer);
+		state->outer =
+			ExecInitNode(linitial(cscan->custom_plans), estate, outer_flags);
+		node->custom_ps = list_make1(state->outer);
+		outer_desc = ExecGetResultType(state->outer);
 	}
 	else
 	{
@@ -326,8 +326,8 @@ scan_end(CustomScanState *node)
 	stop_reading(state);
 	if (state->store != NULL)
 		tuplestore_end(state->store);
-	if (node->custom_ps != NIL)
-		ExecEndNode(linitial(node->custom_ps));
+	if (state->outer != NULL)
+		ExecEndNode(state->outer);
 }
 
 static void
@@ -336,14 +336,12 @@ scan_rescan(CustomScanState *node)
 	IopoolScanState *state = (IopoolScanState *) node;
 	Bitmapset *changed = node->ss.ps.chgParam;
 
-	if (node->custom_ps != NIL)
+	if (state->outer != NULL)
 	{
-		PlanState *outer = linitial(node->custom_ps);
-
 		if (changed != NULL)
-			UpdateChangedParamSet(outer, changed);
-		if (outer->chgParam == NULL)
-			ExecReScan(outer);
+			UpdateChangedParamSet(state->outer, changed);
+		if (state->outer->chgParam == NULL)
+			ExecReScan(state->outer);
 	}
 	else if (changed == NULL ||
 			 (!state->has_subplan && !bms_overlap(changed, state->params)))
