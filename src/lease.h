@@ -94,6 +94,9 @@ struct IopoolLease
 	int refused_errno;
 };
 
+/* How often rings of this backend have been taken over by others. */
+extern uint64 iopool_lease_nlost;
+
 /* arena.c */
 extern int iopool_arena_reserve(IopoolLease *lease, Size wanted, Size needed);
 extern char *iopool_arena_take_slot(IopoolRead *read);

@@ -30,6 +30,8 @@
 /* Results that are taken at a time. */
 #define BATCH 64
 
+uint64 iopool_lease_nlost = 0;
+
 IopoolAbsence
 iopool_lease_absence(const IopoolLease *lease)
 {
@@ -169,6 +171,7 @@ lose_ring(IopoolLease *lease)
 {
 	int fatal_errno = lease->fatal_errno;
 
+	iopool_lease_nlost++;
 	take_mail(lease);
 	forget_ring(lease);
 	/* had it been the ring's fault, nobody else would have it */

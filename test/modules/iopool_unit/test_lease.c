@@ -848,6 +848,7 @@ lease_lost(int rounds)
 	Outcome outcomes[ENTRIES];
 	IopoolLease *lease = begin_parked(2, outcomes, ENTRIES);
 	IopoolRing *ring = lease->ring;
+	uint64 nlost = iopool_lease_nlost;
 
 	for (int i = 0; i < ENTRIES; i++)
 	{
@@ -862,8 +863,11 @@ lease_lost(int rounds)
 	CHECK_EQUAL(pg_atomic_read_u64(&ring->reads), ENTRIES);
 	CHECK_EQUAL(mock_counter(lease->pool, IOPOOL_COUNTER_TAKEOVERS), 1);
 
+	/* which the owner comes to know when it is back */
+	CHECK_EQUAL(iopool_lease_nlost, nlost);
 	iopool_lease_poll(lease, ENTRIES, IOPOOL_FOREVER);
 	CHECK(lease->ring == NULL);
+	CHECK_EQUAL(iopool_lease_nlost, nlost + 1);
 	CHECK_EQUAL(lease->in_flight, 0);
 	check_all(outcomes, ENTRIES);
 
@@ -873,6 +877,7 @@ lease_lost(int rounds)
 	wait_for_all(lease);
 	check_all(outcomes, ENTRIES);
 	end(lease);
+	CHECK_EQUAL(iopool_lease_nlost, nlost + 1);
 	CHECK_EQUAL(mock_counter(lease->pool, IOPOOL_COUNTER_READS), 2 * ENTRIES);
 }
 
