@@ -243,7 +243,7 @@ DECLARE
 BEGIN
 	FOR output IN EXECUTE 'EXPLAIN (ANALYZE, COSTS OFF, SUMMARY OFF, BUFFERS OFF, ' || options || ') ' || query LOOP
 		FOREACH line IN ARRAY string_to_array(output, E'\n') LOOP
-			IF line ~ 'Path|File.Offset|Length|Pool|I[/-]O|Ranges|Read|In.Flight|Wait.Time' THEN
+			IF line ~ 'Path|File.Offset|Length|Pool|I[/-]O|Ranges|Read|In.Flight|Ring|Wait.Time' THEN
 				line := regexp_replace(line, '(I/O Mode"?: "?|<I-O-Mode>)\w+', '\1...');
 				line := regexp_replace(line, '(Reads"?: |Reads>|Bytes"?: |Bytes>)\d+', '\1N', 'g');
 				line := regexp_replace(line, '((average|maximum|ring|reads)=|(In Flight|Time)"?: |(Flight|Time)>)\d+(\.\d+)?', '\1N', 'g');
@@ -271,6 +271,33 @@ FROM node_of($$SELECT data FROM scan_item, iopool_read(path, file_offset * 100, 
 SELECT n -> 'Ranges' AS ranges, n -> 'Reads' AS reads, n -> 'Read Bytes' AS read_bytes,
 	   n -> 'Average In Flight' AS average, n -> 'Maximum In Flight' AS maximum
 FROM node_of($$SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0, 8], 8) LIMIT 0$$, ', TIMING OFF') AS n;
+
+-- pools and modes are those that have been used, where directories have others
+\set dir `mkdir -p "$PG_ABS_BUILDDIR/results/iopool_scan" && cd "$PG_ABS_BUILDDIR/results/iopool_scan" && pwd -P`
+SELECT write_file(:'dir' || '/words', words(0, 65536));
+SET client_min_messages = 'error';
+CREATE SERVER regress_direct FOREIGN DATA WRAPPER iopool_directory OPTIONS (path :'dir', pool 'regress_two', io_mode 'direct');
+CREATE SERVER regress_pool FOREIGN DATA WRAPPER iopool_directory OPTIONS (path :'dir', pool 'regress_one');
+RESET client_min_messages;
+CREATE FUNCTION used(query text, OUT pool text, OUT io_mode text)
+LANGUAGE sql AS $$SELECT n ->> 'Pool', n ->> 'I/O Mode' FROM node_of(query, ', TIMING OFF') AS n$$;
+SET iopool.io_mode = 'buffered';
+SELECT * FROM used($$SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0, 8], 8)$$);
+SELECT * FROM used($$SELECT * FROM iopool_read_batch('regress_direct:words', ARRAY[0, 8], 8)$$);
+SELECT * FROM used($$SELECT * FROM iopool_read_batch('regress_pool:words', ARRAY[0, 8], 8)$$);
+SELECT * FROM used($$SELECT data FROM scan_item, iopool_read('regress_direct:words', file_offset, 8) AS data$$);
+SELECT * FROM used($$SELECT data FROM scan_item, iopool_read((ARRAY['regress_direct:words', 'iopool_words', 'regress_pool:words'])[id % 3 + 1], file_offset, 8) AS data$$);
+-- of all loops
+SELECT * FROM used($$SELECT (SELECT count(*) FROM iopool_read_batch(v.path, ARRAY[v.n], 8)) FROM (VALUES ('regress_pool:words', 0), ('regress_direct:words', 8)) AS v(path, n)$$);
+-- the session's, where nothing has been read
+SELECT * FROM used($$SELECT * FROM iopool_read_batch('regress_direct:words', ARRAY[0, 8], 8) LIMIT 0$$);
+SELECT * FROM used($$SELECT * FROM iopool_read_batch('regress_direct:words', '{}', 8)$$);
+SELECT line FROM plan_of($$SELECT * FROM iopool_read_batch('regress_direct:words', ARRAY[0, 8], 8)$$) AS line WHERE line ~ 'Pool';
+SET iopool.io_mode = 'direct';
+SELECT * FROM used($$SELECT data FROM scan_item, iopool_read((ARRAY['regress_direct:words', 'iopool_words'])[id % 2 + 1], file_offset, 8) AS data$$);
+RESET iopool.io_mode;
+DROP SERVER regress_direct, regress_pool;
+DROP FUNCTION used(text);
 
 -- ------------------------------------------------------------------------
 -- Rows

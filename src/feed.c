@@ -40,6 +40,7 @@
 #include "compat.h"
 #include "feed.h"
 #include "guc.h"
+#include "lease.h"
 #include "log.h"
 #include "method.h"
 #include "pool.h"
@@ -289,6 +290,15 @@ nhanded_out(const IopoolFeed *feed)
 	return feed->nadded - feed->nahead;
 }
 
+/* A range of the part is read from this file. */
+static inline void
+count_io_mode(FeedPart *part, const IopoolFile *file)
+{
+	int poolno = part->pool - iopool_shared->pools;
+
+	part->feed->stats.io_modes[poolno] |= 1 << file->io_mode;
+}
+
 /* IopoolSource: the ranges of a part, call after call. */
 static IopoolSourceStatus
 feed_source(void *arg, IopoolRange *range)
@@ -334,7 +344,10 @@ feed_source(void *arg, IopoolRange *range)
 
 	status = iopool_call_range(call, part->rangeno, call->files->set, range);
 	if (status == IOPOOL_SOURCE_RANGE)
+	{
+		count_io_mode(part, range->file);
 		part->rangeno++;
+	}
 	return status;
 }
 
@@ -556,6 +569,7 @@ static IopoolStep
 wait_for_reads(IopoolFeed *feed, IopoolCall *call)
 {
 	uint64 ring_wait_us = iopool_pool_waited_us;
+	uint64 nlost = iopool_lease_nlost;
 	IopoolStep step;
 	instr_time start;
 	instr_time end;
@@ -576,6 +590,7 @@ wait_for_reads(IopoolFeed *feed, IopoolCall *call)
 
 	iopool_feed_add_wait(feed, INSTR_TIME_GET_MICROSEC(end),
 						 iopool_pool_waited_us - ring_wait_us);
+	feed->stats.nlost += iopool_lease_nlost - nlost;
 	return step;
 }
 
@@ -704,6 +719,28 @@ iopool_feed_add_wait(IopoolFeed *feed, uint64 wait_us, uint64 ring_wait_us)
 	feed->stats.ring_wait_us += ring_wait_us;
 }
 
+static void
+add_totals(IopoolStreamTotals *totals, const IopoolStreamTotals *more)
+{
+	totals->nranges += more->nranges;
+	totals->nreads += more->nreads;
+	totals->nbytes += more->nbytes;
+	totals->sum_in_flight += more->sum_in_flight;
+	totals->max_in_flight = Max(totals->max_in_flight, more->max_in_flight);
+}
+
+/* Add what one feed did to what others did. */
+void
+iopool_feed_add_stats(IopoolFeedStats *stats, const IopoolFeedStats *more)
+{
+	add_totals(&stats->totals, &more->totals);
+	stats->wait_us += more->wait_us;
+	stats->ring_wait_us += more->ring_wait_us;
+	stats->nlost += more->nlost;
+	for (size_t i = 0; i < lengthof(stats->io_modes); i++)
+		stats->io_modes[i] |= more->io_modes[i];
+}
+
 /* What has been done so far, added to *stats. */
 void
 iopool_feed_get_stats(const IopoolFeed *feed, IopoolFeedStats *stats)
@@ -713,15 +750,9 @@ iopool_feed_get_stats(const IopoolFeed *feed, IopoolFeedStats *stats)
 		IopoolStreamTotals totals;
 
 		(void) iopool_stream_in_flight(feed->streams[i], &totals);
-		stats->totals.nranges += totals.nranges;
-		stats->totals.nreads += totals.nreads;
-		stats->totals.nbytes += totals.nbytes;
-		stats->totals.sum_in_flight += totals.sum_in_flight;
-		stats->totals.max_in_flight =
-			Max(stats->totals.max_in_flight, totals.max_in_flight);
+		add_totals(&stats->totals, &totals);
 	}
-	stats->wait_us += feed->stats.wait_us;
-	stats->ring_wait_us += feed->stats.ring_wait_us;
+	iopool_feed_add_stats(stats, &feed->stats);
 }
 
 /*

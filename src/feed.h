@@ -38,12 +38,16 @@ typedef struct IopoolFeedOptions
 	MemoryContext buffer_cxt; /* see IopoolStreamOptions */
 } IopoolFeedOptions;
 
-/* How the waiting went. */
+/* How the reading went; has no pointers. */
 typedef struct IopoolFeedStats
 {
 	IopoolStreamTotals totals; /* of all streams, those that ended included */
 	uint64 wait_us;			   /* of all waits */
 	uint64 ring_wait_us;	   /* of these, for a ring */
+	uint64 nlost; /* rings that others had taken, as waits found */
+
+	/* by number of the pool: the modes its ranges were read in, 1 << mode */
+	uint8 io_modes[IOPOOL_MAX_POOLS + 1];
 } IopoolFeedStats;
 
 /* feed.c */
@@ -70,5 +74,7 @@ extern void iopool_feed_get_stats(const IopoolFeed *feed,
 								  IopoolFeedStats *stats);
 extern void iopool_feed_close(IopoolFeed *feed);
 extern void iopool_feed_end(IopoolFeed *feed, IopoolFeedStats *stats);
+extern void iopool_feed_add_stats(IopoolFeedStats *stats,
+								  const IopoolFeedStats *more);
 
 #endif /* IOPOOL_FEED_H */

@@ -12,6 +12,7 @@
 #include "compat.h"
 #include "guc.h"
 #include "scan.h"
+#include "shmem.h"
 
 /* What the first three arguments of the functions are. */
 static const char *
@@ -60,32 +61,75 @@ ms(uint64 us)
 	return us / 1000.0;
 }
 
+static void
+append_name(StringInfo names, const char *name)
+{
+	if (names->len > 0)
+		appendStringInfoString(names, ", ");
+	appendStringInfoString(names, name);
+}
+
+/*
+ * The pools and modes that ranges were read with.  Those of the session, as
+ * long as there are none: a directory may have its own, which is not known
+ * before the path is.
+ */
+static void
+show_pools(const IopoolFeedStats *stats, ExplainState *es)
+{
+	StringInfoData pools;
+	StringInfoData modes;
+	uint8 all_modes = 0;
+
+	initStringInfo(&pools);
+	initStringInfo(&modes);
+	for (size_t i = 0; i < lengthof(stats->io_modes); i++)
+	{
+		if (stats->io_modes[i] != 0)
+			append_name(&pools, iopool_shared->pools[i].name);
+		all_modes |= stats->io_modes[i];
+	}
+	for (int mode = 0; all_modes >> mode != 0; mode++)
+	{
+		if ((all_modes & (1 << mode)) != 0)
+			append_name(&modes, iopool_guc_io_mode_name(mode));
+	}
+	if (all_modes == 0)
+	{
+		append_name(&pools, iopool_pool);
+		append_name(&modes, iopool_guc_io_mode_name(iopool_io_mode));
+	}
+
+	ExplainPropertyText("Pool", pools.data, es);
+	ExplainPropertyText("I/O Mode", modes.data, es);
+	pfree(pools.data);
+	pfree(modes.data);
+}
+
 /* What has been done by this process, over all loops. */
 static void
-show_stats(IopoolScanState *state, ExplainState *es)
+show_stats(const IopoolFeedStats *stats, ExplainState *es)
 {
-	IopoolFeedStats stats = state->stats;
 	double average = 0;
 
-	if (state->feed != NULL)
-		iopool_feed_get_stats(state->feed, &stats);
-	if (stats.totals.nreads > 0)
-		average = (double) stats.totals.sum_in_flight / stats.totals.nreads;
+	if (stats->totals.nreads > 0)
+		average = (double) stats->totals.sum_in_flight / stats->totals.nreads;
 
 	if (es->format != EXPLAIN_FORMAT_TEXT)
 	{
-		ExplainPropertyUInteger("Ranges", NULL, stats.totals.nranges, es);
-		ExplainPropertyUInteger("Reads", NULL, stats.totals.nreads, es);
-		ExplainPropertyUInteger("Read Bytes", NULL, stats.totals.nbytes, es);
+		ExplainPropertyUInteger("Ranges", NULL, stats->totals.nranges, es);
+		ExplainPropertyUInteger("Reads", NULL, stats->totals.nreads, es);
+		ExplainPropertyUInteger("Read Bytes", NULL, stats->totals.nbytes, es);
 		ExplainPropertyFloat("Average In Flight", NULL, average, 1, es);
 		ExplainPropertyInteger("Maximum In Flight", NULL,
-							   stats.totals.max_in_flight, es);
+							   stats->totals.max_in_flight, es);
+		ExplainPropertyUInteger("Ring Taken Over", NULL, stats->nlost, es);
 		if (es->timing)
 		{
 			ExplainPropertyFloat("Ring Wait Time", "ms",
-								 ms(stats.ring_wait_us), 3, es);
+								 ms(stats->ring_wait_us), 3, es);
 			ExplainPropertyFloat("Read Wait Time", "ms",
-								 ms(stats.wait_us - stats.ring_wait_us), 3,
+								 ms(stats->wait_us - stats->ring_wait_us), 3,
 								 es);
 		}
 		return;
@@ -93,34 +137,35 @@ show_stats(IopoolScanState *state, ExplainState *es)
 
 	indent(es);
 	appendStringInfo(es->str, "Ranges: %llu  Reads: %llu  Read Bytes: %llu\n",
-					 (unsigned long long) stats.totals.nranges,
-					 (unsigned long long) stats.totals.nreads,
-					 (unsigned long long) stats.totals.nbytes);
+					 (unsigned long long) stats->totals.nranges,
+					 (unsigned long long) stats->totals.nreads,
+					 (unsigned long long) stats->totals.nbytes);
 	indent(es);
 	appendStringInfo(es->str, "In Flight: average=%.1f maximum=%d\n", average,
-					 stats.totals.max_in_flight);
+					 stats->totals.max_in_flight);
+	if (stats->nlost > 0)
+		ExplainPropertyUInteger("Ring Taken Over", NULL, stats->nlost, es);
 	if (es->timing)
 	{
 		indent(es);
 		appendStringInfo(es->str, "Wait Time: ring=%.3f reads=%.3f ms\n",
-						 ms(stats.ring_wait_us),
-						 ms(stats.wait_us - stats.ring_wait_us));
+						 ms(stats->ring_wait_us),
+						 ms(stats->wait_us - stats->ring_wait_us));
 	}
 }
 
-/*
- * Pool and mode are those of the session: a directory may have its own, which
- * is not known before the path is.
- */
+/* ExplainCustomScan, of both kinds of node. */
 void
 iopool_scan_explain(CustomScanState *node, List *ancestors, ExplainState *es)
 {
 	IopoolScanState *state = (IopoolScanState *) node;
+	IopoolFeedStats stats = state->stats;
+
+	if (state->feed != NULL)
+		iopool_feed_get_stats(state->feed, &stats);
 
 	show_arguments(state, ancestors, es);
-	ExplainPropertyText("Pool", iopool_pool, es);
-	ExplainPropertyText("I/O Mode", iopool_guc_io_mode_name(iopool_io_mode),
-						es);
+	show_pools(&stats, es);
 	if (es->analyze)
-		show_stats(state, es);
+		show_stats(&stats, es);
 }

@@ -122,6 +122,20 @@ foreach my $method (test_methods())
 		}
 		rings_home($node, "$label, cursors");
 
+		# EXPLAIN tells of it, if there is something to tell.
+		foreach my $is_beside (1, 0)
+		{
+			pause($node);
+			my ($reader) = start_paused($node, "${set}SET iopool.pool = one;\nBEGIN;\nEXPLAIN (ANALYZE, COSTS OFF) "
+				  . "SELECT data, CASE WHEN id = 300 THEN pg_advisory_xact_lock_shared(815) END FROM item, iopool_read('$plain', file_offset, 8) AS data;\nCOMMIT;");
+			is(says($node, "${set}SET iopool.pool = one;\nSELECT @{[right_batch($plain, 1000)]};"), 1000, "$label: a batch beside a query that waits") if $is_beside;
+			release($node);
+			my ($plan) = $reader->finish;
+			like($plan, $is_beside ? qr/Ranges: 20000 .*\n *In Flight: .*\n *Ring Taken Over: 1\n/ : qr/Ranges: 20000 .*\n *In Flight: .*\n *Wait Time: /,
+				"$label: EXPLAIN tells that its ring was taken over, " . ($is_beside ? 'once' : 'or not'));
+		}
+		rings_home($node, "$label, query that waits");
+
 		# The session waits for its own workers, which want its ring.
 		is( says($node, $set . q{
 				SET iopool.pool = one;
