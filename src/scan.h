@@ -65,6 +65,9 @@ typedef struct IopoolScanRow
 	int64 length;
 } IopoolScanRow;
 
+/* See scan_workers.c. */
+typedef struct IopoolScanWorkers IopoolScanWorkers;
+
 typedef struct IopoolScanState
 {
 	CustomScanState css;
@@ -102,7 +105,8 @@ typedef struct IopoolScanState
 	TupleTableSlot *store_slot;
 	bool has_ended; /* all rows have been read */
 
-	IopoolFeedStats stats; /* of feeds that have ended */
+	IopoolFeedStats stats;		/* of feeds that have ended */
+	IopoolScanWorkers *workers; /* NULL: nobody wants to know */
 } IopoolScanState;
 
 /* scan_plan.c */
@@ -134,6 +138,13 @@ extern void iopool_scan_copy_outer(IopoolScanState *state,
 extern const CustomScanMethods iopool_scan_methods;
 extern const CustomScanMethods iopool_lateral_methods;
 extern Node *iopool_scan_create_state(CustomScan *cscan);
+
+/* scan_workers.c */
+extern void iopool_scan_workers_begin(IopoolScanState *state, EState *estate);
+extern void iopool_scan_workers_report(IopoolScanState *state);
+extern void iopool_scan_workers_hide(IopoolScanState *state);
+extern int iopool_scan_workers_get(const IopoolScanState *state,
+								   const IopoolFeedStats **slots);
 
 /* scan_explain.c */
 extern void iopool_scan_explain(CustomScanState *node, List *ancestors,

@@ -296,6 +296,7 @@ scan_begin(CustomScanState *node, EState *estate, int eflags)
 		ExecInitExtraTupleSlot(estate, outer_desc, &TTSOpsMinimalTuple);
 	state->outer_slot =
 		ExecInitExtraTupleSlot(estate, outer_desc, &TTSOpsMinimalTuple);
+	iopool_scan_workers_begin(state, estate);
 }
 
 /* End the feed and forget all calls. */
@@ -324,6 +325,7 @@ scan_end(CustomScanState *node)
 	IopoolScanState *state = (IopoolScanState *) node;
 
 	stop_reading(state);
+	iopool_scan_workers_report(state);
 	if (state->store != NULL)
 		tuplestore_end(state->store);
 	if (state->outer != NULL)

@@ -106,7 +106,7 @@ show_pools(const IopoolFeedStats *stats, ExplainState *es)
 	pfree(modes.data);
 }
 
-/* What has been done by this process, over all loops. */
+/* What has been done, over all loops. */
 static void
 show_stats(const IopoolFeedStats *stats, ExplainState *es)
 {
@@ -154,18 +154,75 @@ show_stats(const IopoolFeedStats *stats, ExplainState *es)
 	}
 }
 
+/*
+ * Go on with what EXPLAIN shows of a worker, which it has begun; what
+ * ExplainOpenWorker() does, which extensions cannot call.
+ */
+static void
+open_worker(int n, ExplainState *es)
+{
+	ExplainWorkersState *workers = es->workers_state;
+
+	workers->prev_str = es->str;
+	es->str = &workers->worker_str[n];
+	/* below "Worker N: ", or a group in a group */
+	es->indent += (es->format == EXPLAIN_FORMAT_TEXT) ? 1 : 2;
+	if (es->format == EXPLAIN_FORMAT_JSON || es->format == EXPLAIN_FORMAT_YAML)
+		es->grouping_stack =
+			lcons_int(workers->worker_state_save[n], es->grouping_stack);
+}
+
+/* Leave it as ExplainCloseWorker() does. */
+static void
+close_worker(int n, ExplainState *es)
+{
+	ExplainWorkersState *workers = es->workers_state;
+
+	if (es->format == EXPLAIN_FORMAT_JSON || es->format == EXPLAIN_FORMAT_YAML)
+	{
+		workers->worker_state_save[n] = linitial_int(es->grouping_stack);
+		es->grouping_stack = list_delete_first(es->grouping_stack);
+	}
+	es->indent -= (es->format == EXPLAIN_FORMAT_TEXT) ? 1 : 2;
+	es->str = workers->prev_str;
+}
+
+/* With VERBOSE, EXPLAIN has begun with each worker that has run the node. */
+static void
+show_workers(const IopoolFeedStats *workers, int nworkers, ExplainState *es)
+{
+	if (!es->verbose || es->workers_state == NULL)
+		return;
+	nworkers = Min(nworkers, es->workers_state->num_workers);
+	for (int i = 0; i < nworkers; i++)
+	{
+		if (!es->workers_state->worker_inited[i])
+			continue;
+		open_worker(i, es);
+		show_stats(&workers[i], es);
+		close_worker(i, es);
+	}
+}
+
 /* ExplainCustomScan, of both kinds of node. */
 void
 iopool_scan_explain(CustomScanState *node, List *ancestors, ExplainState *es)
 {
 	IopoolScanState *state = (IopoolScanState *) node;
 	IopoolFeedStats stats = state->stats;
+	const IopoolFeedStats *workers = NULL;
+	int nworkers = iopool_scan_workers_get(state, &workers);
 
+	iopool_scan_workers_hide(state);
+	for (int i = 0; i < nworkers; i++)
+		iopool_feed_add_stats(&stats, &workers[i]);
 	if (state->feed != NULL)
 		iopool_feed_get_stats(state->feed, &stats);
 
 	show_arguments(state, ancestors, es);
 	show_pools(&stats, es);
-	if (es->analyze)
-		show_stats(&stats, es);
+	if (!es->analyze)
+		return;
+	show_stats(&stats, es);
+	show_workers(workers, nworkers, es);
 }
