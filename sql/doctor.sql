@@ -44,5 +44,5 @@ CREATE TEMP TABLE fds AS SELECT 0::bigint AS before;
 SELECT count(*) > 0 AS rows FROM iopool_check();
 UPDATE fds SET before = (SELECT count(*) FROM pg_ls_dir('/proc/' || pg_backend_pid() || '/fd'));
 SELECT count(*) > 0 AS rows FROM generate_series(1, 5), iopool_check();
-SELECT count(*) - before AS left_open FROM pg_ls_dir('/proc/' || pg_backend_pid() || '/fd'), fds GROUP BY before;
+SELECT greatest(count(*) - before, 0) AS left_open FROM pg_ls_dir('/proc/' || pg_backend_pid() || '/fd'), fds GROUP BY before;
 DROP TABLE fds;

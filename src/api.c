@@ -338,7 +338,8 @@ api_take(IopoolApiStream *api, IopoolApiResult *results, int max,
 	 */
 	while (n == 0 && api_outstanding(api) > 0 && step != IOPOOL_STEP_LATE)
 	{
-		step = iopool_window_step(&api->stream, 1, true, false, deadline);
+		step =
+			iopool_window_step(&api->stream, 1, NULL, true, false, deadline);
 		n = collect(api, results, max);
 		if (n == 0 && step == IOPOOL_STEP_IDLE)
 			iopool_stream_raise_idle();

@@ -537,14 +537,13 @@ has_result(const IopoolFeed *feed)
 	return false;
 }
 
-/* Is the next result there? */
-static bool
-next_is_ready(IopoolFeed *feed, IopoolCall *call)
+/* The stream that the next result comes from; NULL: any of them. */
+static IopoolStream *
+next_stream(IopoolFeed *feed, IopoolCall *call)
 {
 	if (!feed->options.in_order || feed->nparts == 1)
-		return has_result(feed);
-	return iopool_window_next_is_ready(
-		part_of_file(feed, iopool_call_file(call, call->nout))->stream);
+		return NULL;
+	return part_of_file(feed, iopool_call_file(call, call->nout))->stream;
 }
 
 /*
@@ -570,6 +569,7 @@ wait_for_reads(IopoolFeed *feed, IopoolCall *call)
 {
 	uint64 ring_wait_us = iopool_pool_waited_us;
 	uint64 nlost = iopool_lease_nlost;
+	IopoolStream *wanted;
 	IopoolStep step;
 	instr_time start;
 	instr_time end;
@@ -577,10 +577,12 @@ wait_for_reads(IopoolFeed *feed, IopoolCall *call)
 	INSTR_TIME_SET_CURRENT(start);
 	if (reads_far(feed))
 		iopool_window_run(feed->streams, feed->nparts);
+	wanted = next_stream(feed, call);
 	step = IOPOOL_STEP_MOVED;
-	if (!next_is_ready(feed, call))
-		step = iopool_window_step(feed->streams, feed->nparts, false, false,
-								  IOPOOL_FOREVER);
+	if (wanted != NULL ? !iopool_window_next_is_ready(wanted)
+					   : !has_result(feed))
+		step = iopool_window_step(feed->streams, feed->nparts, wanted, false,
+								  false, IOPOOL_FOREVER);
 	if (feed->distance < (uint64) full_queues(feed))
 		feed->distance *= DISTANCE_GROWTH;
 	else

@@ -218,6 +218,7 @@ reap(IopoolLease *lease, int64 max_bytes)
 
 	if (total > 0)
 	{
+		lease->ring->is_new = false;
 		pg_atomic_write_u32(&lease->ring->in_flight, lease->in_flight);
 		pg_atomic_write_u64(&lease->ring->reads,
 							pg_atomic_read_u64(&lease->ring->reads) + total);

@@ -36,6 +36,13 @@
  */
 #define REST_US 10000
 
+/*
+ * The same while its owner, who may have waited long for it, has had nothing of
+ * it yet: then a file that takes its time to be opened is in the way, or the
+ * machine is very busy.
+ */
+#define REST_NEW_US 1000000
+
 /* Completions that are collected at a time. */
 #define COLLECT_BATCH 64
 
@@ -152,9 +159,11 @@ collect(IopoolPool *pool, IopoolRing *ring)
 static bool
 may_be_taken(IopoolRing *ring, IopoolRingState state, int64 now)
 {
+	int64 rest = ring->is_new ? REST_NEW_US : REST_US;
+
 	return state == IOPOOL_RING_GONE ||
 		(state == IOPOOL_RING_RESTING &&
-		 now - (int64) pg_atomic_read_u64(&ring->parked_at) >= REST_US);
+		 now - (int64) pg_atomic_read_u64(&ring->parked_at) >= rest);
 }
 
 /*

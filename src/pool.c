@@ -72,6 +72,7 @@ give_ring(IopoolRing *ring, const IopoolWaiter *to)
 	ring->roleid = to->roleid;
 	ring->sessionid = to->sessionid;
 	ring->leased_since = GetCurrentTimestamp();
+	ring->is_new = true;
 	(void) pg_atomic_exchange_u64(
 		&ring->word,
 		iopool_ring_word(iopool_ring_generation(ring) + 1,

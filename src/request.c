@@ -575,7 +575,8 @@ iopool_request_step(IopoolRequest *const *requests, int nrequests,
 	int nstreams;
 
 	streams = running_streams(requests, nrequests, &nstreams);
-	step = iopool_window_step(streams, nstreams, is_eager, true, deadline);
+	step =
+		iopool_window_step(streams, nstreams, NULL, is_eager, true, deadline);
 	pfree(streams);
 
 	for (int i = 0; i < nrequests; i++)

@@ -19,6 +19,7 @@ iopool_ring_init(IopoolRing *ring, int entries)
 	ring->procno = -1;
 	ring->roleid = InvalidOid;
 	ring->sessionid = InvalidOid;
+	ring->is_new = false;
 	ring->next_tag = 1;
 	pg_atomic_init_u64(&ring->parked_at, 0);
 	pg_atomic_init_u32(&ring->in_flight, 0);

@@ -70,6 +70,7 @@ typedef struct IopoolRing
 	 * Touched by who has made it ACTIVE or MOVING alone; the change of state
 	 * is the barrier.
 	 */
+	bool is_new;		/* its owner has had no read of it yet */
 	uint64 next_tag;	/* tags of completions, never used twice */
 	uint64 *tags;		/* [entries], of the reads in flight, by number; 0 */
 	void *method_state; /* IopoolMethod.shared_size bytes */

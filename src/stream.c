@@ -263,7 +263,7 @@ iopool_stream_acquire(IopoolFileSet *set, IopoolFile *file)
 			iopool_window_rest(IOPOOL_FOREVER);
 			continue;
 		}
-		if (iopool_window_step(NULL, 0, true, false, IOPOOL_FOREVER) !=
+		if (iopool_window_step(NULL, 0, NULL, true, false, IOPOOL_FOREVER) !=
 			IOPOOL_STEP_IDLE)
 			continue;
 		/* their reads cannot be started either */
@@ -313,7 +313,8 @@ iopool_stream_next(IopoolStream *stream, IopoolResult *result)
 
 		if (stream->npending == 0 && stream->source_ended)
 			return false;
-		step = iopool_window_step(&stream, 1, false, false, IOPOOL_FOREVER);
+		step =
+			iopool_window_step(&stream, 1, NULL, false, false, IOPOOL_FOREVER);
 		/* LATER is for a source that waits for reads */
 		if (step == IOPOOL_STEP_IDLE && stream->npending == 0 &&
 			!stream->source_ended)

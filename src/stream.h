@@ -141,7 +141,8 @@ extern void iopool_stream_register_callbacks(void);
 /* window.c */
 extern void iopool_window_start(IopoolStream *stream);
 extern IopoolStep iopool_window_step(IopoolStream *const *streams,
-									 int nstreams, bool is_eager, bool stays,
+									 int nstreams, IopoolStream *wanted,
+									 bool is_eager, bool stays,
 									 IopoolDeadline deadline);
 extern void iopool_window_run(IopoolStream *const *streams, int nstreams);
 extern bool iopool_window_next_is_ready(IopoolStream *stream);

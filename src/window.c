@@ -40,6 +40,18 @@
 /* Between two tries to open a file that somebody has a lease on. */
 #define PAUSE_US 5000
 
+/* What a public function of this file is asked to do. */
+typedef struct WindowCall
+{
+	IopoolStream *const *streams;
+	int nstreams;
+	IopoolStream *wanted;
+	bool is_eager;
+	bool stays;
+	IopoolDeadline deadline;
+	IopoolStep step; /* the result */
+} WindowCall;
+
 /*
  * Make sure that there is a struct for the next range, because nothing may
  * raise once the source has given it away.  False, unless may_raise: out of
@@ -482,17 +494,6 @@ leave_by_error(void)
 	leave_leases(true);
 }
 
-/* What a public function of this file is asked to do. */
-typedef struct WindowCall
-{
-	IopoolStream *const *streams;
-	int nstreams;
-	bool is_eager;
-	bool stays;
-	IopoolDeadline deadline;
-	IopoolStep step; /* the result */
-} WindowCall;
-
 /*
  * The one way in to all that can raise while a ring is held: waits for rings,
  * sources, which open files and look at interrupts, memory, cancels.
@@ -630,12 +631,15 @@ leases_of(IopoolStream *const *streams, int nstreams, IopoolLease **leases)
 	return nleases;
 }
 
+/* Is there a result of the wanted stream, or of any if that is NULL? */
 static bool
-has_result(IopoolStream *const *streams, int nstreams)
+has_result(const WindowCall *call)
 {
-	for (int i = 0; i < nstreams; i++)
+	if (call->wanted != NULL)
+		return iopool_window_next_is_ready(call->wanted);
+	for (int i = 0; i < call->nstreams; i++)
 	{
-		if (iopool_window_next_ready(streams[i]) != NULL)
+		if (iopool_window_next_is_ready(call->streams[i]))
 			return true;
 	}
 	return false;
@@ -658,21 +662,20 @@ has_pause(IopoolStream *const *streams, int nstreams)
  * nothing else can be, until the deadline.
  */
 static void
-fill_streams(IopoolStream *const *streams, int nstreams,
-			 IopoolDeadline deadline)
+fill_streams(const WindowCall *call, IopoolDeadline deadline)
 {
 	IopoolLease *leases[IOPOOL_MAX_POOLS + 1];
 
-	for (int i = 0; i < nstreams; i++)
-		fill_window(streams[i], IOPOOL_NO_WAIT, true);
+	for (int i = 0; i < call->nstreams; i++)
+		fill_window(call->streams[i], IOPOOL_NO_WAIT, true);
 	fill_background();
-	if (deadline == IOPOOL_NO_WAIT || has_result(streams, nstreams) ||
-		leases_of(streams, nstreams, leases) > 0)
+	if (deadline == IOPOOL_NO_WAIT || has_result(call) ||
+		leases_of(call->streams, call->nstreams, leases) > 0)
 		return;
-	for (int i = 0; i < nstreams; i++)
+	for (int i = 0; i < call->nstreams; i++)
 	{
-		fill_window(streams[i], deadline, true);
-		if (waits_for_reads(streams[i]) || has_result(&streams[i], 1))
+		fill_window(call->streams[i], deadline, true);
+		if (waits_for_reads(call->streams[i]) || has_result(call))
 			return;
 	}
 }
@@ -707,10 +710,10 @@ step(WindowCall *call)
 
 	iopool_window_check_interrupts();
 	attend(streams, nstreams, call->stays);
-	fill_streams(streams, nstreams, deadline);
+	fill_streams(call, deadline);
 
 	/* ranges past the end of a file, say, need no waiting */
-	if (has_result(streams, nstreams))
+	if (has_result(call))
 		wait_until = IOPOOL_NO_WAIT;
 
 	/* a file may be waited for that reads of other streams keep open */
@@ -728,7 +731,7 @@ step(WindowCall *call)
 
 		/* what has come makes room: keep the queue full meanwhile */
 		iopool_window_check_interrupts();
-		fill_streams(streams, nstreams, IOPOOL_NO_WAIT);
+		fill_streams(call, IOPOOL_NO_WAIT);
 		submit_all();
 	}
 	/* also where nothing was waited for: a ring that was lost has results */
@@ -740,7 +743,7 @@ step(WindowCall *call)
 		call->step = IOPOOL_STEP_LATE;
 	else if (nleases > 0)
 		call->step = IOPOOL_STEP_MOVED;
-	else if (!has_pause(streams, nstreams) || has_result(streams, nstreams))
+	else if (!has_pause(streams, nstreams) || has_result(call))
 		call->step = IOPOOL_STEP_IDLE;
 	else
 	{
@@ -752,17 +755,20 @@ step(WindowCall *call)
 /*
  * One round for streams that somebody waits for: start what can be started,
  * and wait until something has completed, but not beyond the deadline.
- * is_eager: wait for one read only, where more at a time would cost less.
+ * wanted: the stream whose result is waited for, while the others go on as
+ * well; NULL: any will do.  is_eager: wait for one read only, where more at a time would cost less.
  * stays: the caller is back at once, or calls iopool_window_leave().  Serves
  * interrupts, and raises as iopool_lease_ready() does.
  */
 IopoolStep
-iopool_window_step(IopoolStream *const *streams, int nstreams, bool is_eager,
-				   bool stays, IopoolDeadline deadline)
+iopool_window_step(IopoolStream *const *streams, int nstreams,
+				   IopoolStream *wanted, bool is_eager, bool stays,
+				   IopoolDeadline deadline)
 {
 	WindowCall call = {
 		.streams = streams,
 		.nstreams = nstreams,
+		.wanted = wanted,
 		.is_eager = is_eager,
 		.stays = stays,
 		.deadline = deadline,
@@ -786,7 +792,7 @@ run(WindowCall *call)
 
 		iopool_window_check_interrupts();
 		attend(streams, nstreams, true);
-		fill_streams(streams, nstreams, IOPOOL_NO_WAIT);
+		fill_streams(call, IOPOOL_NO_WAIT);
 		nleases = leases_of(streams, nstreams, leases);
 
 		/* a ring is waited for when there is nothing else to do */
@@ -796,14 +802,14 @@ run(WindowCall *call)
 			nleases = leases_of(streams, nstreams, leases);
 		}
 		/* a file may be waited for that reads of other streams keep open */
-		if (nleases == 0 && !has_result(streams, nstreams))
+		if (nleases == 0 && !has_result(call))
 			nleases = busy_leases(leases, false);
 		if (nstreams == 1)
 			wait_nr = Max(streams[0]->in_flight / WAIT_SHARE, 1);
 		poll_leases(leases, nleases, wait_nr, IOPOOL_FOREVER);
 
-		has_rested = nleases == 0 && has_pause(streams, nstreams) &&
-			!has_result(streams, nstreams);
+		has_rested =
+			nleases == 0 && has_pause(streams, nstreams) && !has_result(call);
 		if (has_rested)
 			iopool_window_rest(IOPOOL_FOREVER);
 	} while (nleases > 0 || has_rested);

@@ -186,7 +186,7 @@ accepted(
 	  . "iopool.checkout_timeout = 0\niopool.merge_gap = -1\niopool.log_min_duration = 0\niopool.max_lease_time = 5ms\niopool.enable_stream_scan = off",
 	'session settings from the file',
 	q{SELECT string_agg(setting, ' ' ORDER BY name) FROM pg_settings WHERE name LIKE 'iopool.%'
-	  AND name NOT IN ('iopool.method', 'iopool.rings', 'iopool.ring_entries', 'iopool.pools', 'iopool.pool', 'iopool.max_request_memory')},
+	  AND name NOT IN ('iopool.method', 'iopool.rings', 'iopool.ring_entries', 'iopool.pools', 'iopool.pool', 'iopool.max_request_memory', 'iopool.max_rings_per_role')},
 	'0 off direct 0 4096 5 -1');
 
 # log_min_duration: 0 logs every call and file, -1 none, and a limit only the

@@ -250,7 +250,7 @@ sub is_named
 is_named('settings', "SELECT name FROM pg_settings WHERE name LIKE 'iopool.%'");
 is_named('rows of the doctor', "SELECT regexp_replace(check_name, '^directory_[a-z]+', 'directory_NAME') FROM iopool_check()");
 is_named('columns of views', "SELECT attname FROM pg_attribute WHERE attnum > 0 AND attrelid IN (SELECT oid FROM pg_class WHERE relkind = 'v' AND relname LIKE 'iopool%')");
-is_named('functions', "SELECT DISTINCT proname FROM pg_proc WHERE proname ~ '^iopool_' AND proname !~ 'support|validator|_list_|_stat_(pools|rings)'");
+is_named('functions', "SELECT DISTINCT proname FROM pg_proc WHERE proname ~ '^iopool_' AND proname !~ 'support|validator|_list_|_stat_(pools|rings|waiters)'");
 my %is_setting = map { $_ => 1 }
   split /\n/, $node->safe_psql('page README.md', "SELECT name FROM pg_settings WHERE name LIKE 'iopool.%'");
 my @tabled = slurp_file("$top/README.md") =~ /^\| `(iopool\.\w+)` \|/mg;

@@ -128,7 +128,7 @@ sub works
 	}
 	return if !$is_preloaded;
 
-	is($node->safe_psql('app', q{SET iopool.pool = 'default'; SELECT iopool_read('tiles:words', 8, 8) = int8send(8)}, extra_params => [ '-U', 'reader' ]),
+	is($node->safe_psql('app', q{SET iopool.pool = 'default'; SET SESSION AUTHORIZATION reader; SELECT iopool_read('tiles:words', 8, 8) = int8send(8)}),
 		't', "$label: a directory can be read");
 	# The settings are in force, the one for a pool that does not exist too.
 	is($node->safe_psql('app', q{SELECT current_setting('iopool.io_mode') || current_setting('iopool.log_min_duration')}),

@@ -105,7 +105,7 @@ foreach my $method (@methods)
 
 	# Ranges of two pools: while those of one wait for the disk, the only ring of
 	# the other is there for everybody.
-	write_words($fs->backing('gated'), 100_000);
+	write_words($fs->backing($_), 100_000) foreach qw(gated free);
 	$fs->gate('gated');
 	my $session = start_sql($node, q{SET iopool.enable_stream_scan = off;
 		SELECT ordinal, data = int8send(file_offset)
@@ -117,9 +117,22 @@ foreach my $method (@methods)
 		2, "$method: a ring is not kept by who waits for another pool's reads");
 	is(ask($node, q{SELECT count(*) FROM iopool_rings WHERE pool = 'two' AND state <> 'free'}),
 		1, "$method: whose ring is held");
+
+	# A call whose first range is of a pool without a free ring waits for one,
+	# with the results of another pool in hand, as a function and as a node.
+	my @mixed = map { start_sql($node, qq{SET iopool.enable_stream_scan = $_;
+		SELECT count(*) FILTER (WHERE data = int8send(file_offset))
+		FROM iopool_read_batch(ARRAY['held:free'] || array_fill('first:words'::text, ARRAY[300]) || ARRAY['held:free'],
+			(SELECT array_agg(n * 80) FROM generate_series(0, 301) AS n), array_fill(8, ARRAY[302]))}) } qw(on off);
+	ok(ask_until($node, q{SELECT waiting = 2 FROM iopool_pools WHERE name = 'two'}), "$method: two wait for the other's ring");
 	$fs->ungate('gated');
 	my ($out, $err) = $session->finish;
 	is($out, "1|t\n2|t\n3|t\n4|t", "$method: rows of two pools in order");
+	foreach (@mixed)
+	{
+		($out, $err) = $_->finish;
+		is("$out$err", 302, "$method: and get all rows");
+	}
 
 	# Errors of every kind, again and again, cost no descriptor.
 	$session = start_sql($node, q{

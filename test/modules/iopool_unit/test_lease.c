@@ -978,6 +978,15 @@ lease_rests(int rounds)
 
 	mock_script.is_held = false;
 	begin_read(lease, &outcome);
+	CHECK_EQUAL(iopool_ring_state(lease->ring), IOPOOL_RING_RESTING);
+	LWLockAcquire(pool->lock, LW_EXCLUSIVE);
+	/* long enough for any ring but one that has brought its owner nothing */
+	pg_atomic_write_u64(&lease->ring->parked_at,
+						iopool_deadline_now() - 500000);
+	CHECK(iopool_park_take_over(pool, InvalidOid, &left) == NULL);
+	LWLockRelease(pool->lock);
+	CHECK_EQUAL(left, IOPOOL_PARKED_RESTING);
+
 	iopool_lease_poll(lease, 1, IOPOOL_FOREVER);
 	CHECK_EQUAL(iopool_ring_state(lease->ring), IOPOOL_RING_RESTING);
 	LWLockAcquire(pool->lock, LW_EXCLUSIVE);
