@@ -143,21 +143,28 @@ has_turn(IopoolPool *pool, const IopoolWaiter *who, bool who_is_at_limit)
 
 /*
  * It may be somebody else's turn to look for a parked ring: wake the first in
- * line, and those before it that their limits keep from having a free one.
- * Caller holds the lock.
+ * line, and those before it that their limits keep from having a free one.  Of
+ * a role that stands there in a row, only the first can have the turn.  Caller
+ * holds the lock.
  */
 static void
 wake_first(IopoolPool *pool)
 {
+	Oid sessionid = InvalidOid;
 	dlist_iter iter;
 
 	dlist_foreach(iter, &pool->waiters)
 	{
 		IopoolWaiter *waiter = dlist_container(IopoolWaiter, node, iter.cur);
 
-		wake(waiter);
 		if (!is_at_limit(pool, waiter))
+		{
+			wake(waiter);
 			break;
+		}
+		if (waiter->sessionid != sessionid)
+			wake(waiter);
+		sessionid = waiter->sessionid;
 	}
 }
 

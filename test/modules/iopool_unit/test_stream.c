@@ -311,7 +311,8 @@ step_to_next(TestStream *test, IopoolResult *result)
 			iopool_window_leave(mock_chance(50));
 		if (mock_chance(20))
 			(void) unit_take_over(world->pool);
-		(void) iopool_window_step(&stream, 1, NULL, mock_chance(50), mock_chance(50),
+		(void) iopool_window_step(&stream, 1, NULL, mock_chance(50),
+								  mock_chance(50),
 								  mock_chance(30) ? IOPOOL_NO_WAIT
 												  : IOPOOL_FOREVER);
 	}
