@@ -299,31 +299,6 @@ iopool_stream_take(IopoolStream *stream, IopoolResult *result)
 }
 
 /*
- * Hand out the next completed range, waiting for it if need be; false when
- * all have been handed out.  Serves interrupts.
- */
-bool
-iopool_stream_next(IopoolStream *stream, IopoolResult *result)
-{
-	/* what is there already may be much, and a row of it slow to make */
-	iopool_window_check_interrupts();
-	while (!iopool_stream_take(stream, result))
-	{
-		IopoolStep step;
-
-		if (stream->npending == 0 && stream->source_ended)
-			return false;
-		step =
-			iopool_window_step(&stream, 1, NULL, false, false, IOPOOL_FOREVER);
-		/* LATER is for a source that waits for reads */
-		if (step == IOPOOL_STEP_IDLE && stream->npending == 0 &&
-			!stream->source_ended)
-			iopool_stream_raise_idle();
-	}
-	return true;
-}
-
-/*
  * Wait for what is in flight, and let go of the ring until the next result is
  * asked for.  Does not raise.
  */

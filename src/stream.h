@@ -123,7 +123,6 @@ typedef struct IopoolStream IopoolStream;
 extern IopoolStream *iopool_stream_begin(MemoryContext cxt,
 										 const IopoolStreamOptions *options);
 extern Size iopool_stream_range_memory(void);
-extern bool iopool_stream_next(IopoolStream *stream, IopoolResult *result);
 extern void iopool_stream_check(IopoolStream *stream);
 extern bool iopool_stream_take(IopoolStream *stream, IopoolResult *result);
 extern void iopool_stream_acquire(IopoolFileSet *set, IopoolFile *file);

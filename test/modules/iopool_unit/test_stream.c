@@ -291,6 +291,30 @@ begin_stream(TestStream *test)
 }
 
 /*
+ * The next result, waiting for it if need be; false when all have been handed
+ * out.
+ */
+static bool
+take_next(IopoolStream *stream, IopoolResult *result)
+{
+	iopool_window_check_interrupts();
+	while (!iopool_stream_take(stream, result))
+	{
+		IopoolStep step;
+
+		if (stream->npending == 0 && stream->source_ended)
+			return false;
+		step =
+			iopool_window_step(&stream, 1, NULL, false, false, IOPOOL_FOREVER);
+		/* LATER is for a source that waits for reads */
+		if (step == IOPOOL_STEP_IDLE && stream->npending == 0 &&
+			!stream->source_ended)
+			iopool_stream_raise_idle();
+	}
+	return true;
+}
+
+/*
  * The next result, by steps: some of them do not wait, and in between
  * everything in the background goes on.
  */
@@ -582,7 +606,7 @@ run_streams(void)
 				continue;
 			}
 		}
-		if (mock_chance(50) ? iopool_stream_next(test->stream, &result)
+		if (mock_chance(50) ? take_next(test->stream, &result)
 							: step_to_next(test, &result))
 		{
 			check_bounds(test);
@@ -791,7 +815,7 @@ next_result(TestStream *test)
 {
 	IopoolResult result;
 
-	if (!iopool_stream_next(test->stream, &result))
+	if (!take_next(test->stream, &result))
 		return false;
 	check_bounds(test);
 	check_result(test, &result);
@@ -807,7 +831,7 @@ sqlstate_of_next(TestStream *test)
 
 	PG_TRY();
 	{
-		(void) iopool_stream_next(test->stream, &result);
+		(void) take_next(test->stream, &result);
 	}
 	PG_CATCH();
 	{
@@ -1050,7 +1074,7 @@ stream_memory(int rounds)
 		test->stream->options.merge_gap = 100;
 		mock_script.short_reads = 5;
 		mock_script.laziness = 90;
-		while (iopool_stream_next(test->stream, &result))
+		while (take_next(test->stream, &result))
 		{
 			if (result.buffer != NULL)
 				pfree(result.buffer);
@@ -1225,7 +1249,7 @@ stream_64bit_direct(int rounds)
 	file->size = 0;
 	CHECK_EQUAL(truncate(file->path, 0), 0);
 	test->ranges[0].offset = PG_INT64_MAX - 10;
-	CHECK(iopool_stream_next(test->stream, &result));
+	CHECK(take_next(test->stream, &result));
 	CHECK_EQUAL(result.nbytes, 0);
 	end_stream(test);
 }
@@ -1246,7 +1270,7 @@ stream_direct_odd(int rounds)
 		world->files[0]->alignment = 512;
 		world->files[0]->is_byte_wise = true;
 		mock_script.odd_stop = stop;
-		CHECK(iopool_stream_next(test->stream, &result));
+		CHECK(take_next(test->stream, &result));
 		if (result.failure.kind == IOPOOL_FAILURE_NONE || stop > 512)
 			check_result(test, &result);
 		end_stream(test);
