@@ -101,6 +101,9 @@ foreach my $method (test_methods())
 			  . "SELECT 'right: ' || count(*) FILTER (WHERE data = int8send(file_offset)) FROM iopool_fetch(:r);\nCOMMIT")
 	} 1 .. 5;
 	seen($node, q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted}, 5, "$method: five idle sessions of a role");
+	my $parked = goes_on_alone($method) ? 't' : 'f';
+	is(ask($node, q{SELECT count(*) > 0 FROM iopool_rings WHERE parked_since BETWEEN leased_since AND clock_timestamp()}), $parked, "$method: parked rings are seen");
+	is(ask($node, q{SELECT takeovers > 0 FROM iopool_pools WHERE name = 'default'}), $parked, "$method: and that they were taken over");
 	is(says(as_role($node, $_, $batch)), '2', "$method: $_ reads beside them") foreach qw(greedy modest);
 	ask($node, 'SELECT pg_advisory_unlock(815)');
 	like(says($_), qr/right: 3000$/, "$method: an idle session has all its rows") foreach @idle;
