@@ -15,6 +15,7 @@
 #include "utils/memutils.h"
 
 #include "call.h"
+#include "compat.h"
 
 /* The file of a path, to be read from once more. */
 static IopoolFile *

@@ -8,6 +8,8 @@
 #ifndef IOPOOL_ERRORS_H
 #define IOPOOL_ERRORS_H
 
+#include "miscadmin.h"
+
 #include "types.h"
 
 /* What happened to a file or to a range of it. */
@@ -35,6 +37,18 @@ typedef struct IopoolFailure
 	IopoolFailureKind kind;
 	int errnum; /* of OPEN, STAT, READ, DIRECTORY and NO_OPENAT2 */
 } IopoolFailure;
+
+/*
+ * ereport() of less than an ERROR, where nothing may raise: what has been
+ * reported, ereport() serves interrupts.
+ */
+#define iopool_errors_report(elevel, ...) \
+	do                                    \
+	{                                     \
+		HOLD_INTERRUPTS();                \
+		ereport(elevel, __VA_ARGS__);     \
+		RESUME_INTERRUPTS();              \
+	} while (0)
 
 /* errors.c */
 extern char *iopool_errors_message(const IopoolFailure *failure,

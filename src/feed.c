@@ -109,13 +109,19 @@ static void
 log_end(IopoolFeed *feed, bool has_ended)
 {
 	IopoolFeedStats stats = {0};
+	IopoolCallLog log = feed->log;
 	int64 us = feed->stats.wait_us;
 	IopoolCallReport report;
 
+	/* it ends once: what comes later only frees its memory */
+	feed->log.role = NULL;
+	if (log.role == NULL)
+		return;
+
 	/* a node's consumer takes its time */
 	if (!feed->options.is_interrupted)
-		us = iopool_deadline_now() - feed->log.start;
-	if (!iopool_log_wants(&feed->log, us))
+		us = iopool_deadline_now() - log.start;
+	if (!iopool_log_wants(&log, us))
 		return;
 
 	iopool_feed_get_stats(feed, &stats);
@@ -126,8 +132,7 @@ log_end(IopoolFeed *feed, bool has_ended)
 	report.ring_wait_us = stats.ring_wait_us;
 	report.pools = iopool_feed_pool_names(feed);
 	report.has_ended = has_ended;
-	iopool_log_call(&feed->log, us, &report);
-	feed->log.role = NULL;
+	iopool_log_call(&log, us, &report);
 }
 
 /* An error takes the feed's memory away; the streams in it have ended. */
@@ -483,8 +488,13 @@ iopool_feed_wants_call(IopoolFeed *feed)
 void
 iopool_feed_start(IopoolFeed *feed)
 {
+	int64 start = iopool_deadline_now();
+	uint64 ring_wait_us = iopool_pool_waited_us;
+
 	for (int i = 0; i < feed->nparts; i++)
 		iopool_window_start(feed->streams[i]);
+	iopool_feed_add_wait(feed, iopool_deadline_now() - start,
+						 iopool_pool_waited_us - ring_wait_us);
 }
 
 /* The next result, if it is there. */

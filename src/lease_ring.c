@@ -24,6 +24,7 @@
 
 #include <errno.h>
 
+#include "errors.h"
 #include "lease.h"
 #include "park.h"
 
@@ -149,10 +150,11 @@ iopool_lease_give_back(IopoolLease *lease)
 	{
 		how = IOPOOL_RETURN_BROKEN;
 		errno = lease->fatal_errno;
-		ereport(LOG,
-				(errmsg("iopool: ring %d of pool \"%s\" is broken: %m",
-						(int) (ring - lease->pool->rings), lease->pool->name),
-				 errhint("Restarting the server makes a new one.")));
+		iopool_errors_report(
+			LOG,
+			(errmsg("iopool: ring %d of pool \"%s\" is broken: %m",
+					(int) (ring - lease->pool->rings), lease->pool->name),
+			 errhint("Restarting the server makes a new one.")));
 	}
 	else if (lease->has_failed || lease->fatal_errno != 0)
 	{

@@ -63,18 +63,17 @@ void
 iopool_log_call(const IopoolCallLog *log, int64 us,
 				const IopoolCallReport *report)
 {
-	ereport(LOG,
-			(errmsg("iopool: call %s %.3f ms: role \"%s\", %llu ranges, %llu reads, %llu bytes, first path \"%s\", waited %.3f ms for rings and %.3f ms for reads, pool %s",
-					report->has_ended ? "took" : "ended early after",
-					us / 1000.0, log->role,
-					(unsigned long long) report->nranges,
-					(unsigned long long) report->nreads,
-					(unsigned long long) report->nbytes,
-					log->path != NULL ? log->path : "",
-					report->ring_wait_us / 1000.0,
-					(report->wait_us - report->ring_wait_us) / 1000.0,
-					report->pools),
-			 errhidestmt(true)));
+	iopool_errors_report(
+		LOG_SERVER_ONLY,
+		(errmsg(
+			 "iopool: call %s %.3f ms: role \"%s\", %llu ranges, %llu reads, %llu bytes, first path \"%s\", waited %.3f ms for rings and %.3f ms for reads, pool %s",
+			 report->has_ended ? "took" : "ended early after", us / 1000.0,
+			 log->role, (unsigned long long) report->nranges,
+			 (unsigned long long) report->nreads,
+			 (unsigned long long) report->nbytes,
+			 log->path != NULL ? log->path : "", report->ring_wait_us / 1000.0,
+			 (report->wait_us - report->ring_wait_us) / 1000.0, report->pools),
+		 errhidestmt(true)));
 }
 
 /*
@@ -93,14 +92,16 @@ iopool_log_file(const char *role, const char *path,
 				const IopoolFailure *failure)
 {
 	if (failure->kind == IOPOOL_FAILURE_NONE)
-		ereport(LOG,
-				(errmsg("iopool: role \"%s\" reads file \"%s\"", role, path),
-				 errhidestmt(true)));
+		iopool_errors_report(LOG_SERVER_ONLY,
+							 (errmsg("iopool: role \"%s\" reads file \"%s\"",
+									 role, path),
+							  errhidestmt(true)));
 	else
-		ereport(LOG,
-				(errmsg("iopool: role \"%s\" cannot read file \"%s\": %s", role,
-						path, iopool_errors_message(failure, path, 0, 0)),
-				 errhidestmt(true)));
+		iopool_errors_report(
+			LOG_SERVER_ONLY,
+			(errmsg("iopool: role \"%s\" cannot read file \"%s\": %s", role,
+					path, iopool_errors_message(failure, path, 0, 0)),
+			 errhidestmt(true)));
 }
 
 /* Somebody has named a path that is not for him; role may be NULL. */
@@ -109,7 +110,8 @@ iopool_log_refused(const char *role, const char *path)
 {
 	if (role == NULL)
 		return;
-	ereport(LOG,
-			(errmsg("iopool: role \"%s\" was refused file \"%s\"", role, path),
-			 errhidestmt(true)));
+	iopool_errors_report(LOG_SERVER_ONLY,
+						 (errmsg("iopool: role \"%s\" was refused file \"%s\"",
+								 role, path),
+						  errhidestmt(true)));
 }

@@ -32,6 +32,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "errors.h"
 #include "guc.h"
 #include "park.h"
 #include "pool.h"
@@ -268,10 +269,11 @@ iopool_pool_return(IopoolPool *pool, IopoolRing *ring, uint64 generation,
 	if (!is_held(ring, generation))
 	{
 		LWLockRelease(pool->lock);
-		ereport(LOG,
-				(errmsg_internal("iopool: ring %d of pool \"%s\" was returned by process %d, which does not hold it",
-								 (int) (ring - pool->rings), pool->name,
-								 MyProcPid)));
+		iopool_errors_report(
+			LOG,
+			(errmsg_internal(
+				"iopool: ring %d of pool \"%s\" was returned by process %d, which does not hold it",
+				(int) (ring - pool->rings), pool->name, MyProcPid)));
 		return;
 	}
 

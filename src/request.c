@@ -511,8 +511,18 @@ look_at_all(void)
 void
 iopool_request_enter(void)
 {
+	int64 start;
+	dlist_iter iter;
+
 	iopool_shmem_require();
+	start = iopool_deadline_now();
 	iopool_window_pump();
+
+	/* where a method reads by itself, that is when */
+	dlist_foreach(iter, &running)
+		iopool_feed_add_wait(
+			dlist_container(IopoolRequest, running_node, iter.cur)->feed,
+			iopool_deadline_now() - start, 0);
 	look_at_all();
 }
 

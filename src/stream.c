@@ -104,7 +104,8 @@ release_streams(ResourceReleasePhase phase, bool isCommit, bool isTopLevel,
 			stream->owner != CurrentResourceOwner)
 			continue;
 		if (isCommit)
-			elog(WARNING, "iopool: stream was not ended");
+			iopool_errors_report(
+				WARNING, (errmsg_internal("iopool: stream was not ended")));
 		close_stream(stream, true);
 	}
 }

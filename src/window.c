@@ -672,6 +672,13 @@ fill_streams(const WindowCall *call, IopoolDeadline deadline)
 	if (deadline == IOPOOL_NO_WAIT || has_result(call) ||
 		leases_of(call->streams, call->nstreams, leases) > 0)
 		return;
+	/* one can stand in the line of one pool only: that of what is wanted first */
+	if (call->wanted != NULL)
+	{
+		fill_window(call->wanted, deadline, true);
+		if (waits_for_reads(call->wanted) || has_result(call))
+			return;
+	}
 	for (int i = 0; i < call->nstreams; i++)
 	{
 		fill_window(call->streams[i], deadline, true);

@@ -87,13 +87,44 @@ foreach my $method (test_methods())
 	like(logged('app', q{BEGIN; SELECT iopool_submit('tiles:a', ARRAY[0, 80], ARRAY[8, 8]); ROLLBACK}),
 		qr/^iopool: call (?:took|ended early after) .*role "app".*first path "tiles:a"/m, "$method: a request that is rolled back is logged");
 
+	# What is logged is for the server's log.
+	my ($out, $err);
+	$node->psql('postgres', q{SET client_min_messages = log; SELECT iopool_read('tiles:a', 8, 8); SELECT iopool_read('tiles:a', 8, 500000) IS NULL},
+		stdout => \$out, stderr => \$err);
+	is($err, '', "$method: no client sees it");
+
+	# A cancel that comes while a file is opened or logged waits until that is
+	# done: no descriptor is lost, nor the server.
+	foreach my $file ('tiles:', "$dir/tiles/")
+	{
+		my $fds = q{SELECT count(*) FROM pg_ls_dir('/proc/self/fd')};
+		ask($node, "SET iopool.enable_stream_scan = off; SELECT iopool_read('${file}a', 0, 8)");
+		my $before = ask($node, $fds);
+		ask($node, qq{
+			DO \$\$
+			BEGIN
+				FOR i IN 1 .. 40 LOOP
+					BEGIN
+						PERFORM set_config('statement_timeout', '0', false);
+						PERFORM count(iopool_read('$file' || CASE n % 2 WHEN 0 THEN 'a' ELSE 'b' END, n % 1000, 12))
+						FROM (SELECT generate_series(1, 200) AS n OFFSET 0) AS s, LATERAL (SELECT CASE WHEN n = 60 + i THEN pg_cancel_backend(pg_backend_pid()) END OFFSET 0) AS c;
+					EXCEPTION WHEN query_canceled THEN
+					END;
+				END LOOP;
+			END \$\$});
+		# catalogs may be opened for the first time
+		cmp_ok(ask($node, $fds), '<', $before + 10, "$method: no descriptor is left of ${file}");
+	}
+
 	# With a limit, only the calls that take as long.
 	my $slow = q{SELECT count(*) FROM iopool_read_batch('tiles:a', ARRAY[0, 80], 8), pg_sleep(0.02)};
 	$node->safe_psql('postgres', 'ALTER SYSTEM SET iopool.log_min_duration = 10');
 	$node->safe_psql('postgres', 'SELECT pg_reload_conf()');
 	$node->poll_query_until('postgres', q{SELECT current_setting('iopool.log_min_duration') = '10ms'});
 	is(logged('app', $_), '', "$method: what is quick or refused is not logged above a limit: $_")
-	  foreach (q{SELECT iopool_read('tiles:a', 8, 100)}, $slow, q{SELECT iopool_read('nowhere:a', 0, 8)});
+	  foreach (q{SELECT iopool_read('tiles:a', 8, 100)}, $slow, q{SELECT iopool_read('nowhere:a', 0, 8)},
+		q{SELECT length(iopool_read('tiles:a', 8, 500000)), pg_sleep(0.02)},
+		q{BEGIN; SELECT iopool_wait(iopool_submit('tiles:a', ARRAY[0], ARRAY[8])); SELECT pg_sleep(0.02); ROLLBACK});
 	my $held = q{BEGIN; SELECT iopool_submit('tiles:a', ARRAY[0], ARRAY[8]); SELECT pg_sleep(0.02); SELECT iopool_poll(1); COMMIT};
 	like(logged('app', $held), qr/^iopool: call took \d{2,}\.\d{3} ms: role "app", 1 ranges/m, "$method: a request that takes its time is");
 	$node->stop;
