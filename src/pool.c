@@ -364,6 +364,7 @@ iopool_pool_check_broken(IopoolPool *pool)
 static void
 describe_me(IopoolWaiter *me)
 {
+	memset(me, 0, sizeof(IopoolWaiter));
 	me->granted = IOPOOL_GRANT_PENDING;
 	me->procno = iopool_my_proc_number();
 	me->pid = MyProcPid;
@@ -426,32 +427,35 @@ take_over(IopoolPool *pool, const IopoolWaiter *who, bool at_limit,
 static IopoolRing *
 take_or_queue(IopoolPool *pool, bool may_wait)
 {
-	IopoolWaiter *me = &iopool_shared->waiters[iopool_my_proc_number()];
+	IopoolWaiter me;
 	IopoolParkedRings left;
 	IopoolRing *ring = NULL;
 	bool all_broken;
 	bool at_limit;
 
+	describe_me(&me);
 	LWLockAcquire(pool->lock, LW_EXCLUSIVE);
-	describe_me(me);
-	at_limit = is_at_limit(pool, me);
+	at_limit = is_at_limit(pool, &me);
 	all_broken = (pool->nbroken == pool->nrings);
 	if (pool->free_head >= 0 && !at_limit)
 	{
 		/* while a ring is free, nobody waits who may have it */
 		ring = &pool->rings[pool->free_head];
 		pool->free_head = ring->next_free;
-		give_ring(ring, me);
+		give_ring(ring, &me);
 	}
-	else if (has_turn(pool, me, at_limit))
-		ring = take_over(pool, me, at_limit, &left);
+	else if (has_turn(pool, &me, at_limit))
+		ring = take_over(pool, &me, at_limit, &left);
 
 	if (ring == NULL && may_wait && !all_broken &&
 		iopool_checkout_timeout_ms != 0)
 	{
-		me->since = iopool_deadline_now();
-		me->is_queued = true;
-		dlist_push_tail(&pool->waiters, &me->node);
+		IopoolWaiter *waiter = &iopool_shared->waiters[me.procno];
+
+		*waiter = me;
+		waiter->since = iopool_deadline_now();
+		waiter->is_queued = true;
+		dlist_push_tail(&pool->waiters, &waiter->node);
 		pg_atomic_fetch_add_u32(&pool->nwaiting, 1);
 		waiting_for = pool;
 	}
