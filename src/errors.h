@@ -39,8 +39,8 @@ typedef struct IopoolFailure
 } IopoolFailure;
 
 /*
- * ereport() of less than an ERROR, where nothing may raise: what has been
- * reported, ereport() serves interrupts.
+ * ereport() of less than an ERROR, where nothing may raise.  By itself it
+ * serves interrupts once it has reported; here they wait.
  */
 #define iopool_errors_report(elevel, ...) \
 	do                                    \

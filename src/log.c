@@ -8,6 +8,10 @@
  * not by the call that reads from them when it ends: what has been opened has
  * been read by somebody, whatever becomes of the query.
  *
+ * Lines are for the server's log only: roles and paths of a SECURITY DEFINER
+ * function are not for its caller.  Nothing here raises, but for lack of
+ * memory, because files are opened and calls end where nothing may.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"

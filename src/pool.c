@@ -105,7 +105,10 @@ first_waiter(IopoolPool *pool)
 		: dlist_head_element(IopoolWaiter, node, &pool->waiters);
 }
 
-/* Has the role of a waiter its share of the pool's rings?  Caller holds the lock. */
+/*
+ * Has the role of a waiter its share of the pool's rings?  Caller holds the
+ * lock.
+ */
 static bool
 is_at_limit(IopoolPool *pool, const IopoolWaiter *waiter)
 {
@@ -187,7 +190,10 @@ leave_queue(IopoolPool *pool, IopoolWaiter *waiter)
 		wake_first(pool);
 }
 
-/* Give free rings to who may have them, first come first.  Caller holds the lock. */
+/*
+ * Give free rings to who may have them, first come first.  Caller holds the
+ * lock.
+ */
 static void
 serve_queue(IopoolPool *pool)
 {
@@ -629,7 +635,10 @@ iopool_pool_use(IopoolPool *pool, IopoolPoolUse *use)
 	LWLockRelease(pool->lock);
 }
 
-/* Copy who is in line, first first; room is for MaxBackends.  Returns how many. */
+/*
+ * Copy who is in line, first first; there is room for MaxBackends.  Returns how
+ * many.
+ */
 int
 iopool_pool_waiters(IopoolPool *pool, IopoolWaiter *waiters)
 {

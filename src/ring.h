@@ -62,6 +62,12 @@ typedef struct IopoolRing
 	/* written by the owner as it parks, read by everybody */
 	pg_atomic_uint64 parked_at; /* us, of the monotonic clock */
 
+	/*
+	 * Its owner has had no read of it yet.  Written by who has made it ACTIVE;
+	 * who looks whether it has rested enough may be late to see that.
+	 */
+	bool is_new;
+
 	/* written by who has made it ACTIVE or MOVING, read by the views */
 	pg_atomic_uint32 in_flight;
 	pg_atomic_uint64 reads;
@@ -70,7 +76,6 @@ typedef struct IopoolRing
 	 * Touched by who has made it ACTIVE or MOVING alone; the change of state
 	 * is the barrier.
 	 */
-	bool is_new;		/* its owner has had no read of it yet */
 	uint64 next_tag;	/* tags of completions, never used twice */
 	uint64 *tags;		/* [entries], of the reads in flight, by number; 0 */
 	void *method_state; /* IopoolMethod.shared_size bytes */

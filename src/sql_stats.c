@@ -116,7 +116,7 @@ iopool_stat_pools(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* A moment of the monotonic clock, in microseconds, as of a clock on the wall. */
+/* A moment of the monotonic clock, in microseconds, as a timestamp. */
 static TimestampTz
 wall_clock(int64 us)
 {

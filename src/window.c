@@ -763,9 +763,10 @@ step(WindowCall *call)
  * One round for streams that somebody waits for: start what can be started,
  * and wait until something has completed, but not beyond the deadline.
  * wanted: the stream whose result is waited for, while the others go on as
- * well; NULL: any will do.  is_eager: wait for one read only, where more at a time would cost less.
- * stays: the caller is back at once, or calls iopool_window_leave().  Serves
- * interrupts, and raises as iopool_lease_ready() does.
+ * well; NULL: any will do.  is_eager: wait for one read only, where more at a
+ * time would cost less.  stays: the caller is back at once, or calls
+ * iopool_window_leave().  Serves interrupts, and raises as
+ * iopool_lease_ready() does.
  */
 IopoolStep
 iopool_window_step(IopoolStream *const *streams, int nstreams,
