@@ -17,7 +17,7 @@
 
 EXTENSION = iopool
 MODULE_big = iopool
-OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 DATA = $(sort $(wildcard sql/iopool--*.sql))
 HEADERS = $(wildcard src/iopool_api.h)
 PGFILEDESC = "iopool - asynchronous reads of many file ranges"
@@ -79,7 +79,7 @@ dist:
 	git archive --format=zip --prefix=$(DIST)/ --output=$(DIST).zip HEAD
 
 CLANG_FORMAT ?= clang-format
-FORMAT_FILES = $(sort $(wildcard src/*.c src/*.h test/*.c test/*.h test/*/*.c test/modules/*/*.c scripts/*.c bench/*.c))
+FORMAT_FILES = $(sort $(wildcard src/*.[ch] src/*/*.[ch] test/*.c test/*.h test/*/*.c test/modules/*/*.c scripts/*.c bench/*.c))
 
 format:
 	$(CLANG_FORMAT) -i $(FORMAT_FILES)
@@ -136,7 +136,8 @@ $(eval $(call decide,WITH_LIBURING,liburing-dev,liburing.h,io_uring_queue_init(1
 $(eval $(call decide,WITH_LIBAIO,libaio-dev,libaio.h,io_setup(1$(comma) 0),-laio))
 
 IOPOOL_VERSION := $(shell sed -n "s/^default_version *= *'\([^']*\)'.*/\1/p" iopool.control)
-PG_CPPFLAGS = -DIOPOOL_VERSION='"$(IOPOOL_VERSION)"'
+# Our headers are named by folder, "ring/pool.h".
+PG_CPPFLAGS = -iquote $(srcdir)/src -DIOPOOL_VERSION='"$(IOPOOL_VERSION)"'
 
 ifeq ($(FOUND_WITH_LIBURING),yes)
 PG_CPPFLAGS += -DIOPOOL_WITH_LIBURING=1
@@ -183,13 +184,13 @@ endif
 endif
 
 BUILD_ID = .iopool-build
-EXTRA_CLEAN = $(BUILD_ID) src/*.o src/*.bc results regression.diffs regression.out
+EXTRA_CLEAN = $(BUILD_ID) src/*.o src/*.bc src/*/*.o src/*/*.bc results regression.diffs regression.out
 
 include $(PGXS)
 
 # PGXS knows no header dependencies, and nothing in it notices that the
 # settings of this run differ from those of the last one.
-$(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h) $(BUILD_ID)
+$(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h src/*/*.h) $(BUILD_ID)
 $(MODULE_big)$(DLSUFFIX): $(BUILD_ID)
 
 export IOPOOL_BUILD_ID := $(shell $(PG_CONFIG) --version --includedir-server --pkglibdir) $(CC) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) $(SHLIB_LINK) $(OBJS)

@@ -32,9 +32,9 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "../src/compat.h"
-#include "../src/lease.h"
-#include "../src/shmem.h"
+#include "base/compat.h"
+#include "ring/lease.h"
+#include "ring/shmem.h"
 
 /* Leases between two looks at the clock, which costs as much as a part of one */
 #define LEASES_PER_LOOK 64

@@ -284,7 +284,7 @@ start_lease_server()
     local method pools="one_each(rings=$CONTENDERS)"
     # a copy, so that the objects of the library that is measured stay what they are
     cp -a "$SRC" "$T/engine"
-    mapfile -t objects < <(cd "$SRC" && ls src/*.c bench/lease.c)
+    mapfile -t objects < <(cd "$SRC" && ls src/*.c src/*/*.c bench/lease.c)
     SRC=$T/engine lib_make MODULE_big=iopool_lease OBJS="${objects[*]/%.c/.o}" iopool_lease.so >"$T/engine.log" 2>&1 || {
         cat "$T/engine.log" >&2
         die "the loops of B8 and B14 do not compile"

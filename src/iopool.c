@@ -10,13 +10,13 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
-#include "api.h"
-#include "compat.h"
-#include "directory.h"
-#include "guc.h"
-#include "request.h"
-#include "scan.h"
-#include "shmem.h"
+#include "api/api.h"
+#include "base/compat.h"
+#include "file/directory.h"
+#include "ring/settings.h"
+#include "sql/request.h"
+#include "scan/scan.h"
+#include "ring/shmem.h"
 
 IOPOOL_MODULE_MAGIC;
 

@@ -156,7 +156,7 @@ is_deeply([ grep { $tags{$_}++ } @{ $meta->{tags} } ], [],
 # the documentation says.
 my ($major) =
   $meta->{prereqs}{runtime}{requires}{PostgreSQL} =~ /\A(\d+)\.\d+\.\d+\z/;
-my ($least) = content('src/compat.h') =~ /^#if PG_VERSION_NUM < (\d+)0000$/m;
+my ($least) = content('src/base/compat.h') =~ /^#if PG_VERSION_NUM < (\d+)0000$/m;
 is($major, $least, 'META.json requires the PostgreSQL that the code does');
 is(content('debian/pgversions'), "$least+\n", 'so does debian/pgversions');
 like(content('README.md'), qr/PostgreSQL $least or later/,

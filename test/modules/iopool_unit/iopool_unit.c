@@ -21,10 +21,10 @@
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 
-#include "compat.h"
-#include "guc.h"
+#include "base/compat.h"
+#include "ring/settings.h"
 #include "mock.h"
-#include "stream.h"
+#include "engine/stream.h"
 #include "unit.h"
 
 PG_MODULE_MAGIC;

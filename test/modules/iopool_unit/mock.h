@@ -13,8 +13,8 @@
 #ifndef IOPOOL_UNIT_MOCK_H
 #define IOPOOL_UNIT_MOCK_H
 
-#include "file.h"
-#include "lease.h"
+#include "file/file.h"
+#include "ring/lease.h"
 
 /* Most entries of a mock ring. */
 #define MOCK_MAX_ENTRIES 64

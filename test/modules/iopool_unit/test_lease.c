@@ -5,10 +5,10 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "../../../src/lease.c"
-#include "../../../src/lease_read.c"
-#include "../../../src/lease_ring.c"
-#include "../../../src/arena.c"
+#include "../../../src/ring/lease.c"
+#include "../../../src/ring/lease_read.c"
+#include "../../../src/ring/lease_ring.c"
+#include "../../../src/ring/arena.c"
 
 #include <fcntl.h>
 #include <unistd.h>

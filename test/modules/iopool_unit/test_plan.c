@@ -6,7 +6,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "../../../src/plan.c"
+#include "../../../src/engine/plan.c"
 
 #include "mock.h"
 #include "unit.h"

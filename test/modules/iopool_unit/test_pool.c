@@ -6,8 +6,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "../../../src/pool.c"
-#include "../../../src/park.c"
+#include "../../../src/ring/pool.c"
+#include "../../../src/ring/park.c"
 
 #include "mock.h"
 #include "unit.h"

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * test_stream.c
- *	  White-box tests of stream.c, transfer.c and file.c: random streams over
+ *	  White-box tests of stream.c, stream_read.c and file.c: random streams over
  *	  a kernel that misbehaves, ended at random.
  *
  *-------------------------------------------------------------------------
@@ -17,7 +17,7 @@
 #include "utils/resowner.h"
 
 #include "mock.h"
-#include "transfer.h"
+#include "engine/stream_internal.h"
 #include "unit.h"
 
 #define MAX_STREAMS 3

@@ -15,7 +15,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#include "compat.h"
+#include "base/compat.h"
 
 IOPOOL_FUNCTION(iopool_unit_trap);
 

@@ -15,7 +15,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "log.h"
+#include "file/log.h"
 #include "mock.h"
 #include "unit.h"
 

@@ -1,0 +1,31 @@
+/*-------------------------------------------------------------------------
+ *
+ * os_limits.h
+ *	  What the kernel and the limits of the server leave to this process.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IOPOOL_LIMITS_H
+#define IOPOOL_LIMITS_H
+
+#include <sys/resource.h>
+
+/*
+ * Descriptors that a server needs beside the rings: core insists on 48 and
+ * keeps 10 back, and some are open already.
+ */
+#define IOPOOL_OTHER_FILES 75
+
+/* os_limits.c */
+extern bool iopool_limits_sysctl(const char *name, int64 *value);
+extern bool iopool_limits_process_status(const char *field, int base,
+										 uint64 *value);
+extern bool iopool_limits_is_filtered(void);
+extern bool iopool_limits_kernel_is(int major, int minor);
+extern char *iopool_limits_text(rlim_t value);
+extern int iopool_limits_free_files(void);
+extern bool iopool_limits_files_suffice(int nrings_open, int nrings_more);
+extern bool iopool_limits_charges_rings(void);
+extern int64 iopool_limits_free_aio_events(void);
+
+#endif /* IOPOOL_LIMITS_H */

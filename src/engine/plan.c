@@ -1,0 +1,226 @@
+/*-------------------------------------------------------------------------
+ *
+ * plan.c
+ *	  Ranges -> reads: merging, splitting, alignment.
+ *
+ * Where ranges overlap, each byte is read into the first range (by start)
+ * that has it, and copied to the others when the read is complete.  Which
+ * range that is depends on the byte alone, so reads of one extent can be cut
+ * anywhere and can come in any order.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "engine/plan.h"
+
+/*
+ * Bytes in the gaps between merged ranges are read to here.  Nobody looks at
+ * it, so all reads share it; it is static because it must not go away under
+ * any of them.
+ */
+#define GAP_BUFFER_SIZE (64 * 1024)
+static char gap_buffer[GAP_BUFFER_SIZE];
+
+static int
+compare_pending(const void *a, const void *b)
+{
+	const IopoolPending *pa = *(IopoolPending *const *) a;
+	const IopoolPending *pb = *(IopoolPending *const *) b;
+
+	if (pa->file->number != pb->file->number)
+		return pa->file->number < pb->file->number ? -1 : 1;
+	if (pa->start != pb->start)
+		return pa->start < pb->start ? -1 : 1;
+	/* the longest first owns all the bytes */
+	if (pa->end != pb->end)
+		return pa->end > pb->end ? -1 : 1;
+	return pa->cookie < pb->cookie ? -1 : (pa->cookie > pb->cookie ? 1 : 0);
+}
+
+static void
+start_extent(IopoolPending *pending, dlist_head *pieces)
+{
+	IopoolExtent *extent = &pending->own_extent;
+	IopoolPiece *piece = &pending->own_piece;
+
+	extent->file = pending->file;
+	extent->first = pending;
+	extent->nranges = 1;
+	extent->nrefs = 1; /* the piece */
+	pending->extent = extent;
+	pending->next = NULL;
+
+	piece->extent = extent;
+	piece->only = NULL;
+	piece->start = pending->start;
+	piece->end = pending->end;
+	piece->is_embedded = true;
+	piece->was_cut = false;
+	dlist_push_tail(pieces, &piece->node);
+}
+
+/*
+ * Make extents of a group of ranges (none of them empty), and append a piece
+ * for each to pieces.  Ranges of one file join when the gap between them is
+ * at most merge_gap bytes; -1 joins none.  Returns how many ranges joined
+ * another's extent.
+ */
+int
+iopool_plan_merge(IopoolPending **group, int ngroup, int merge_gap,
+				  dlist_head *pieces)
+{
+	IopoolPending *last = NULL;
+	int nmerged = 0;
+
+	if (merge_gap >= 0 && ngroup > 1)
+		qsort(group, ngroup, sizeof(IopoolPending *), compare_pending);
+
+	for (int i = 0; i < ngroup; i++)
+	{
+		IopoolPending *pending = group[i];
+		IopoolPiece *piece = last ? &last->extent->first->own_piece : NULL;
+
+		if (merge_gap < 0 || last == NULL || last->file != pending->file ||
+			pending->start - piece->end > merge_gap)
+		{
+			start_extent(pending, pieces);
+			last = pending;
+			continue;
+		}
+
+		pending->extent = last->extent;
+		pending->next = NULL;
+		last->next = pending;
+		last = pending;
+		pending->extent->nranges++;
+		piece->end = Max(piece->end, pending->end);
+		nmerged++;
+	}
+	return nmerged;
+}
+
+/*
+ * Move the start of a piece over a gap that it lies in: with a large
+ * merge_gap, whole reads would bring nothing that anybody wants.
+ */
+void
+iopool_plan_skip_gap(IopoolPiece *piece)
+{
+	IopoolPending *pending = iopool_plan_first(piece->extent, piece->only);
+
+	while (pending->end <= piece->start)
+		pending = iopool_plan_next(piece->only, pending);
+	piece->start = Max(piece->start, pending->start);
+}
+
+/* End of the last range in a piece's [start, end), likewise. */
+int64
+iopool_plan_trim(const IopoolPiece *piece, int64 end)
+{
+	IopoolPending *pending = iopool_plan_first(piece->extent, piece->only);
+	int64 upto = piece->start;
+
+	for (; pending != NULL; pending = iopool_plan_next(piece->only, pending))
+	{
+		if (pending->start < end)
+			upto = Max(upto, Min(pending->end, end));
+	}
+	return upto;
+}
+
+/* Widen [start, end) to what a direct read of the file can be. */
+void
+iopool_plan_align(const IopoolFile *file, int64 *start, int64 *end)
+{
+	int64 alignment = file->alignment;
+
+	*start -= *start % alignment;
+	*end += (alignment - *end % alignment) % alignment;
+}
+
+/* Add memory to a read's vector; false: no room for more. */
+static bool
+add_iov(IopoolRead *read, char *base, int64 len)
+{
+	if (read->io.niov == IOPOOL_MAX_IOV)
+		return false;
+	read->iov[read->io.niov].iov_base = base;
+	read->iov[read->io.niov].iov_len = len;
+	read->io.niov++;
+	return true;
+}
+
+/*
+ * Fill the vector of a read so that bytes [pos, end) of the file go where
+ * they are wanted.  Returns how far the vector reaches, which is less than
+ * end when there are more pieces of memory than it has room for.
+ */
+int64
+iopool_plan_scatter(IopoolRead *read, int64 pos, int64 end)
+{
+	IopoolPending *pending = iopool_plan_first(read->extent, read->only);
+
+	read->io.niov = 0;
+	for (; pending != NULL && pos < end;
+		 pending = iopool_plan_next(read->only, pending))
+	{
+		int64 upto;
+
+		while (pos < Min(pending->start, end))
+		{
+			upto = Min(Min(pending->start, end), pos + GAP_BUFFER_SIZE);
+			if (!add_iov(read, gap_buffer, upto - pos))
+				return pos;
+			pos = upto;
+		}
+
+		upto = Min(pending->end, end);
+		if (upto > pos)
+		{
+			if (!add_iov(read, pending->dest + (pos - pending->start),
+						 upto - pos))
+				return pos;
+			pos = upto;
+		}
+	}
+	return pos;
+}
+
+/*
+ * A read is complete up to valid_end: bring its bytes where they are wanted
+ * and are not yet.  blocks holds those from file offset first_block on; NULL
+ * when iopool_plan_scatter() directed them.
+ */
+void
+iopool_plan_gather(IopoolRead *read, int64 valid_end, const char *blocks,
+				   int64 first_block)
+{
+	IopoolPending *pending = iopool_plan_first(read->extent, read->only);
+	IopoolPending *owner = NULL; /* range that reaches furthest */
+	int64 pos = read->start;
+
+	for (; pending != NULL; pending = iopool_plan_next(read->only, pending))
+	{
+		int64 from = Max(pending->start, read->start);
+		int64 upto = Min(pending->end, valid_end);
+
+		if (from >= upto)
+			continue;
+
+		if (blocks != NULL)
+			memcpy(pending->dest + (from - pending->start),
+				   blocks + (from - first_block), upto - from);
+		else if (from < pos)
+			memcpy(pending->dest + (from - pending->start),
+				   owner->dest + (from - owner->start), Min(upto, pos) - from);
+
+		if (upto > pos)
+		{
+			pos = upto;
+			owner = pending;
+		}
+	}
+}

@@ -1,0 +1,153 @@
+/*-------------------------------------------------------------------------
+ *
+ * stream.h
+ *	  The engine: ranges in, completed ranges out, a bounded window between.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IOPOOL_STREAM_H
+#define IOPOOL_STREAM_H
+
+#include "base/deadline.h"
+#include "file/file.h"
+#include "ring/shmem.h"
+
+/*
+ * Longest buffer, with its header, that shares a block of memory with others;
+ * beyond it an AllocSet gives each a block of its own, and frees that with it.
+ */
+#define IOPOOL_SMALL_BUFFER 8192
+
+/* A range that goes into the stream. */
+typedef struct IopoolRange
+{
+	IopoolFile *file; /* acquired; the stream releases it */
+	int64 offset;	  /* bytes */
+	int64 length;	  /* bytes, at most IOPOOL_MAX_LENGTH */
+	int64 cookie;	  /* comes back with the result */
+	char *dest;		  /* where the bytes go; NULL: the stream allocates */
+	int64 max_bytes;  /* no more is read; what dest has room for */
+} IopoolRange;
+
+typedef enum IopoolSourceStatus
+{
+	IOPOOL_SOURCE_RANGE, /* *range is the next one */
+	IOPOOL_SOURCE_LATER, /* ask again when reads have completed */
+	IOPOOL_SOURCE_PAUSE, /* ask again after a while, see iopool_window_rest() */
+	IOPOOL_SOURCE_END,	 /* there are no more */
+} IopoolSourceStatus;
+
+typedef IopoolSourceStatus (*IopoolSource)(void *arg, IopoolRange *range);
+
+typedef struct IopoolStreamOptions
+{
+	IopoolPool *pool;
+	bool in_order; /* results in the order of the source, or as they
+								 * complete */
+	int64 max_in_flight_bytes;
+	int merge_gap;			  /* bytes; -1: never merge */
+	Size header_size;		  /* bytes to leave free in front of the data in
+								 * buffers that the stream allocates */
+	MemoryContext buffer_cxt; /* of those up to IOPOOL_SMALL_BUFFER; has to
+								 * outlive the stream's context.  NULL: that,
+								 * which has the others */
+	IopoolSource source;	  /* may raise, and is asked again for the same
+								 * range if the stream goes on */
+	void *source_arg;
+
+	/*
+	 * The stream lives on between calls: other streams' calls let it go on,
+	 * and it lets go of the ring whenever nothing is in flight.
+	 */
+	bool is_background;
+
+	/* The consumer may do anything between two results. */
+	bool is_interrupted;
+
+	/* Results may pile up in it: the caller bounds their memory. */
+	bool keeps_results;
+
+	/* Its end is the caller's business, not that of a resource owner. */
+	bool is_unowned;
+
+	/*
+	 * Direct reads go straight to dest, which every range has, with room for
+	 * whole blocks; all is aligned, and merge_gap is -1.
+	 */
+	bool is_aligned;
+} IopoolStreamOptions;
+
+/* A range that comes out. */
+typedef struct IopoolResult
+{
+	int64 cookie;
+	const char *path;
+	int64 offset;
+	int64 length; /* as asked for */
+	int64 nbytes; /* as read: less at end of file */
+	char *buffer; /* allocated by the stream, starts with the
+								 * header; now the caller's, to pfree before
+								 * its memory context goes.  NULL
+								 * when the caller gave dest or on failure */
+	IopoolFailure failure;
+} IopoolResult;
+
+typedef struct IopoolStreamTotals
+{
+	uint64 nranges;
+	uint64 nreads;
+	uint64 nbytes;
+	uint64 sum_in_flight; /* as each read was started, itself included */
+	int max_in_flight;
+} IopoolStreamTotals;
+
+/* What a source says when a file could not be acquired for its range. */
+static inline IopoolSourceStatus
+iopool_source_refused(const IopoolFile *file)
+{
+	return iopool_file_is_leased(file) ? IOPOOL_SOURCE_PAUSE
+									   : IOPOOL_SOURCE_LATER;
+}
+
+/* What a round of iopool_window_step() came to. */
+typedef enum IopoolStep
+{
+	IOPOOL_STEP_MOVED, /* look whether there are results */
+	IOPOOL_STEP_LATE,  /* the same, and the deadline has passed */
+	IOPOOL_STEP_IDLE,  /* there is nothing to wait for */
+} IopoolStep;
+
+typedef struct IopoolStream IopoolStream;
+
+/* stream.c */
+extern IopoolStream *iopool_stream_begin(MemoryContext cxt,
+										 const IopoolStreamOptions *options);
+extern Size iopool_stream_range_memory(void);
+extern void iopool_stream_check(IopoolStream *stream);
+extern bool iopool_stream_take(IopoolStream *stream, IopoolResult *result);
+extern void iopool_stream_acquire(IopoolFileSet *set, IopoolFile *file);
+extern void iopool_stream_raise_idle(void) __attribute__((noreturn));
+extern void iopool_stream_abort(IopoolStream *stream);
+extern void iopool_stream_suspend(IopoolStream *stream);
+extern void iopool_stream_cancel(IopoolStream *stream);
+extern bool iopool_stream_is_open(const IopoolStream *stream);
+extern int iopool_stream_in_flight(const IopoolStream *stream,
+								   IopoolStreamTotals *totals);
+extern void iopool_stream_end(IopoolStream *stream,
+							  IopoolStreamTotals *totals);
+extern void iopool_stream_register_callbacks(void);
+
+/* stream_wait.c */
+extern void iopool_window_start(IopoolStream *stream);
+extern IopoolStep iopool_window_step(IopoolStream *const *streams,
+									 int nstreams, IopoolStream *wanted,
+									 bool is_eager, bool stays,
+									 IopoolDeadline deadline);
+extern void iopool_window_run(IopoolStream *const *streams, int nstreams);
+extern bool iopool_window_next_is_ready(IopoolStream *stream);
+extern void iopool_window_pump(void);
+extern void iopool_window_leave(bool for_long);
+extern void iopool_window_check_interrupts(void);
+extern void iopool_window_rest(IopoolDeadline deadline);
+
+#endif /* IOPOOL_STREAM_H */

@@ -1,0 +1,94 @@
+/*-------------------------------------------------------------------------
+ *
+ * file.h
+ *	  Files of a call: opened once, limited in number, closed on every path.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IOPOOL_FILE_H
+#define IOPOOL_FILE_H
+
+#include <sys/types.h>
+
+#include "lib/ilist.h"
+
+#include "file/access.h"
+#include "base/deadline.h"
+
+/* See iopool_file_takes_advice(). */
+typedef enum IopoolAdvice
+{
+	IOPOOL_ADVICE_UNKNOWN,
+	IOPOOL_ADVICE_HELPS,
+	IOPOOL_ADVICE_HARMS,
+} IopoolAdvice;
+
+typedef struct IopoolFile
+{
+	const char *path;		   /* as the user wrote it */
+	IopoolDirectory *dir;	   /* that it is opened in, or NULL: anywhere */
+	const char *relative;	   /* the part of path below dir */
+	const char *log_role;	   /* who it is logged for, or NULL */
+	IopoolIoMode io_mode;	   /* of the directory or the set */
+	int number;				   /* in the order of first use */
+	int fd;					   /* -1: not open */
+	int nusers;				   /* ranges that are being read from it */
+	struct IopoolFileSet *set; /* that it was acquired in */
+	IopoolFailure failure;	   /* why it cannot be read, if so */
+
+	/* valid once it has been opened */
+	dev_t dev;
+	ino_t ino;
+	int64 size;	   /* bytes, as of the last look */
+	int alignment; /* of direct reads, in bytes; 0: not direct */
+	int rw_flags;  /* RWF_* for each read */
+	IopoolAdvice advice;
+
+	/* somebody's lease is waited for until then; 0: none is */
+	IopoolDeadline lease_deadline;
+
+	dlist_node idle; /* in the set's idle list: open, no users */
+} IopoolFile;
+
+typedef struct IopoolFileSet IopoolFileSet;
+
+/* file.c */
+extern IopoolFileSet *iopool_file_set_create(MemoryContext cxt,
+											 IopoolIoMode io_mode);
+extern IopoolFile *iopool_file_set_find(IopoolFileSet *set, const char *path,
+										size_t len);
+extern int iopool_file_set_count(const IopoolFileSet *set);
+extern void iopool_file_set_close(IopoolFileSet *set);
+extern void iopool_file_set_pin(IopoolFileSet *set);
+extern bool iopool_file_acquire(IopoolFileSet *set, IopoolFile *file);
+extern void iopool_file_release(IopoolFile *file);
+extern void iopool_file_init(IopoolFile *file, const char *path,
+							 IopoolIoMode io_mode);
+extern void iopool_file_name(IopoolFile *file, IopoolAccess *access,
+							 const char *path, IopoolIoMode io_mode);
+extern bool iopool_file_open_now(IopoolFile *file);
+extern bool iopool_file_open_kept(IopoolFile *file);
+extern void iopool_file_use_kept(IopoolFile *file);
+extern void iopool_file_close_kept(IopoolFile *file);
+
+/*
+ * Is it a lease that the file could not be acquired for?  Then it is to be
+ * tried again after a while, in which no ring is to be held.  After a second
+ * it fails with EAGAIN.
+ */
+static inline bool
+iopool_file_is_leased(const IopoolFile *file)
+{
+	return file->lease_deadline != 0;
+}
+
+/* file_size.c */
+extern int iopool_file_statx_alignment(int fd);
+extern int64 iopool_file_size(IopoolFile *file);
+extern int64 iopool_file_available(IopoolFile *file, int64 offset,
+								   int64 length);
+extern int64 iopool_file_resume_direct(IopoolFile *file, int64 from,
+									   int64 upto);
+extern bool iopool_file_takes_advice(IopoolFile *file);
+
+#endif /* IOPOOL_FILE_H */

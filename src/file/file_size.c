@@ -1,0 +1,156 @@
+/*-------------------------------------------------------------------------
+ *
+ * file_size.c
+ *	  Where an open file ends, in which blocks it is read, and whether the
+ *	  kernel keeps its pages.
+ *
+ * The size that fstat(2) tells is what the kernel believes.  It is right for
+ * the file systems of the kernel itself; procfs says 0, and FUSE and others
+ * that cache sizes may be behind.  So no end is taken for one before a read
+ * there has brought nothing, as pg_read_binary_file() does.
+ *
+ * Nothing here raises.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "file/file.h"
+
+#ifndef FUSE_SUPER_MAGIC
+#define FUSE_SUPER_MAGIC 0x65735546
+#endif
+
+/*
+ * Alignment of direct reads of an open file as statx(2) tells it from Linux
+ * 6.1 on: 0 where the file cannot be read so, -1 where the kernel or the file
+ * system does not tell.
+ */
+int
+iopool_file_statx_alignment(int fd)
+{
+#ifdef STATX_DIOALIGN
+	struct statx stx;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 &&
+		(stx.stx_mask & STATX_DIOALIGN) != 0)
+	{
+		if (stx.stx_dio_offset_align == 0 ||
+			stx.stx_dio_mem_align > IOPOOL_BLOCK_SIZE)
+			return 0;
+		return Max(stx.stx_dio_offset_align, stx.stx_dio_mem_align);
+	}
+#endif
+	return -1;
+}
+
+/* Size of an open file, in bytes, as fstat(2) has told last. */
+int64
+iopool_file_size(IopoolFile *file)
+{
+	struct stat st;
+
+	if (fstat(file->fd, &st) == 0)
+		file->size = st.st_size;
+	return file->size;
+}
+
+/*
+ * Is there a byte at this offset, where fstat(2) knows of none?  Costs next to
+ * nothing at a true end of file.  An error is for the read to report, except
+ * that direct reads want whole blocks, and can be made of less only where the
+ * file system does not care.
+ */
+static bool
+goes_on_at(const IopoolFile *file, int64 offset)
+{
+	char byte;
+	ssize_t n = pread(file->fd, &byte, 1, offset);
+
+	return n > 0 || (n < 0 && (errno != EINVAL || file->alignment == 0));
+}
+
+/*
+ * How many of length bytes from offset on the file has: what is past its end
+ * need not be allocated or read.  Looks again when the last known size is too
+ * small, because files grow; where the size is not to be relied on, all of
+ * them may be there.
+ */
+int64
+iopool_file_available(IopoolFile *file, int64 offset, int64 length)
+{
+	int64 size;
+
+	if (offset > PG_INT64_MAX - length)
+		length = PG_INT64_MAX - offset;
+
+	if (length == 0 || offset + length <= file->size)
+		return length;
+	size = iopool_file_size(file);
+	if (offset + length <= size || goes_on_at(file, Max(offset, size)))
+		return length;
+	return Max(size - offset, 0);
+}
+
+/*
+ * Where a direct read goes on that started at file offset from and stopped at
+ * upto before its end; -1: nowhere, the file ends there.
+ *
+ * Most file systems stop inside a block only at the end of the file.  One
+ * that does so elsewhere gets the block read again, and if that brings
+ * nothing new, the rest from where it stopped: it does not insist on blocks.
+ */
+int64
+iopool_file_resume_direct(IopoolFile *file, int64 from, int64 upto)
+{
+	int64 block = upto - upto % file->alignment;
+
+	if (upto == block)
+		return upto;
+	if (upto >= iopool_file_size(file) && !goes_on_at(file, upto))
+		return -1;
+	return block > from ? block : upto;
+}
+
+/* Can the file be mapped so that others see the same pages? */
+static bool
+can_be_mapped(int fd)
+{
+	size_t len = sysconf(_SC_PAGESIZE);
+	void *map = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0);
+
+	if (map == MAP_FAILED)
+		return false;
+	(void) munmap(map, len);
+	return true;
+}
+
+/*
+ * Does it make sense to have the kernel read the open file ahead?  Not where
+ * FUSE reads past the page cache (FOPEN_DIRECT_IO, which shows in that the file
+ * cannot be mapped): nobody would find the pages, and when the read of one
+ * comes short, the kernel takes that for the size of the file.
+ */
+bool
+iopool_file_takes_advice(IopoolFile *file)
+{
+	if (file->advice == IOPOOL_ADVICE_UNKNOWN)
+	{
+		struct statfs fs;
+		bool is_fuse = fstatfs(file->fd, &fs) == 0 &&
+			(uint32) fs.f_type == FUSE_SUPER_MAGIC;
+
+		file->advice = is_fuse && !can_be_mapped(file->fd)
+			? IOPOOL_ADVICE_HARMS
+			: IOPOOL_ADVICE_HELPS;
+	}
+	return file->advice == IOPOOL_ADVICE_HELPS;
+}

@@ -1,0 +1,212 @@
+/*-------------------------------------------------------------------------
+ *
+ * method.h
+ *	  What a way of reading (io_uring, libaio, sync) offers to the engine.
+ *
+ * A method is a table of small functions and a few properties.  None of the
+ * functions raises, prints or allocates PostgreSQL memory: they return 0, a
+ * count or -errno, so that they can be called on every cleanup path.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IOPOOL_METHOD_H
+#define IOPOOL_METHOD_H
+
+#include <errno.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "base/types.h"
+
+/* One kernel request.  The engine keeps iov alive until its completion. */
+typedef struct IopoolIo
+{
+	uint64 tag; /* comes back in the completion */
+	int fd;
+	bool is_direct;	 /* fd is O_DIRECT; iov is aligned */
+	bool is_advised; /* reading ahead makes sense, and does no harm */
+	int rw_flags;	 /* RWF_* */
+	off_t offset;	 /* bytes */
+	const struct iovec *iov;
+	int niov;
+} IopoolIo;
+
+/*
+ * Is a failure one of the flags, rather than of the file?  The file system or
+ * the kernel does not know them, or a filter does not know preadv2(2).
+ */
+static inline bool
+iopool_io_flags_failed(const IopoolIo *io, int errnum)
+{
+	return io->rw_flags != 0 &&
+		(errnum == EOPNOTSUPP || errnum == EINVAL || errnum == ENOSYS ||
+		 errnum == EPERM);
+}
+
+typedef struct IopoolCompletion
+{
+	uint64 tag;
+	int result; /* bytes read (0: end of file) or -errno */
+} IopoolCompletion;
+
+/* Where a method keeps its state of one ring. */
+typedef struct IopoolHandle
+{
+	void *shared; /* shared_size bytes, inherited by fork */
+	void *local;  /* local_size() bytes of this backend, zeroed
+								 * when first attached */
+	int entries;
+
+	/*
+	 * The owner stays until its reads are in.  Otherwise nothing may be
+	 * started that nobody else can collect.
+	 */
+	bool is_attended;
+} IopoolHandle;
+
+/*
+ * Tag of a read that is in flight: the low bits say which read of the lease,
+ * the rest is a number that the ring never uses twice.
+ */
+#define IOPOOL_TAG_READ_BITS 16
+#define IOPOOL_TAG_READ_MASK ((UINT64CONST(1) << IOPOOL_TAG_READ_BITS) - 1)
+
+/* What becomes of a ring whose owner is elsewhere. */
+typedef enum IopoolAbsence
+{
+	/*
+	 * Reads in flight go on, and any process can reap() them.  Only what the
+	 * kernel has not taken is to be taken back first.
+	 */
+	IOPOOL_ABSENCE_COLLECTED,
+
+	/* nothing is in flight without the owner; its queue is its own memory */
+	IOPOOL_ABSENCE_IDLE,
+
+	/* only the owner can reap: it must not leave without giving the ring back */
+	IOPOOL_ABSENCE_FORBIDDEN,
+} IopoolAbsence;
+
+typedef struct IopoolMethod
+{
+	const char *name;
+
+	/*
+	 * Bytes of shared memory per ring; 0: nothing is made before the lease,
+	 * and what fails is the process's own.
+	 */
+	Size shared_size;
+
+	bool reads_ahead; /* looks at is_advised of a read */
+
+	/* Bytes of backend memory for a ring of so many entries. */
+	Size (*local_size)(int entries);
+
+	/*
+	 * Does the method work on this kernel?  Called in the postmaster.
+	 */
+	int (*probe)(int entries);
+
+	/*
+	 * Make a ring (NULL when shared_size is 0), in the postmaster.  Calling
+	 * close_ring on a private copy of the shared state ends the kernel's
+	 * side of it for this process.
+	 */
+	int (*make_ring)(void *shared, int entries);
+	void (*close_ring)(void *shared);
+
+	/*
+	 * Does this process get through to a ring, whoever holds it?  0 or
+	 * -errno; does nothing to the ring.  NULL where there is nothing to ask.
+	 */
+	int (*ping)(void *shared);
+
+	/* What becomes of the ring as it is if the owner leaves it now. */
+	IopoolAbsence (*absence)(const IopoolHandle *handle);
+
+	/* A lease begins (-errno: the ring is not usable) and ends. */
+	int (*attach)(IopoolHandle *handle);
+	void (*detach)(IopoolHandle *handle);
+
+	/* Take one read in; the caller respects the number of entries. */
+	int (*prepare)(IopoolHandle *handle, const IopoolIo *io);
+
+	/*
+	 * Start everything prepared, then wait until wait_nr completions can be
+	 * reaped, a signal arrives or timeout_us microseconds have passed; -1: no
+	 * limit, 0: only look.  A transient failure (see refusal.c) may leave
+	 * reads prepared; call again.  Any other failure means that the ring
+	 * cannot be used any more, or not by this process.
+	 */
+	int (*submit)(IopoolHandle *handle, unsigned wait_nr, int64 timeout_us);
+
+	/* Take up to max completions without waiting; returns how many. */
+	int (*reap)(IopoolHandle *handle, IopoolCompletion *completions, int max);
+
+	/*
+	 * Take back reads that were prepared and that the kernel has not seen,
+	 * as completions with -ECANCELED; returns how many, at most max.
+	 */
+	int (*cancel_prepared)(IopoolHandle *handle, IopoolCompletion *completions,
+						   int max);
+} IopoolMethod;
+
+/* method_io_uring.c, method_libaio.c, method_sync.c */
+extern const IopoolMethod iopool_method_io_uring;
+extern const IopoolMethod iopool_method_libaio;
+extern const IopoolMethod iopool_method_sync;
+extern const char *iopool_method_io_uring_library(void);
+extern const char *iopool_method_libaio_library(void);
+
+/* What a kernel lets this process do with a ring made for the question. */
+typedef struct IopoolUringFacts
+{
+	int setup;	   /* io_uring_setup: 0 or -errno; the rest needs it */
+	int probe;	   /* asking for opcodes: 0 or -errno */
+	bool has_read; /* both opcodes that rings are made for */
+	int seal;	   /* making a ring as pools have it: 0 or -errno */
+} IopoolUringFacts;
+
+extern void iopool_method_io_uring_examine(IopoolUringFacts *facts);
+extern Size iopool_method_io_uring_memory(int entries);
+extern bool iopool_method_io_uring_runs(int *major, int *minor);
+
+/*
+ * Queue of reads that this process will make itself; part of method_sync.c
+ * that libaio shares for buffered files.
+ */
+typedef struct IopoolSyncQueue
+{
+	int entries;
+	int nqueued; /* prepared, from head on */
+	int head;
+	int nadvised;			/* of the queued, told to the kernel */
+	int ndone;				/* completions that wait to be reaped, ... */
+	int done_head;			/* ... from here on */
+	int64 head_tried_at;	/* when the first of the queue was tried for the
+							 * first time without waiting, us; 0: never */
+	bool is_impatient;		/* trying has been in vain: read right away */
+	IopoolIo *queue;		/* [entries], a ring buffer */
+	IopoolCompletion *done; /* [entries] */
+} IopoolSyncQueue;
+
+extern Size iopool_sync_queue_size(int entries);
+extern void iopool_sync_queue_init(IopoolSyncQueue *queue, void *memory,
+								   int entries);
+extern void iopool_sync_queue_add(IopoolSyncQueue *queue, const IopoolIo *io);
+extern void iopool_sync_queue_advise(IopoolSyncQueue *queue);
+extern void iopool_sync_queue_run(IopoolSyncQueue *queue, unsigned ndone,
+								  int64 timeout_us);
+extern int iopool_sync_queue_reap(IopoolSyncQueue *queue,
+								  IopoolCompletion *completions, int max);
+extern int iopool_sync_queue_cancel(IopoolSyncQueue *queue,
+									IopoolCompletion *completions, int max);
+extern int iopool_sync_read(const IopoolIo *io);
+
+/* method.c */
+extern const IopoolMethod *iopool_method_get(IopoolMethodId id);
+extern const char *iopool_method_name(IopoolMethodId id);
+extern bool iopool_method_is_compiled(IopoolMethodId id);
+extern char *iopool_method_compiled_list(void);
+
+#endif /* IOPOOL_METHOD_H */

@@ -1,0 +1,46 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.h
+ *	  Settings.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IOPOOL_GUC_H
+#define IOPOOL_GUC_H
+
+#include "nodes/pg_list.h"
+
+#include "base/types.h"
+
+/* What the configuration says of one pool. */
+typedef struct IopoolPoolConfig
+{
+	char name[NAMEDATALEN];
+	IopoolMethodId method; /* may be AUTO */
+	int nrings;
+	int entries;
+} IopoolPoolConfig;
+
+extern PGDLLIMPORT int iopool_method;
+extern PGDLLIMPORT int iopool_rings;
+extern PGDLLIMPORT int iopool_ring_entries;
+extern PGDLLIMPORT char *iopool_pools;
+extern PGDLLIMPORT char *iopool_pool;
+extern PGDLLIMPORT int iopool_io_mode;
+extern PGDLLIMPORT int iopool_checkout_timeout_ms;
+extern PGDLLIMPORT int iopool_max_in_flight_bytes;
+extern PGDLLIMPORT int iopool_merge_gap;
+extern PGDLLIMPORT bool iopool_enable_stream_scan;
+extern PGDLLIMPORT int iopool_max_request_memory_kb;
+extern PGDLLIMPORT int iopool_max_lease_time_ms;
+extern PGDLLIMPORT int iopool_max_rings_per_role;
+extern PGDLLIMPORT int iopool_log_min_duration_ms;
+
+/* settings.c */
+extern void iopool_guc_define(void);
+extern List *iopool_guc_pool_configs(void);
+extern bool iopool_guc_parse_io_mode(const char *name, IopoolIoMode *mode);
+extern const char *iopool_guc_io_mode_name(IopoolIoMode mode);
+extern char *iopool_guc_io_mode_list(void);
+
+#endif /* IOPOOL_GUC_H */

@@ -1,0 +1,228 @@
+/*-------------------------------------------------------------------------
+ *
+ * scan_explain.c
+ *	  What EXPLAIN shows of the nodes that read.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/ruleutils.h"
+
+#include "base/compat.h"
+#include "ring/settings.h"
+#include "scan/scan.h"
+#include "ring/shmem.h"
+
+/* What the first three arguments of the functions are. */
+static const char *
+argument_label(IopoolScanFunction function, int argno)
+{
+	switch (argno)
+	{
+		case 0:
+			return function == IOPOOL_SCAN_BATCH_PATHS ? "Paths" : "Path";
+		case 1:
+			return function == IOPOOL_SCAN_READ ? "File Offset"
+												: "File Offsets";
+		default:
+			return function == IOPOOL_SCAN_READ ||
+					function == IOPOOL_SCAN_BATCH_LENGTH
+				? "Length"
+				: "Lengths";
+	}
+}
+
+static void
+show_arguments(IopoolScanState *state, List *ancestors, ExplainState *es)
+{
+	CustomScan *cscan = (CustomScan *) state->css.ss.ps.plan;
+	FuncExpr *call = linitial_node(FuncExpr, cscan->custom_exprs);
+	List *context = set_deparse_context_plan(es->deparse_cxt,
+											 &cscan->scan.plan, ancestors);
+	bool has_prefix = cscan->custom_plans != NIL || es->verbose;
+
+	for (int i = 0; i < 3; i++)
+		ExplainPropertyText(argument_label(state->function, i),
+							deparse_expression(list_nth(call->args, i),
+											   context, has_prefix, false),
+							es);
+}
+
+static void
+indent(ExplainState *es)
+{
+	appendStringInfoSpaces(es->str, es->indent * 2);
+}
+
+static double
+ms(uint64 us)
+{
+	return us / 1000.0;
+}
+
+static void
+append_name(StringInfo names, const char *name)
+{
+	if (names->len > 0)
+		appendStringInfoString(names, ", ");
+	appendStringInfoString(names, name);
+}
+
+/*
+ * The pools and modes that ranges were read with.  Those of the session, as
+ * long as there are none: a directory may have its own, which is not known
+ * before the path is.
+ */
+static void
+show_pools(const IopoolFeedStats *stats, ExplainState *es)
+{
+	StringInfoData pools;
+	StringInfoData modes;
+	uint8 all_modes = 0;
+
+	initStringInfo(&pools);
+	initStringInfo(&modes);
+	for (size_t i = 0; i < lengthof(stats->io_modes); i++)
+	{
+		if (stats->io_modes[i] != 0)
+			append_name(&pools, iopool_shared->pools[i].name);
+		all_modes |= stats->io_modes[i];
+	}
+	for (int mode = 0; all_modes >> mode != 0; mode++)
+	{
+		if ((all_modes & (1 << mode)) != 0)
+			append_name(&modes, iopool_guc_io_mode_name(mode));
+	}
+	if (all_modes == 0)
+	{
+		append_name(&pools, iopool_pool);
+		append_name(&modes, iopool_guc_io_mode_name(iopool_io_mode));
+	}
+
+	ExplainPropertyText("Pool", pools.data, es);
+	ExplainPropertyText("I/O Mode", modes.data, es);
+	pfree(pools.data);
+	pfree(modes.data);
+}
+
+/* What has been done, over all loops. */
+static void
+show_stats(const IopoolFeedStats *stats, ExplainState *es)
+{
+	double average = 0;
+
+	if (stats->totals.nreads > 0)
+		average = (double) stats->totals.sum_in_flight / stats->totals.nreads;
+
+	if (es->format != EXPLAIN_FORMAT_TEXT)
+	{
+		ExplainPropertyUInteger("Ranges", NULL, stats->totals.nranges, es);
+		ExplainPropertyUInteger("Reads", NULL, stats->totals.nreads, es);
+		ExplainPropertyUInteger("Read Bytes", NULL, stats->totals.nbytes, es);
+		ExplainPropertyFloat("Average In Flight", NULL, average, 1, es);
+		ExplainPropertyInteger("Maximum In Flight", NULL,
+							   stats->totals.max_in_flight, es);
+		ExplainPropertyUInteger("Ring Taken Over", NULL, stats->nlost, es);
+		if (es->timing)
+		{
+			ExplainPropertyFloat("Ring Wait Time", "ms",
+								 ms(stats->ring_wait_us), 3, es);
+			ExplainPropertyFloat("Read Wait Time", "ms",
+								 ms(stats->wait_us - stats->ring_wait_us), 3,
+								 es);
+		}
+		return;
+	}
+
+	indent(es);
+	appendStringInfo(es->str, "Ranges: %llu  Reads: %llu  Read Bytes: %llu\n",
+					 (unsigned long long) stats->totals.nranges,
+					 (unsigned long long) stats->totals.nreads,
+					 (unsigned long long) stats->totals.nbytes);
+	indent(es);
+	appendStringInfo(es->str, "In Flight: average=%.1f maximum=%d\n", average,
+					 stats->totals.max_in_flight);
+	if (stats->nlost > 0)
+		ExplainPropertyUInteger("Ring Taken Over", NULL, stats->nlost, es);
+	if (es->timing)
+	{
+		indent(es);
+		appendStringInfo(es->str, "Wait Time: ring=%.3f reads=%.3f ms\n",
+						 ms(stats->ring_wait_us),
+						 ms(stats->wait_us - stats->ring_wait_us));
+	}
+}
+
+/*
+ * Go on with what EXPLAIN shows of a worker, which it has begun; what
+ * ExplainOpenWorker() does, which extensions cannot call.
+ */
+static void
+open_worker(int n, ExplainState *es)
+{
+	ExplainWorkersState *workers = es->workers_state;
+
+	workers->prev_str = es->str;
+	es->str = &workers->worker_str[n];
+	/* below "Worker N: ", or a group in a group */
+	es->indent += (es->format == EXPLAIN_FORMAT_TEXT) ? 1 : 2;
+	if (es->format == EXPLAIN_FORMAT_JSON || es->format == EXPLAIN_FORMAT_YAML)
+		es->grouping_stack =
+			lcons_int(workers->worker_state_save[n], es->grouping_stack);
+}
+
+/* Leave it as ExplainCloseWorker() does. */
+static void
+close_worker(int n, ExplainState *es)
+{
+	ExplainWorkersState *workers = es->workers_state;
+
+	if (es->format == EXPLAIN_FORMAT_JSON || es->format == EXPLAIN_FORMAT_YAML)
+	{
+		workers->worker_state_save[n] = linitial_int(es->grouping_stack);
+		es->grouping_stack = list_delete_first(es->grouping_stack);
+	}
+	es->indent -= (es->format == EXPLAIN_FORMAT_TEXT) ? 1 : 2;
+	es->str = workers->prev_str;
+}
+
+/* With VERBOSE, EXPLAIN has begun with each worker that has run the node. */
+static void
+show_workers(const IopoolFeedStats *workers, int nworkers, ExplainState *es)
+{
+	if (!es->verbose || es->workers_state == NULL)
+		return;
+	nworkers = Min(nworkers, es->workers_state->num_workers);
+	for (int i = 0; i < nworkers; i++)
+	{
+		if (!es->workers_state->worker_inited[i])
+			continue;
+		open_worker(i, es);
+		show_stats(&workers[i], es);
+		close_worker(i, es);
+	}
+}
+
+/* ExplainCustomScan, of both kinds of node. */
+void
+iopool_scan_explain(CustomScanState *node, List *ancestors, ExplainState *es)
+{
+	IopoolScanState *state = (IopoolScanState *) node;
+	IopoolFeedStats stats = state->stats;
+	const IopoolFeedStats *workers = NULL;
+	int nworkers = iopool_scan_workers_get(state, &workers);
+
+	iopool_scan_workers_hide(state);
+	for (int i = 0; i < nworkers; i++)
+		iopool_feed_add_stats(&stats, &workers[i]);
+	if (state->feed != NULL)
+		iopool_feed_get_stats(state->feed, &stats);
+
+	show_arguments(state, ancestors, es);
+	show_pools(&stats, es);
+	if (!es->analyze)
+		return;
+	show_stats(&stats, es);
+	show_workers(workers, nworkers, es);
+}

@@ -1,0 +1,482 @@
+/*-------------------------------------------------------------------------
+ *
+ * scan_path.c
+ *	  Paths that read in the place of function scans.
+ *
+ * Two hooks of the planner offer paths beside its own, and cost decides:
+ *
+ * - for iopool_read_batch() in FROM, a scan that hands out rows as they come;
+ * - for a join with LATERAL iopool_read() or iopool_read_batch(), a node that
+ *   takes outer rows ahead and reads for many of them at once.
+ *
+ * What they cannot do exactly as the plain plan does is left to that: whole-row
+ * references and row locks (EvalPlanQual wants the function's row back), joins
+ * other than INNER and LEFT ... ON true, and whatever would show that outer
+ * rows are taken ahead, which is volatile functions and row locks below.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_language.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/clauses.h"
+#include "optimizer/cost.h"
+#include "optimizer/pathnode.h"
+#include "optimizer/paths.h"
+#include "optimizer/restrictinfo.h"
+#include "parser/parsetree.h"
+#include "utils/builtins.h"
+#include "utils/syscache.h"
+
+#include "base/compat.h"
+#include "ring/settings.h"
+#include "scan/scan.h"
+
+/*
+ * Cost of a call that is read ahead of time, as a share of what it costs when
+ * it is waited for alone.
+ */
+#define AHEAD_COST_SHARE 0.25
+
+static set_rel_pathlist_hook_type prev_set_rel_pathlist = NULL;
+static set_join_pathlist_hook_type prev_set_join_pathlist = NULL;
+
+extern PGDLLEXPORT Datum iopool_read(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum iopool_read_batch(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum iopool_read_batch_length(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum iopool_read_batch_paths(PG_FUNCTION_ARGS);
+
+/* ------------------------------------------------------------------------
+ * What can be taken over
+ */
+
+/*
+ * Is this library ours?  The paths that the extension's script may give it,
+ * and no other: a path that merely ends the same is somebody else's.
+ */
+static bool
+is_own_library(const char *path)
+{
+	static const char *const own_paths[] = {
+		"$libdir/iopool",
+		"$libdir/iopool" DLSUFFIX,
+		"iopool",
+		"iopool" DLSUFFIX,
+	};
+
+	for (size_t i = 0; i < lengthof(own_paths); i++)
+	{
+		if (strcmp(path, own_paths[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A column of pg_proc that is text, or NULL. */
+static char *
+proc_text(HeapTuple tuple, AttrNumber attno)
+{
+	bool isnull;
+	Datum value = SysCacheGetAttr(PROCOID, tuple, attno, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+/*
+ * Which of our functions this is.  By its address, so whatever somebody has
+ * put around it (SECURITY DEFINER, SET, a hook) is called as it should be.
+ * Only our own library is asked: to ask loads it, and the planner is not to
+ * load others'.
+ */
+IopoolScanFunction
+iopool_scan_identify(Oid funcid)
+{
+	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
+	Form_pg_proc proc;
+	bool is_candidate;
+	FmgrInfo finfo;
+
+	if (!HeapTupleIsValid(tuple))
+		return IOPOOL_SCAN_NONE;
+	proc = (Form_pg_proc) GETSTRUCT(tuple);
+	is_candidate = proc->prolang == ClanguageId && proc->proisstrict;
+	if (is_candidate)
+	{
+		char *library = proc_text(tuple, Anum_pg_proc_probin);
+		char *symbol = proc_text(tuple, Anum_pg_proc_prosrc);
+
+		is_candidate = library != NULL && is_own_library(library) &&
+			symbol != NULL && strncmp(symbol, "iopool_read", 11) == 0;
+	}
+	ReleaseSysCache(tuple);
+	if (!is_candidate)
+		return IOPOOL_SCAN_NONE;
+
+	fmgr_info(funcid, &finfo);
+	if (finfo.fn_addr == iopool_read && !finfo.fn_retset)
+		return IOPOOL_SCAN_READ;
+	if (!finfo.fn_retset)
+		return IOPOOL_SCAN_NONE;
+	if (finfo.fn_addr == iopool_read_batch)
+		return IOPOOL_SCAN_BATCH;
+	if (finfo.fn_addr == iopool_read_batch_length)
+		return IOPOOL_SCAN_BATCH_LENGTH;
+	if (finfo.fn_addr == iopool_read_batch_paths)
+		return IOPOOL_SCAN_BATCH_PATHS;
+	return IOPOOL_SCAN_NONE;
+}
+
+/* The call in FROM, if it is one of ours and nothing but that; or NULL. */
+FuncExpr *
+iopool_scan_call_of(RangeTblEntry *rte, IopoolScanFunction *function)
+{
+	FuncExpr *call;
+
+	if (rte->rtekind != RTE_FUNCTION || rte->funcordinality ||
+		list_length(rte->functions) != 1)
+		return NULL;
+	call =
+		(FuncExpr *) linitial_node(RangeTblFunction, rte->functions)->funcexpr;
+	if (!IsA(call, FuncExpr))
+		return NULL;
+	*function = iopool_scan_identify(call->funcid);
+	return *function != IOPOOL_SCAN_NONE ? call : NULL;
+}
+
+/* Does an expression refer to the function's row as a whole? */
+static bool
+has_whole_row(Node *node, Index rti)
+{
+	Bitmapset *attnos = NULL;
+	int first;
+
+	pull_varattnos(node, rti, &attnos);
+	first = bms_next_member(attnos, -1);
+	return first >= 0 && first + FirstLowInvalidHeapAttributeNumber <= 0;
+}
+
+/* Does anything in this expression do more than look at its Vars? */
+static bool
+has_other_than_vars(List *exprs)
+{
+	ListCell *lc;
+
+	foreach(lc, exprs)
+	{
+		if (!IsA(lfirst(lc), Var))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Parameters that change while the query runs; the values of its own
+ * sub-selects are computed once.
+ */
+static bool
+has_changing_param(Node *node, void *context)
+{
+	PlannerInfo *root = context;
+	Param *param = (Param *) node;
+
+	if (node == NULL)
+		return false;
+	if (!IsA(node, Param))
+		return expression_tree_walker(node, has_changing_param, context);
+	if (param->paramkind != PARAM_EXEC)
+		return false;
+
+	for (; root != NULL; root = root->parent_root)
+	{
+		ListCell *lc;
+
+		foreach(lc, root->init_plans)
+		{
+			SubPlan *subplan = lfirst_node(SubPlan, lc);
+
+			if (list_member_int(subplan->setParam, param->paramid))
+				return false;
+		}
+	}
+	return true;
+}
+
+/* Is this query run once for each row of another one? */
+static bool
+is_correlated(PlannerInfo *root)
+{
+	for (; root->parent_root != NULL; root = root->parent_root)
+	{
+		if (root->parent_root->plan_params != NIL)
+			return true;
+	}
+	return false;
+}
+
+/* ------------------------------------------------------------------------
+ * Paths
+ */
+
+static const CustomPathMethods scan_path_methods = {
+	.CustomName = "IopoolScan",
+	.PlanCustomPath = iopool_scan_plan_path,
+};
+
+static const CustomPathMethods lateral_path_methods = {
+	.CustomName = "IopoolLateral",
+	.PlanCustomPath = iopool_scan_plan_path,
+};
+
+static CustomPath *
+make_path(PlannerInfo *root, RelOptInfo *rel, const CustomPathMethods *methods,
+		  FuncExpr *call, IopoolScanFunction function, Index rti,
+		  List *clauses, bool is_left)
+{
+	CustomPath *path = makeNode(CustomPath);
+	List *info = list_make2(makeInteger(function), makeInteger(is_left));
+
+	path->path.pathtype = T_CustomScan;
+	path->path.parent = rel;
+	path->path.pathtarget = rel->reltarget;
+	path->path.rows = rel->rows;
+	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
+	path->custom_private = list_make4(call, clauses, info, makeInteger(rti));
+	path->methods = methods;
+	return path;
+}
+
+/* set_rel_pathlist_hook: iopool_read_batch() in FROM. */
+static void
+add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
+			  RangeTblEntry *rte)
+{
+	IopoolScanFunction function;
+	FuncExpr *call;
+	CustomPath *path;
+	Path *plain;
+	QualCost qual_cost;
+
+	if (prev_set_rel_pathlist != NULL)
+		prev_set_rel_pathlist(root, rel, rti, rte);
+
+	if (!iopool_enable_stream_scan || rte->rtekind != RTE_FUNCTION ||
+		rel->reloptkind != RELOPT_BASEREL || rel->pathlist == NIL ||
+		!bms_is_empty(rel->lateral_relids) || root->rowMarks != NIL)
+		return;
+	call = iopool_scan_call_of(rte, &function);
+	/* one row has nothing to stream */
+	if (call == NULL || function == IOPOOL_SCAN_READ)
+		return;
+	if (has_whole_row((Node *) rel->reltarget->exprs, rti) ||
+		has_whole_row((Node *) extract_actual_clauses(rel->baserestrictinfo,
+													  false),
+					  rti))
+		return;
+	/* scanned again, it may make the call again, whose arguments are others */
+	if (iopool_scan_expr_shows((Node *) call->args, root))
+		return;
+	/* its rows are wanted again and again, and nothing would change */
+	if (is_correlated(root) && !has_changing_param((Node *) call, root))
+		return;
+
+	/* no row is copied, and the first comes before the last is read */
+	plain = linitial(rel->pathlist);
+	path = make_path(root, rel, &scan_path_methods, call, function, rti, NIL,
+					 false);
+	cost_qual_eval(&qual_cost, rel->baserestrictinfo, root);
+	path->path.parallel_safe = rel->consider_parallel;
+	path->path.startup_cost = qual_cost.startup +
+		rel->reltarget->cost.startup + random_page_cost * AHEAD_COST_SHARE;
+	path->path.startup_cost =
+		Min(path->path.startup_cost, plain->startup_cost);
+	path->path.total_cost =
+		plain->total_cost - cpu_tuple_cost * 0.5 * rel->tuples;
+	path->path.total_cost =
+		Max(path->path.total_cost, path->path.startup_cost);
+	add_path(rel, &path->path);
+}
+
+/* Can this join be read ahead for?  Then *call is what to call. */
+static FuncExpr *
+lateral_call(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
+			 RelOptInfo *innerrel, JoinType jointype, List *restrictlist,
+			 IopoolScanFunction *function)
+{
+	FuncExpr *call;
+	ListCell *lc;
+
+	if ((jointype != JOIN_INNER && jointype != JOIN_LEFT) ||
+		innerrel->reloptkind != RELOPT_BASEREL ||
+		innerrel->rtekind != RTE_FUNCTION ||
+		bms_is_empty(innerrel->lateral_relids) ||
+		!bms_is_subset(innerrel->lateral_relids, outerrel->relids) ||
+		!bms_is_empty(joinrel->lateral_relids) || root->rowMarks != NIL)
+		return NULL;
+	call =
+		iopool_scan_call_of(root->simple_rte_array[innerrel->relid], function);
+	if (call == NULL || iopool_scan_expr_shows((Node *) call->args, root))
+		return NULL;
+
+	/* LEFT ... ON true; other conditions decide what is a match */
+	if (jointype == JOIN_LEFT && innerrel->baserestrictinfo != NIL)
+		return NULL;
+	foreach(lc, restrictlist)
+	{
+		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
+
+		if (rinfo->pseudoconstant || rinfo->security_level > 0 ||
+			(jointype == JOIN_LEFT &&
+			 !RINFO_IS_PUSHED_DOWN(rinfo, joinrel->relids)))
+			return NULL;
+		if (has_whole_row((Node *) rinfo->clause, innerrel->relid))
+			return NULL;
+	}
+	foreach(lc, innerrel->baserestrictinfo)
+	{
+		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
+
+		if (rinfo->pseudoconstant || rinfo->security_level > 0 ||
+			has_whole_row((Node *) rinfo->clause, innerrel->relid))
+			return NULL;
+	}
+
+	/* what is to be computed below the join is not */
+	if (has_other_than_vars(innerrel->reltarget->exprs) ||
+		has_whole_row((Node *) innerrel->reltarget->exprs, innerrel->relid) ||
+		has_whole_row((Node *) joinrel->reltarget->exprs, innerrel->relid))
+		return NULL;
+
+	foreach(lc, pull_var_clause((Node *) call->args, PVC_INCLUDE_PLACEHOLDERS))
+	{
+		if (iopool_scan_find_outer(outerrel->reltarget->exprs, lfirst(lc)) ==
+			NULL)
+			return NULL;
+	}
+	return iopool_scan_relations_show(root, outerrel->relids) ? NULL : call;
+}
+
+/* A path that joins one path of the outer relation with the function. */
+static CustomPath *
+make_lateral_path(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *innerrel,
+				  FuncExpr *call, IopoolScanFunction function,
+				  JoinType jointype, List *restrictlist, Path *outer)
+{
+	Path *inner = innerrel->cheapest_total_path;
+	List *clauses = list_concat_copy(restrictlist, innerrel->baserestrictinfo);
+	CustomPath *path =
+		make_path(root, joinrel, &lateral_path_methods, call, function,
+				  innerrel->relid, restrictlist, jointype == JOIN_LEFT);
+	double nrows = outer->rows * innerrel->rows;
+	double call_cost = inner->total_cost * AHEAD_COST_SHARE;
+	QualCost qual_cost;
+
+	cost_qual_eval(&qual_cost, clauses, root);
+	path->path.startup_cost = outer->startup_cost + call_cost +
+		qual_cost.startup + joinrel->reltarget->cost.startup;
+	path->path.total_cost = outer->total_cost + call_cost * outer->rows +
+		qual_cost.startup + (cpu_tuple_cost + qual_cost.per_tuple) * nrows +
+		joinrel->reltarget->cost.startup +
+		joinrel->reltarget->cost.per_tuple * joinrel->rows;
+	path->path.total_cost =
+		Max(path->path.total_cost, path->path.startup_cost);
+	path->path.pathkeys =
+		build_join_pathkeys(root, joinrel, jointype, outer->pathkeys);
+	path->path.parallel_safe =
+		joinrel->consider_parallel && outer->parallel_safe;
+	path->custom_paths = list_make1(outer);
+	iopool_path_inherit_disabled(&path->path, outer);
+	return path;
+}
+
+/*
+ * What the planner takes for a rescan of a function scan is handing its rows
+ * out once more.  With lateral arguments it is another call, which reads: say
+ * so, or joins would read first and throw away what they have read.
+ */
+static List *
+take_plain_paths(List **paths, RelOptInfo *innerrel)
+{
+	List *taken = NIL;
+	ListCell *lc;
+
+	foreach(lc, *paths)
+	{
+		JoinPath *path = (JoinPath *) lfirst(lc);
+		double nrescans;
+
+		if (!IsA(path, NestPath) || path->innerjoinpath->parent != innerrel ||
+			path->innerjoinpath->pathtype != T_FunctionScan)
+			continue;
+		nrescans = Max(path->outerjoinpath->rows - 1, 0);
+		path->path.total_cost += nrescans * path->innerjoinpath->startup_cost;
+		taken = lappend(taken, path);
+		*paths = foreach_delete_current(*paths, lc);
+	}
+	return taken;
+}
+
+/* set_join_pathlist_hook: LATERAL calls, read for many outer rows at once. */
+static void
+add_lateral_paths(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
+				  RelOptInfo *innerrel, JoinType jointype,
+				  JoinPathExtraData *extra)
+{
+	IopoolScanFunction function;
+	FuncExpr *call;
+	ListCell *lc;
+
+	if (prev_set_join_pathlist != NULL)
+		prev_set_join_pathlist(root, joinrel, outerrel, innerrel, jointype,
+							   extra);
+	if (!iopool_enable_stream_scan)
+		return;
+	call = lateral_call(root, joinrel, outerrel, innerrel, jointype,
+						extra->restrictlist, &function);
+	if (call == NULL)
+		return;
+
+	foreach(lc, take_plain_paths(&joinrel->pathlist, innerrel))
+		add_path(joinrel, lfirst(lc));
+	foreach(lc, outerrel->pathlist)
+	{
+		Path *outer = lfirst(lc);
+
+		if (outer->param_info == NULL)
+			add_path(joinrel,
+					 (Path *) make_lateral_path(root, joinrel, innerrel, call,
+												function, jointype,
+												extra->restrictlist, outer));
+	}
+
+	if (!joinrel->consider_parallel || !innerrel->consider_parallel)
+		return;
+	foreach(lc, take_plain_paths(&joinrel->partial_pathlist, innerrel))
+		add_partial_path(joinrel, lfirst(lc));
+	foreach(lc, outerrel->partial_pathlist)
+	{
+		Path *outer = lfirst(lc);
+		CustomPath *path;
+
+		if (outer->param_info != NULL || !outer->parallel_safe)
+			continue;
+		path = make_lateral_path(root, joinrel, innerrel, call, function,
+								 jointype, extra->restrictlist, outer);
+		path->path.parallel_workers = outer->parallel_workers;
+		path->path.rows = clamp_row_est(joinrel->rows * outer->rows /
+										clamp_row_est(outerrel->rows));
+		add_partial_path(joinrel, &path->path);
+	}
+}
+
+/* Called once, when the library is loaded. */
+void
+iopool_scan_install(void)
+{
+	RegisterCustomScanMethods(&iopool_scan_methods);
+	RegisterCustomScanMethods(&iopool_lateral_methods);
+	prev_set_rel_pathlist = set_rel_pathlist_hook;
+	set_rel_pathlist_hook = add_scan_path;
+	prev_set_join_pathlist = set_join_pathlist_hook;
+	set_join_pathlist_hook = add_lateral_paths;
+}

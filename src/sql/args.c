@@ -1,0 +1,227 @@
+/*-------------------------------------------------------------------------
+ *
+ * args.c
+ *	  SQL arguments -> validated ranges.
+ *
+ * This is where the arguments of a call come in, and the only place that sees
+ * the Datums of its arrays and paths.  What leaves it is a copy in the memory
+ * context that the caller names, so a call that is read later, or by somebody
+ * else, keeps no pointer into an executor's memory: a sub-select hands out a
+ * pointer into a tuple that it frees for its next row.
+ *
+ * Every element is looked at before the first file is opened, so a call with
+ * a bad argument reads nothing.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/tupmacs.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "sql/args.h"
+
+/* Bytes that are copied between two looks at interrupts. */
+#define BYTES_PER_CHECK (1024 * 1024)
+
+/* An array of at most one dimension without NULLs. */
+static ArrayType *
+plain_array(Datum datum, const char *argname)
+{
+	ArrayType *array = DatumGetArrayTypeP(datum);
+
+	if (ARR_NDIM(array) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("array \"%s\" must be one-dimensional", argname),
+				 errdetail("It has %d dimensions.", ARR_NDIM(array))));
+	if (array_contains_nulls(array))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("array \"%s\" must not contain nulls", argname)));
+	return array;
+}
+
+/* What the elements of an array lie in, copied; frees the array if detoasted. */
+static void *
+take_elements(MemoryContext cxt, ArrayType *array, Datum datum)
+{
+	Size size = ARR_SIZE(array) - ARR_DATA_OFFSET(array);
+	char *copy = MemoryContextAllocHuge(cxt, Max(size, 1));
+
+	for (Size done = 0; done < size; done += BYTES_PER_CHECK)
+	{
+		CHECK_FOR_INTERRUPTS();
+		memcpy(copy + done, ARR_DATA_PTR(array) + done,
+			   Min(size - done, BYTES_PER_CHECK));
+	}
+	if ((Pointer) array != DatumGetPointer(datum))
+		pfree(array);
+	return copy;
+}
+
+/*
+ * The elements of a bigint array of at most one dimension, copied into cxt;
+ * raises 22023 and 22004 for others.
+ */
+const int64 *
+iopool_args_bigints(MemoryContext cxt, Datum datum, const char *argname,
+					int *nelems)
+{
+	ArrayType *array = plain_array(datum, argname);
+
+	*nelems = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	return take_elements(cxt, array, datum);
+}
+
+/* The same of a text array, as Datums. */
+static Datum *
+take_texts(MemoryContext cxt, Datum datum, const char *argname, int *nelems)
+{
+	ArrayType *array = plain_array(datum, argname);
+	Datum *elems;
+	char *pos;
+
+	*nelems = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	pos = take_elements(cxt, array, datum);
+	elems = MemoryContextAllocHuge(cxt, sizeof(Datum) * Max(*nelems, 1));
+	for (int i = 0; i < *nelems; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		elems[i] = PointerGetDatum(pos);
+		pos = att_addlength_pointer(pos, -1, pos);
+		pos = (char *) att_align_nominal(pos, TYPALIGN_INT);
+	}
+	return elems;
+}
+
+static void
+check_same_count(int noffsets, int nother, const char *argname)
+{
+	if (noffsets != nother)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("arrays \"file_offsets\" and \"%s\" must have the same number of elements",
+						argname),
+				 errdetail("They have %d and %d.", noffsets, nother)));
+}
+
+/* Can this range be asked for? */
+bool
+iopool_args_is_valid_range(int64 offset, int64 length)
+{
+	return offset >= 0 && length >= 0 && length <= IOPOOL_MAX_LENGTH;
+}
+
+/* Raise 22023 unless the range is one that can be asked for. */
+void
+iopool_args_check_range(int64 offset, int64 length)
+{
+	if (offset < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("file offset must not be negative"),
+				 errdetail("The offset is %lld.", (long long) offset)));
+	if (length < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("length must not be negative"),
+				 errdetail("The length is %lld, at offset %lld.",
+						   (long long) length, (long long) offset)));
+	if (length > IOPOOL_MAX_LENGTH)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("length must not exceed %lld",
+						(long long) IOPOOL_MAX_LENGTH),
+				 errdetail("The length is %lld, at offset %lld.",
+						   (long long) length, (long long) offset)));
+}
+
+static void
+check_ranges(const IopoolArgs *args)
+{
+	for (int i = 0; i < args->nranges; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		iopool_args_check_range(args->offsets[i], iopool_args_length(args, i));
+	}
+}
+
+static void
+take_path(IopoolArgs *args, MemoryContext cxt, Datum path)
+{
+	MemoryContext old_cxt = MemoryContextSwitchTo(cxt);
+
+	args->path = TextDatumGetCString(path);
+	MemoryContextSwitchTo(old_cxt);
+}
+
+/* Form (path, file_offsets[], lengths[]), copied into cxt */
+void
+iopool_args_path_lengths(IopoolArgs *args, MemoryContext cxt, Datum path,
+						 Datum offsets, Datum lengths)
+{
+	int nlengths;
+
+	memset(args, 0, sizeof(IopoolArgs));
+	take_path(args, cxt, path);
+	args->offsets =
+		iopool_args_bigints(cxt, offsets, "file_offsets", &args->nranges);
+	args->lengths = iopool_args_bigints(cxt, lengths, "lengths", &nlengths);
+	check_same_count(args->nranges, nlengths, "lengths");
+	check_ranges(args);
+}
+
+/* Form (path, file_offsets[], length), copied into cxt */
+void
+iopool_args_path_length(IopoolArgs *args, MemoryContext cxt, Datum path,
+						Datum offsets, int64 length)
+{
+	memset(args, 0, sizeof(IopoolArgs));
+	take_path(args, cxt, path);
+	args->offsets =
+		iopool_args_bigints(cxt, offsets, "file_offsets", &args->nranges);
+	args->length = length;
+	/* also when there is no range: the argument is wrong all the same */
+	iopool_args_check_range(0, length);
+	check_ranges(args);
+}
+
+/* Form (paths[], file_offsets[], lengths[]), copied into cxt */
+void
+iopool_args_paths_lengths(IopoolArgs *args, MemoryContext cxt, Datum paths,
+						  Datum offsets, Datum lengths)
+{
+	int npaths;
+	int nlengths;
+
+	memset(args, 0, sizeof(IopoolArgs));
+	args->paths = take_texts(cxt, paths, "paths", &npaths);
+	args->offsets =
+		iopool_args_bigints(cxt, offsets, "file_offsets", &args->nranges);
+	args->lengths = iopool_args_bigints(cxt, lengths, "lengths", &nlengths);
+	check_same_count(args->nranges, nlengths, "lengths");
+	check_same_count(args->nranges, npaths, "paths");
+	check_ranges(args);
+}
+
+/* on_error: true for 'report', false for 'raise'; raises 22023 otherwise. */
+bool
+iopool_args_is_report(Datum on_error)
+{
+	char *value = TextDatumGetCString(on_error);
+
+	if (strcmp(value, "report") == 0)
+		return true;
+	if (strcmp(value, "raise") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for argument \"on_error\": \"%s\"",
+						value),
+				 errhint("Available values: raise, report.")));
+	return false;
+}

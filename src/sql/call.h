@@ -1,0 +1,51 @@
+/*-------------------------------------------------------------------------
+ *
+ * call.h
+ *	  One call of a reading function: its ranges, and the files they are in.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IOPOOL_CALL_H
+#define IOPOOL_CALL_H
+
+#include "sql/args.h"
+#include "engine/stream.h"
+
+typedef struct IopoolCall
+{
+	dlist_node node; /* in feed->calls, or on the free list */
+	IopoolArgs args; /* its arrays are the caller's, and outlive it */
+	bool report;	 /* on_error => 'report' */
+
+	struct IopoolFeedFiles *files; /* what it takes its files from */
+	IopoolFile *file;			   /* of every range, or NULL */
+	IopoolFile **range_files;	   /* [nranges], if file is NULL */
+	int64 offset;				   /* of the only range, if so */
+
+	/* filled by the consumer, if at all, before the call is added */
+	char **dests;		/* [nranges], or NULL: the stream allocates */
+	const int64 *sizes; /* [nranges], bytes at most to be read, and room
+						 * at dests; NULL: no limit */
+
+	uint64 first; /* place of its first range in the feed */
+	int nout;	  /* ranges handed out */
+} IopoolCall;
+
+/* call.c */
+extern void iopool_call_name_file(IopoolCall *call, IopoolFileSet *set,
+								  const char *path, size_t len);
+extern void iopool_call_name_files(IopoolCall *call, IopoolFileSet *set,
+								   MemoryContext cxt);
+extern int64 *iopool_call_measure(IopoolCall *call, IopoolFileSet *set,
+								  MemoryContext cxt);
+extern IopoolSourceStatus iopool_call_range(const IopoolCall *call,
+											int rangeno, IopoolFileSet *set,
+											IopoolRange *range);
+
+static inline IopoolFile *
+iopool_call_file(const IopoolCall *call, int rangeno)
+{
+	return call->file != NULL ? call->file : call->range_files[rangeno];
+}
+
+#endif /* IOPOOL_CALL_H */

@@ -1,0 +1,87 @@
+/*-------------------------------------------------------------------------
+ *
+ * request.h
+ *	  Requests: calls that go on while the backend does other things.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IOPOOL_REQUEST_H
+#define IOPOOL_REQUEST_H
+
+#include "lib/ilist.h"
+
+#include "sql/feed.h"
+
+/* What has become of a range of a request. */
+typedef enum IopoolRangeState
+{
+	IOPOOL_RANGE_OPEN, /* not read yet */
+	IOPOOL_RANGE_DONE,
+	IOPOOL_RANGE_OUT, /* handed out */
+} IopoolRangeState;
+
+typedef struct IopoolRequest
+{
+	dlist_node node;		 /* in iopool_requests */
+	dlist_node running_node; /* while it is not done */
+	int64 number;
+	Oid userid;				/* that submitted it */
+	SubTransactionId subid; /* that it ends with */
+	TimestampTz submitted_at;
+	MemoryContext cxt;		  /* holds all of it */
+	MemoryContext buffer_cxt; /* of data; a child of cxt, and parent of the
+								 * feed's, which drains when it goes */
+	IopoolFeed *feed;
+	IopoolCall *call;	/* the only one */
+	int nranges;		/* of it */
+	const int64 *sizes; /* [nranges], bytes, as the files were */
+	bool is_running;	/* not all of it has been read */
+	int64 held;			/* bytes that count for iopool.max_request_memory */
+	uint64 asked;		/* the last iopool_request_get_all() that found it */
+
+	IopoolResult *results; /* [nranges], by range; of those that are done */
+	uint8 *states;		   /* [nranges], IopoolRangeState */
+	int *order;			   /* [ndone], ranges as they completed */
+	int ndone;
+	int nfailed;
+	int nout; /* handed out, by iopool_fetch_next() */
+	int64 nbytes;
+} IopoolRequest;
+
+/* Every request of this backend, by number. */
+extern PGDLLIMPORT dlist_head iopool_requests;
+
+/* request.c */
+extern void iopool_request_register_callbacks(void);
+extern void iopool_request_enter(void);
+extern MemoryContext iopool_request_context(void);
+extern IopoolRequest *iopool_request_submit(MemoryContext cxt,
+											const IopoolArgs *args);
+extern IopoolRequest *iopool_request_find(int64 number);
+extern IopoolRequest *iopool_request_get(int64 number);
+extern IopoolRequest **iopool_request_get_all(const int64 *numbers,
+											  int nnumbers, int *nrequests);
+extern bool iopool_request_is_visible(const IopoolRequest *request);
+extern bool iopool_request_step(IopoolRequest *const *requests, int nrequests,
+								bool is_eager, IopoolDeadline deadline);
+extern bool iopool_request_wait(IopoolRequest *request,
+								IopoolDeadline deadline);
+extern void iopool_request_check(const IopoolRequest *request);
+extern void iopool_request_raise_first(IopoolRequest *request);
+extern void iopool_request_hand_out(IopoolRequest *request, int rangeno);
+extern void iopool_request_end(IopoolRequest *request);
+
+static inline bool
+iopool_request_is_done(const IopoolRequest *request)
+{
+	return request->ndone == request->nranges;
+}
+
+static inline bool
+iopool_request_has_failed(const IopoolRequest *request, int rangeno)
+{
+	return request->states[rangeno] == IOPOOL_RANGE_DONE &&
+		request->results[rangeno].failure.kind != IOPOOL_FAILURE_NONE;
+}
+
+#endif /* IOPOOL_REQUEST_H */

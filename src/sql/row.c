@@ -1,0 +1,57 @@
+/*-------------------------------------------------------------------------
+ *
+ * row.c
+ *	  A result as a row: (ordinal, file_offset, length, data, error).
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+
+#include "base/compat.h"
+#include "sql/row.h"
+
+/*
+ * The columns of a result, whose buffer becomes a bytea in place.  Returns the
+ * message in `error`, to be freed, or NULL.
+ */
+text *
+iopool_row_values(IopoolResult *result, Datum *values, bool *nulls)
+{
+	char *message;
+	text *error;
+
+	memset(nulls, 0, sizeof(bool) * IOPOOL_ROW_COLUMNS);
+	values[0] = Int32GetDatum((int32) result->cookie + 1);
+	values[1] = Int64GetDatum(result->offset);
+	values[2] = Int64GetDatum(result->length);
+	if (result->failure.kind == IOPOOL_FAILURE_NONE)
+	{
+		SET_VARSIZE(result->buffer, VARHDRSZ + result->nbytes);
+		values[3] = PointerGetDatum(result->buffer);
+		nulls[4] = true;
+		return NULL;
+	}
+
+	message = iopool_errors_message(&result->failure, result->path,
+									result->offset, result->length);
+	error = cstring_to_text(message);
+	pfree(message);
+	nulls[3] = true;
+	values[4] = PointerGetDatum(error);
+	return error;
+}
+
+/* Add the row of a result to a tuplestore, which copies its bytes. */
+void
+iopool_row_put(Tuplestorestate *store, TupleDesc desc, IopoolResult *result)
+{
+	Datum values[IOPOOL_ROW_COLUMNS];
+	bool nulls[IOPOOL_ROW_COLUMNS];
+	text *error = iopool_row_values(result, values, nulls);
+
+	tuplestore_putvalues(store, desc, values, nulls);
+	if (error != NULL)
+		pfree(error);
+}

@@ -1,0 +1,471 @@
+/*-------------------------------------------------------------------------
+ *
+ * sql_read.c
+ *	  SQL functions that read, and iopool_prefetch().
+ *
+ * iopool_read(path, file_offset, length) -> bytea
+ *		one range
+ * iopool_read_batch(path | paths, file_offsets, lengths | length, on_error,
+ *					 in_order) -> setof (ordinal, file_offset, length, data,
+ *					 error)
+ *		many ranges as rows
+ * iopool_read_array(path | paths, file_offsets, lengths | length, on_error)
+ *					 -> bytea[]
+ *		many ranges as one array
+ * iopool_prefetch(path, file_offsets, lengths) -> bigint
+ *		ranges that the kernel was told to bring into the page cache
+ *
+ * All of them make a call and have a feed read it (feed.c); only iopool_read()
+ * makes its read at once when it is a small one.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "base/compat.h"
+#include "sql/feed.h"
+#include "ring/settings.h"
+#include "file/log.h"
+#include "sql/request.h"
+#include "sql/row.h"
+#include "engine/single.h"
+
+/*
+ * The kernel reads ahead at most about so much for one POSIX_FADV_WILLNEED,
+ * however long the advice is.
+ */
+#define ADVICE_SIZE (128 * 1024)
+
+/* What one call tells the kernel at most, as a share of the memory. */
+#define ADVICE_SHARE 4
+
+/* Least memory of a tuplestore, as for work_mem. */
+#define MIN_STORE_KB 64
+
+/* Log a read that was made at once, if it took long. */
+static void
+log_read(IopoolCallLog *log, const char *path, int64 nbytes,
+		 const IopoolPool *pool)
+{
+	int64 us = iopool_deadline_now() - log->start;
+	IopoolCallReport report = {
+		.nranges = 1,
+		.nreads = 1,
+		.nbytes = nbytes,
+		.wait_us = us,
+		.pools = pool->name,
+		.has_ended = true,
+	};
+
+	if (!iopool_log_wants(log, us))
+		return;
+	log->path = path;
+	iopool_log_call(log, us, &report);
+}
+
+/*
+ * A small read without a stream; NULL: the kernel wants to be asked again.
+ */
+static bytea *
+read_at_once(FmgrInfo *flinfo, const char *path, int64 offset, int64 length)
+{
+	bytea *data = palloc(VARHDRSZ + length);
+	IopoolAccess access;
+	IopoolFile file;
+	IopoolCallLog log;
+	IopoolPool *pool;
+	int64 nbytes;
+
+	iopool_log_begin(&log, CurrentMemoryContext);
+	iopool_access_begin(&access, CurrentMemoryContext);
+	iopool_file_name(&file, &access, path, iopool_io_mode);
+	if (file.dir != NULL && file.dir->pool != NULL)
+		pool = file.dir->pool;
+	else
+		pool = iopool_shmem_find_pool(iopool_pool);
+
+	if (file.dir == NULL && flinfo != NULL)
+	{
+		if (flinfo->fn_extra == NULL)
+			flinfo->fn_extra = iopool_single_keep(flinfo->fn_mcxt);
+		nbytes = iopool_single_read_kept(pool, flinfo->fn_extra, &file, offset,
+										 length, VARDATA(data));
+	}
+	else
+		nbytes =
+			iopool_single_read(pool, &file, offset, length, VARDATA(data));
+	if (nbytes >= 0)
+	{
+		log_read(&log, path, nbytes, pool);
+		SET_VARSIZE(data, VARHDRSZ + nbytes);
+		return data;
+	}
+	if (file.failure.errnum != EAGAIN && file.failure.errnum != EINTR)
+		iopool_errors_raise(&file.failure, path, offset, length);
+	pfree(data);
+	return NULL;
+}
+
+IOPOOL_FUNCTION(iopool_read);
+
+Datum
+iopool_read(PG_FUNCTION_ARGS)
+{
+	char *path = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	int64 offset = PG_GETARG_INT64(1);
+	int64 length = PG_GETARG_INT64(2);
+	IopoolFeedOptions options = {.in_order = true};
+	IopoolArgs args = {.nranges = 1};
+	IopoolFeed *feed;
+	IopoolResult result;
+
+	iopool_request_enter();
+	iopool_args_check_range(offset, length);
+
+	if (length <= IOPOOL_SINGLE_MAX)
+	{
+		bytea *data = read_at_once(fcinfo->flinfo, path, offset, length);
+
+		if (data != NULL)
+			PG_RETURN_BYTEA_P(data);
+	}
+
+	args.path = path;
+	args.offsets = &offset;
+	args.length = length;
+	feed = iopool_feed_begin(CurrentMemoryContext, &options);
+	iopool_feed_add(feed, iopool_feed_new_call(feed, &args, false));
+	iopool_feed_complete(feed);
+	iopool_feed_next(feed, &result);
+	iopool_feed_close(feed);
+
+	/* the buffer stays in the feed's context, a child of the caller's */
+	PG_RETURN_BYTEA_P(result.buffer);
+}
+
+/* Rows of a call, into the tuplestore of a set-returning function. */
+static Datum
+return_rows(FunctionCallInfo fcinfo, const IopoolArgs *args)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	bool report = iopool_args_is_report(PG_GETARG_DATUM(3));
+	IopoolFeedOptions options = {.in_order = PG_GETARG_BOOL(4)};
+	IopoolFeed *feed = iopool_feed_begin(CurrentMemoryContext, &options);
+	IopoolCall *call = iopool_feed_new_call(feed, args, report);
+
+	InitMaterializedSRF(fcinfo, 0);
+	iopool_feed_add(feed, call);
+	iopool_feed_complete(feed);
+	while (call->nout < args->nranges)
+	{
+		IopoolResult result;
+
+		iopool_feed_next(feed, &result);
+		iopool_row_put(rsinfo->setResult, rsinfo->setDesc, &result);
+		if (result.buffer != NULL)
+			pfree(result.buffer);
+	}
+	iopool_feed_end(feed, NULL);
+	return (Datum) 0;
+}
+
+IOPOOL_FUNCTION(iopool_read_batch);
+IOPOOL_FUNCTION(iopool_read_batch_length);
+IOPOOL_FUNCTION(iopool_read_batch_paths);
+
+Datum
+iopool_read_batch(PG_FUNCTION_ARGS)
+{
+	IopoolArgs args;
+
+	iopool_request_enter();
+	iopool_args_path_lengths(&args, CurrentMemoryContext, PG_GETARG_DATUM(0),
+							 PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
+	return return_rows(fcinfo, &args);
+}
+
+Datum
+iopool_read_batch_length(PG_FUNCTION_ARGS)
+{
+	IopoolArgs args;
+
+	iopool_request_enter();
+	iopool_args_path_length(&args, CurrentMemoryContext, PG_GETARG_DATUM(0),
+							PG_GETARG_DATUM(1), PG_GETARG_INT64(2));
+	return return_rows(fcinfo, &args);
+}
+
+Datum
+iopool_read_batch_paths(PG_FUNCTION_ARGS)
+{
+	IopoolArgs args;
+
+	iopool_request_enter();
+	iopool_args_paths_lengths(&args, CurrentMemoryContext, PG_GETARG_DATUM(0),
+							  PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
+	return return_rows(fcinfo, &args);
+}
+
+/* Bytes of an element in an array of bytea. */
+static Size
+element_size(int64 nbytes)
+{
+	return INTALIGN(VARHDRSZ + nbytes);
+}
+
+/*
+ * An array of bytea with room for elements of these lengths; dests[i] is
+ * where the bytes of element i go.  NULL elements have length -1.
+ */
+static ArrayType *
+layout_array(MemoryContext cxt, int nelems, const int64 *lengths, char **dests)
+{
+	bool has_nulls = false;
+	Size size = 0;
+	Size offset;
+	ArrayType *array;
+
+	for (int i = 0; i < nelems; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (lengths[i] < 0)
+			has_nulls = true;
+		else
+			size = add_size(size, element_size(lengths[i]));
+	}
+	offset = has_nulls ? ARR_OVERHEAD_WITHNULLS(1, nelems)
+					   : ARR_OVERHEAD_NONULLS(1);
+	size = add_size(size, offset);
+	if (!AllocSizeIsValid(size))
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("array size exceeds the maximum allowed (%d)",
+						(int) MaxAllocSize),
+				 errhint("Use iopool_read_batch, which returns rows.")));
+
+	array = MemoryContextAlloc(cxt, size);
+	memset(array, 0, offset);
+	SET_VARSIZE(array, size);
+	array->ndim = 1;
+	array->dataoffset = has_nulls ? (int32) offset : 0;
+	array->elemtype = BYTEAOID;
+	ARR_DIMS(array)[0] = nelems;
+	ARR_LBOUND(array)[0] = 1;
+
+	for (int i = 0; i < nelems; i++)
+	{
+		char *element = (char *) array + offset;
+
+		CHECK_FOR_INTERRUPTS();
+		dests[i] = NULL;
+		if (lengths[i] < 0)
+			continue;
+		if (has_nulls)
+			ARR_NULLBITMAP(array)[i / 8] |= 1 << (i % 8);
+
+		SET_VARSIZE(element, VARHDRSZ + lengths[i]);
+		dests[i] = VARDATA(element);
+		/* values compare by their bytes, and so must the padding */
+		memset(dests[i] + lengths[i], 0,
+			   element_size(lengths[i]) - VARHDRSZ - lengths[i]);
+		offset += element_size(lengths[i]);
+	}
+	return array;
+}
+
+/* All ranges of a call as one array, in the order of the call. */
+static Datum
+return_array(const IopoolArgs *args, Datum on_error)
+{
+	bool report = iopool_args_is_report(on_error);
+	IopoolFeedOptions options = {.in_order = false};
+	IopoolFeed *feed = iopool_feed_begin(CurrentMemoryContext, &options);
+	IopoolCall *call = iopool_feed_new_call(feed, args, report);
+	int nranges = args->nranges;
+	ArrayType *array;
+	int64 *expected;
+	int64 *actual;
+	char **dests;
+	bool as_expected = true;
+
+	if (nranges == 0)
+	{
+		iopool_feed_end(feed, NULL);
+		PG_RETURN_ARRAYTYPE_P(construct_empty_array(BYTEAOID));
+	}
+
+	/* laid out before anything is read, so that bytes are read into place */
+	expected = iopool_feed_measure(feed, call);
+	actual =
+		MemoryContextAllocHuge(CurrentMemoryContext, sizeof(int64) * nranges);
+	dests =
+		MemoryContextAllocHuge(CurrentMemoryContext, sizeof(char *) * nranges);
+	array = layout_array(CurrentMemoryContext, nranges, expected, dests);
+	call->dests = dests;
+	call->sizes = expected;
+
+	iopool_feed_add(feed, call);
+	iopool_feed_complete(feed);
+	while (call->nout < nranges)
+	{
+		IopoolResult result;
+		int i;
+
+		iopool_feed_next(feed, &result);
+		i = (int) result.cookie;
+		actual[i] =
+			(result.failure.kind == IOPOOL_FAILURE_NONE) ? result.nbytes : -1;
+		as_expected &= (actual[i] == expected[i]);
+	}
+	iopool_feed_end(feed, NULL);
+
+	if (!as_expected)
+	{
+		char **new_dests = MemoryContextAllocHuge(CurrentMemoryContext,
+												  sizeof(char *) * nranges);
+
+		/* files have shrunk meanwhile, or could not be read */
+		array = layout_array(CurrentMemoryContext, nranges, actual, new_dests);
+		for (int i = 0; i < nranges; i++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			if (actual[i] > 0)
+				memcpy(new_dests[i], dests[i], actual[i]);
+		}
+	}
+
+	PG_RETURN_ARRAYTYPE_P(array);
+}
+
+IOPOOL_FUNCTION(iopool_read_array);
+IOPOOL_FUNCTION(iopool_read_array_length);
+IOPOOL_FUNCTION(iopool_read_array_paths);
+
+Datum
+iopool_read_array(PG_FUNCTION_ARGS)
+{
+	IopoolArgs args;
+
+	iopool_request_enter();
+	iopool_args_path_lengths(&args, CurrentMemoryContext, PG_GETARG_DATUM(0),
+							 PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
+	return return_array(&args, PG_GETARG_DATUM(3));
+}
+
+Datum
+iopool_read_array_length(PG_FUNCTION_ARGS)
+{
+	IopoolArgs args;
+
+	iopool_request_enter();
+	iopool_args_path_length(&args, CurrentMemoryContext, PG_GETARG_DATUM(0),
+							PG_GETARG_DATUM(1), PG_GETARG_INT64(2));
+	return return_array(&args, PG_GETARG_DATUM(3));
+}
+
+Datum
+iopool_read_array_paths(PG_FUNCTION_ARGS)
+{
+	IopoolArgs args;
+
+	iopool_request_enter();
+	iopool_args_paths_lengths(&args, CurrentMemoryContext, PG_GETARG_DATUM(0),
+							  PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
+	return return_array(&args, PG_GETARG_DATUM(3));
+}
+
+/*
+ * Tell the kernel to read [pos, end) of an open file.  False: it did not want
+ * to be told about all of it.
+ */
+static bool
+advise(const IopoolFile *file, int64 pos, int64 end)
+{
+	bool is_taken = true;
+
+	while (pos < end)
+	{
+		int64 len = Min(end - pos, ADVICE_SIZE);
+
+		CHECK_FOR_INTERRUPTS();
+		if (posix_fadvise(file->fd, pos, len, POSIX_FADV_WILLNEED) != 0)
+			is_taken = false;
+		pos += len;
+	}
+	return is_taken;
+}
+
+/* Bytes that one call may bring into the page cache. */
+static int64
+advice_budget(void)
+{
+	return (int64) sysconf(_SC_PHYS_PAGES) / ADVICE_SHARE *
+		sysconf(_SC_PAGESIZE);
+}
+
+IOPOOL_FUNCTION(iopool_prefetch);
+
+/*
+ * Ranges are told in the order of the call, as far as the file goes, until the
+ * budget is used up: a call must not push all else out of the page cache.  One
+ * that is told in part does not count.
+ */
+Datum
+iopool_prefetch(PG_FUNCTION_ARGS)
+{
+	int64 budget = advice_budget();
+	IopoolArgs args;
+	MemoryContext cxt;
+	IopoolFileSet *set;
+	IopoolFile *file;
+	int64 size;
+	int64 nhinted = 0;
+
+	iopool_request_enter();
+	iopool_args_path_lengths(&args, CurrentMemoryContext, PG_GETARG_DATUM(0),
+							 PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
+	/* closes the file, whatever happens */
+	cxt = AllocSetContextCreate(CurrentMemoryContext, "iopool prefetch",
+								ALLOCSET_SMALL_SIZES);
+	set = iopool_file_set_create(cxt, IOPOOL_IO_BUFFERED);
+	file = iopool_file_set_find(set, args.path, strlen(args.path));
+	/* the page cache is what this is about, whatever the directory says */
+	file->io_mode = IOPOOL_IO_BUFFERED;
+	if (args.nranges == 0)
+		PG_RETURN_INT64(0);
+	iopool_stream_acquire(set, file);
+	if (file->failure.kind != IOPOOL_FAILURE_NONE)
+		iopool_errors_raise(&file->failure, file->path, 0, 0);
+	size = iopool_file_size(file);
+
+	for (int i = 0;
+		 i < args.nranges && budget > 0 && iopool_file_takes_advice(file); i++)
+	{
+		int64 pos = args.offsets[i];
+		int64 length = iopool_args_length(&args, i);
+		int64 told;
+
+		CHECK_FOR_INTERRUPTS();
+		if (pos >= size || length == 0)
+			continue;
+		length = Min(length, size - pos);
+		told = Min(length, budget);
+		budget -= told;
+		if (advise(file, pos, pos + told) && told == length)
+			nhinted++;
+	}
+
+	MemoryContextDelete(cxt);
+	PG_RETURN_INT64(nhinted);
+}
