@@ -8,6 +8,7 @@
 #   make dist                               the last commit as a release: iopool-VERSION.zip, as PGXN wants it
 #   make test-packages                      build Debian packages, and try them in a throw-away system
 #   make format, make format-check          clang-format
+#   make check-layers, make check-docs      rules of the source tree and of the documents
 #
 # Settings, all on the command line:
 #   PG_CONFIG=/path/to/pg_config            the PostgreSQL to build for
@@ -45,7 +46,7 @@ endif
 # Targets that work before PostgreSQL is there.
 
 .PHONY: all check check-unit test fuzz test-all test-packages demo bench deps dist format format-check \
-	dist-clean regress-list method-list
+	check-layers dist-clean regress-list method-list
 
 all:
 
@@ -87,10 +88,13 @@ format:
 format-check:
 	$(CLANG_FORMAT) --dry-run -Werror $(FORMAT_FILES)
 
+check-layers:
+	@bash scripts/check-layers.sh
+
 regress-list:
 	@echo $(REGRESS)
 
-STANDALONE = check check-unit test fuzz test-all test-packages demo bench deps dist format format-check regress-list
+STANDALONE = check check-unit test fuzz test-all test-packages demo bench deps dist format format-check check-layers regress-list
 
 # --------------------------------------------------------------------------
 

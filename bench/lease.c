@@ -33,7 +33,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
-#include "ring/lease.h"
+#include "ring/lease_internal.h"
 #include "ring/shmem.h"
 
 /* Leases between two looks at the clock, which costs as much as a part of one */
@@ -76,18 +76,18 @@ iopool_bench_lease(PG_FUNCTION_ARGS)
 		{
 			bool is_ready;
 
-			iopool_lease_hold(lease);
+			iopool_lease_add_user(lease);
 			PG_TRY();
 			{
 				is_ready = iopool_lease_ready(lease, IOPOOL_FOREVER);
 			}
 			PG_CATCH();
 			{
-				iopool_lease_drop(lease, true);
+				iopool_lease_remove_user(lease, true);
 				PG_RE_THROW();
 			}
 			PG_END_TRY();
-			iopool_lease_drop(lease, false);
+			iopool_lease_remove_user(lease, false);
 			if (!is_ready)
 				elog(ERROR, "there is no ring");
 			nleases++;
@@ -163,7 +163,7 @@ iopool_bench_take_over(PG_FUNCTION_ARGS)
 	lease = iopool_lease_of(pool);
 	wait_until(begin_at);
 
-	iopool_lease_hold(lease);
+	iopool_lease_add_user(lease);
 	PG_TRY();
 	{
 		while (ntaken % LEASES_PER_LOOK != 0 || GetCurrentTimestamp() < end_at)
@@ -177,10 +177,10 @@ iopool_bench_take_over(PG_FUNCTION_ARGS)
 	}
 	PG_CATCH();
 	{
-		iopool_lease_drop(lease, true);
+		iopool_lease_remove_user(lease, true);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	iopool_lease_drop(lease, false);
+	iopool_lease_remove_user(lease, false);
 	PG_RETURN_INT64(ntaken);
 }

@@ -14,9 +14,9 @@
 #include "base/compat.h"
 #include "file/directory.h"
 #include "ring/settings.h"
-#include "sql/request.h"
-#include "scan/scan.h"
 #include "ring/shmem.h"
+#include "scan/scan.h"
+#include "sql/request.h"
 
 IOPOOL_MODULE_MAGIC;
 
@@ -32,7 +32,7 @@ _PG_init(void)
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 
-	iopool_guc_define();
+	iopool_settings_define();
 	iopool_shmem_install();
 	iopool_stream_register_callbacks();
 	iopool_request_register_callbacks();

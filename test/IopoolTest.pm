@@ -50,7 +50,7 @@ use Time::HiRes qw(usleep);
 
 our @EXPORT = qw(
   test_methods io_modes async_in goes_on_alone iopool_node start_under stop_plain
-  write_words words sql_words start_sql poll_until is_listening stays wait_inside holds_back ask ask_until canary lock_canary
+  write_words words sql_words anon_kb run_and_watch start_sql poll_until is_listening stays wait_inside holds_back ask ask_until canary lock_canary
   unlock_canary rings_home ring_counts reader_is_right fd_count backend_pid helper_program log_since
   pg_test_program kernel_at_least without_server_rings doctor
 );
@@ -245,20 +245,44 @@ sub write_words
 	return $path;
 }
 
-# Creates the SQL function words(offset, length), the same in the database.
+# Creates the SQL function words(offset, length), the same in the database: that
+# of pg_regress.
 sub sql_words
 {
 	my ($node) = @_;
-	$node->safe_psql('postgres', q{
-		CREATE FUNCTION words(file_offset bigint, length bigint) RETURNS bytea
-		LANGUAGE sql IMMUTABLE AS $$
-			SELECT coalesce(
-				substr(string_agg(int8send(w), ''::bytea),
-					   (file_offset % 8)::int + 1, length::int), '')
-			FROM generate_series(file_offset - file_offset % 8,
-								 file_offset + length - 1, 8) AS w
-		$$});
+	my ($function) = slurp_file("$test_dir/../sql/setup.sql") =~ /^(CREATE FUNCTION words\(.*?^\$\$;)/ms;
+	$node->safe_psql('postgres', $function);
 	return;
+}
+
+# Private memory of a process in kB: anonymous pages only, because shared memory
+# that is touched for the first time would count as well.
+sub anon_kb
+{
+	my ($pid) = @_;
+	my ($kb) = slurp_file("/proc/$pid/status") =~ /^RssAnon:\s*(\d+) kB/m;
+	return $kb;
+}
+
+# Runs a query of one value in a session of background_psql(); returns the value,
+# and by how much the backend grew at most while it ran, in kB.
+sub run_and_watch
+{
+	my ($session, $pid, $query) = @_;
+	my $before = anon_kb($pid);
+	my $peak = $before;
+
+	$session->{stdin} .= "$query;\n\\echo done\n";
+	$session->{run}->pump_nb;
+	poll_until(sub {
+		my $now = anon_kb($pid);
+		$peak = $now if $now > $peak;
+		$session->{run}->pump_nb;
+		$session->{stdout} =~ /done/;
+	});
+	my ($value) = $session->{stdout} =~ /^(\d+)$/m;
+	$session->{stdout} = '';
+	return ($value, $peak - $before);
 }
 
 # Calls a function until it returns true, for as long as PostgreSQL's own
@@ -707,6 +731,78 @@ END
 	$_->disconnect foreach (values %connections);
 	$? = $exit_code;
 }
+
+# A PgBouncer in transaction mode before a node, on a socket and no TCP port.
+# IopoolTest::PgBouncer->program is undefined where there is none.  It ends with
+# its object.
+package IopoolTest::PgBouncer;
+
+use strict;
+use warnings;
+
+sub program
+{
+	my ($program) = grep { -x $_ } map { "$_/pgbouncer" } split(/:/, $ENV{PATH}), '/usr/sbin';
+	return $program;
+}
+
+# pool_size: server connections that the clients share.
+sub new
+{
+	my ($class, $node, $pool_size) = @_;
+	my $sockets = PostgreSQL::Test::Utils::tempdir_short();
+	my $log = PostgreSQL::Test::Utils::tempdir() . '/pgbouncer.log';
+	my $user = $node->safe_psql('postgres', 'SELECT current_user');
+	my $self = bless { owner => $$, connstr => "host=$sockets port=6432 dbname=postgres" }, $class;
+
+	PostgreSQL::Test::Utils::append_to_file("$sockets/pgbouncer.ini", qq{
+[databases]
+postgres = host=@{[$node->host]} port=@{[$node->port]} dbname=postgres user=$user
+[pgbouncer]
+listen_addr =
+unix_socket_dir = $sockets
+listen_port = 6432
+logfile = $log
+auth_type = any
+pool_mode = transaction
+default_pool_size = $pool_size
+max_client_conn = 50
+});
+	$self->{pid} = fork() // die "could not fork: $!";
+	if ($self->{pid} == 0)
+	{
+		exec program(), '-q', "$sockets/pgbouncer.ini" or POSIX::_exit(127);
+	}
+	IopoolTest::poll_until(sub { IopoolTest::is_listening("$sockets/.s.PGSQL.6432") })
+	  or die 'pgbouncer did not start';
+	return $self;
+}
+
+# How clients connect.
+sub connstr
+{
+	my ($self) = @_;
+	return $self->{connstr};
+}
+
+sub stop
+{
+	my ($self) = @_;
+	return unless defined $self->{pid} && $self->{owner} == $$;
+	kill 'TERM', $self->{pid};
+	waitpid($self->{pid}, 0);
+	undef $self->{pid};
+	return;
+}
+
+sub DESTROY
+{
+	my ($self) = @_;
+	local ($?, $!);
+	$self->stop;
+	return;
+}
+
 
 package IopoolTest::GateFS;
 

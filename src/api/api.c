@@ -20,14 +20,16 @@
 
 #include <errno.h>
 
+#include "base/range.h"
 #include "utils/memutils.h"
 
 #include "api/api.h"
-#include "sql/args.h"
-#include "ring/settings.h"
+#include "api/api_internal.h"
+#include "engine/stream.h"
 #include "ring/lease.h"
 #include "ring/method.h"
-#include "engine/stream.h"
+#include "ring/settings.h"
+#include "sql/args.h"
 
 /* As for iopool.merge_gap, in bytes. */
 #define MAX_MERGE_GAP (64 * 1024 * 1024)
@@ -168,7 +170,7 @@ fill_options(IopoolStreamOptions *options, const IopoolApiOptions *given,
 	options->header_size = given->header_size;
 	options->source = api_source;
 	options->source_arg = api;
-	options->is_background = true;
+	options->kind = IOPOOL_STREAM_API;
 }
 
 static IopoolApiStream *
@@ -221,7 +223,7 @@ static void
 check_read(const IopoolApiStream *api, const IopoolApiRead *read)
 {
 	iopool_api_check_file(read->file);
-	iopool_args_check_range(read->offset, read->length);
+	iopool_range_check(read->offset, read->length);
 	if (read->buffer != NULL && read->buffer_size < read->length)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -262,7 +264,7 @@ static void
 api_submit(IopoolApiStream *api)
 {
 	check_stream(api);
-	iopool_window_start(api->stream);
+	iopool_stream_start(api->stream);
 }
 
 static int64
@@ -283,7 +285,7 @@ failure_errno(const IopoolFailure *failure)
 
 /* Take up to max results that are there. */
 static int
-collect(IopoolApiStream *api, IopoolApiResult *results, int max)
+collect_results(IopoolApiStream *api, IopoolApiResult *results, int max)
 {
 	IopoolResult done;
 	int n = 0;
@@ -339,8 +341,8 @@ api_take(IopoolApiStream *api, IopoolApiResult *results, int max,
 	while (n == 0 && api_outstanding(api) > 0 && step != IOPOOL_STEP_LATE)
 	{
 		step =
-			iopool_window_step(&api->stream, 1, NULL, true, false, deadline);
-		n = collect(api, results, max);
+			iopool_stream_step(&api->stream, 1, NULL, true, false, deadline);
+		n = collect_results(api, results, max);
 		if (n == 0 && step == IOPOOL_STEP_IDLE)
 			iopool_stream_raise_idle();
 	}
@@ -373,7 +375,7 @@ api_cancel(IopoolApiStream *api)
 	}
 	drop_all(api, &api->pulled);
 	/* reads of other streams were taken back along with those of this one */
-	iopool_window_pump();
+	iopool_stream_pump();
 	return noutstanding;
 }
 

@@ -14,9 +14,9 @@
 
 #include "utils/memutils.h"
 
-#include "api/api.h"
-#include "ring/settings.h"
+#include "api/api_internal.h"
 #include "engine/stream.h"
+#include "ring/settings.h"
 
 /* Largest alignment of memory: that of huge pages is enough for anybody. */
 #define MAX_ALIGNMENT ((Size) 1024 * 1024 * 1024)

@@ -15,7 +15,7 @@
 #include "common/hashfn.h"
 #include "utils/memutils.h"
 
-#include "api/api.h"
+#include "api/api_internal.h"
 
 typedef struct HandleEntry
 {

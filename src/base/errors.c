@@ -201,7 +201,8 @@ iopool_errors_method_hint(IopoolMethodId method, int errnum)
 	{
 		case EPERM:
 		case EACCES:
-			if (iopool_limits_sysctl("kernel/io_uring_disabled", &disabled) &&
+			if (iopool_os_limits_sysctl("kernel/io_uring_disabled",
+										&disabled) &&
 				disabled > 0)
 				return pstrdup(
 					"Enable io_uring with \"sysctl -w kernel.io_uring_disabled=0\".");

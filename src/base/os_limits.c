@@ -51,7 +51,7 @@ read_small_file(const char *path, char *buf, size_t size)
  * kernel has none of that name.
  */
 bool
-iopool_limits_sysctl(const char *name, int64 *value)
+iopool_os_limits_sysctl(const char *name, int64 *value)
 {
 	char path[MAXPGPATH];
 	char buf[64];
@@ -65,8 +65,8 @@ iopool_limits_sysctl(const char *name, int64 *value)
 }
 
 /* A number of /proc/self/status; false if it is not there. */
-bool
-iopool_limits_process_status(const char *field, int base, uint64 *value)
+static bool
+read_process_status(const char *field, int base, uint64 *value)
 {
 	char buf[STATUS_SIZE];
 	size_t len = strlen(field);
@@ -87,17 +87,17 @@ iopool_limits_process_status(const char *field, int base, uint64 *value)
 
 /* Is a seccomp filter between this process and the kernel? */
 bool
-iopool_limits_is_filtered(void)
+iopool_os_limits_is_filtered(void)
 {
 	uint64 mode;
 
-	return iopool_limits_process_status("Seccomp", 10, &mode) &&
+	return read_process_status("Seccomp", 10, &mode) &&
 		mode == SECCOMP_FILTERED;
 }
 
 /* Is the kernel of this release or a later one? */
-bool
-iopool_limits_kernel_is(int major, int minor)
+static bool
+kernel_is(int major, int minor)
 {
 	struct utsname kernel;
 	int has_major;
@@ -110,7 +110,7 @@ iopool_limits_kernel_is(int major, int minor)
 }
 
 char *
-iopool_limits_text(rlim_t value)
+iopool_os_limits_text(rlim_t value)
 {
 	if (value == RLIM_INFINITY)
 		return pstrdup("unlimited");
@@ -119,7 +119,7 @@ iopool_limits_text(rlim_t value)
 
 /* How many more files this process may open. */
 int
-iopool_limits_free_files(void)
+iopool_os_limits_free_files(void)
 {
 	struct rlimit limit;
 	int fd;
@@ -141,9 +141,9 @@ iopool_limits_free_files(void)
  * that are open already?
  */
 bool
-iopool_limits_files_suffice(int nrings_open, int nrings_more)
+iopool_os_limits_files_suffice(int nrings_open, int nrings_more)
 {
-	if (iopool_limits_free_files() - nrings_more < IOPOOL_OTHER_FILES)
+	if (iopool_os_limits_free_files() - nrings_more < IOPOOL_OTHER_FILES)
 		return false;
 	return !IOPOOL_RINGS_COUNT_AS_FILES ||
 		max_files_per_process - nrings_open - nrings_more >=
@@ -156,14 +156,14 @@ iopool_limits_files_suffice(int nrings_open, int nrings_more)
  * is of all processes of the user, and cannot be read anywhere.
  */
 bool
-iopool_limits_charges_rings(void)
+iopool_os_limits_charges_rings(void)
 {
 	uint64 caps;
 
-	if (iopool_limits_process_status("CapEff", 16, &caps) &&
+	if (read_process_status("CapEff", 16, &caps) &&
 		(caps & (UINT64CONST(1) << CAP_IPC_LOCK_BIT)) != 0)
 		return false;
-	return iopool_limits_kernel_is(6, 14) || !iopool_limits_kernel_is(5, 12);
+	return kernel_is(6, 14) || !kernel_is(5, 12);
 }
 
 /*
@@ -171,13 +171,13 @@ iopool_limits_charges_rings(void)
  * PG_INT64_MAX where the kernel sets no limit.
  */
 int64
-iopool_limits_free_aio_events(void)
+iopool_os_limits_free_aio_events(void)
 {
 	int64 max_nr;
 	int64 nr;
 
-	if (!iopool_limits_sysctl("fs/aio-max-nr", &max_nr) ||
-		!iopool_limits_sysctl("fs/aio-nr", &nr))
+	if (!iopool_os_limits_sysctl("fs/aio-max-nr", &max_nr) ||
+		!iopool_os_limits_sysctl("fs/aio-nr", &nr))
 		return PG_INT64_MAX;
 	return max_nr - nr;
 }

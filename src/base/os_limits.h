@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef IOPOOL_LIMITS_H
-#define IOPOOL_LIMITS_H
+#ifndef IOPOOL_OS_LIMITS_H
+#define IOPOOL_OS_LIMITS_H
 
 #include <sys/resource.h>
 
@@ -17,15 +17,12 @@
 #define IOPOOL_OTHER_FILES 75
 
 /* os_limits.c */
-extern bool iopool_limits_sysctl(const char *name, int64 *value);
-extern bool iopool_limits_process_status(const char *field, int base,
-										 uint64 *value);
-extern bool iopool_limits_is_filtered(void);
-extern bool iopool_limits_kernel_is(int major, int minor);
-extern char *iopool_limits_text(rlim_t value);
-extern int iopool_limits_free_files(void);
-extern bool iopool_limits_files_suffice(int nrings_open, int nrings_more);
-extern bool iopool_limits_charges_rings(void);
-extern int64 iopool_limits_free_aio_events(void);
+extern bool iopool_os_limits_sysctl(const char *name, int64 *value);
+extern bool iopool_os_limits_is_filtered(void);
+extern char *iopool_os_limits_text(rlim_t value);
+extern int iopool_os_limits_free_files(void);
+extern bool iopool_os_limits_files_suffice(int nrings_open, int nrings_more);
+extern bool iopool_os_limits_charges_rings(void);
+extern int64 iopool_os_limits_free_aio_events(void);
 
-#endif /* IOPOOL_LIMITS_H */
+#endif /* IOPOOL_OS_LIMITS_H */

@@ -19,7 +19,7 @@
 #include "storage/fd.h"
 #include "utils/builtins.h"
 
-#include "doctor/check.h"
+#include "doctor/check_internal.h"
 #include "file/file.h"
 #include "ring/settings.h"
 

@@ -18,10 +18,10 @@
 
 #include "lib/stringinfo.h"
 
-#include "doctor/check.h"
-#include "file/directory.h"
 #include "base/errors.h"
 #include "base/os_limits.h"
+#include "doctor/check_internal.h"
+#include "file/directory.h"
 
 #define SYSCTL_DISABLED "kernel/io_uring_disabled"
 
@@ -66,7 +66,7 @@ describe_refusal(const char *what, int errnum)
 	initStringInfo(&detail);
 	errno = errnum;
 	appendStringInfo(&detail, "%s failed: %m; %s", what,
-					 iopool_limits_is_filtered()
+					 iopool_os_limits_is_filtered()
 						 ? "a seccomp filter is in force"
 						 : "no seccomp filter is in force");
 	if (uname(&kernel) == 0)
@@ -81,7 +81,7 @@ describe_uring_refusal(const char *what, int errnum)
 	char *detail = describe_refusal(what, errnum);
 	int64 disabled;
 
-	if (!iopool_limits_sysctl(SYSCTL_DISABLED, &disabled))
+	if (!iopool_os_limits_sysctl(SYSCTL_DISABLED, &disabled))
 		return detail;
 	return psprintf("%s; kernel.io_uring_disabled = %lld", detail,
 					(long long) disabled);
@@ -92,7 +92,7 @@ static char *
 refusal_hint(int errnum)
 {
 	int64 disabled = 0;
-	bool knows_io_uring = iopool_limits_sysctl(SYSCTL_DISABLED, &disabled);
+	bool knows_io_uring = iopool_os_limits_sysctl(SYSCTL_DISABLED, &disabled);
 	char *advice;
 
 	/* a kernel that has the switch has io_uring: a filter hides it */
@@ -105,7 +105,7 @@ refusal_hint(int errnum)
 			"%s\nTo keep it so: echo 'kernel.io_uring_disabled = 0' >/etc/sysctl.d/60-iopool.conf",
 			advice);
 	if (errnum == EPERM || errnum == EACCES ||
-		(errnum == ENOSYS && iopool_limits_is_filtered()))
+		(errnum == ENOSYS && iopool_os_limits_is_filtered()))
 		return iopool_check_seccomp_hint(advice, URING_CALLS);
 	return advice;
 }
@@ -204,7 +204,7 @@ iopool_check_libaio(IopoolCheck *check)
 
 		iopool_check_put(check, "libaio", demand,
 						 describe_refusal("io_setup", -rc),
-						 iopool_limits_is_filtered()
+						 iopool_os_limits_is_filtered()
 							 ? iopool_check_seccomp_hint(advice, LIBAIO_CALLS)
 							 : advice);
 	}

@@ -14,11 +14,12 @@
 #include "port/pg_bitutils.h"
 #include "storage/fd.h"
 
-#include "doctor/check.h"
 #include "base/compat.h"
 #include "base/errors.h"
-#include "ring/settings.h"
 #include "base/os_limits.h"
+#include "doctor/check_internal.h"
+#include "ring/pool_config.h"
+#include "ring/settings.h"
 #include "ring/shmem.h"
 
 /* A call may have a third of the server's files open, see fd.c. */
@@ -86,7 +87,7 @@ iopool_check_memlock_hint(IopoolCheck *check)
 	uint64 needed = wanted_memory(check);
 	struct rlimit limit;
 
-	if (!iopool_limits_charges_rings() ||
+	if (!iopool_os_limits_charges_rings() ||
 		getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || needed <= limit.rlim_cur)
 		return NULL;
 	return memlock_hint(needed);
@@ -112,12 +113,12 @@ iopool_check_memlock(IopoolCheck *check)
 
 	detail = psprintf(
 		"rings need %llu bytes, the limit is %s (hard limit %s) for all processes of user id %d together%s",
-		(unsigned long long) needed, iopool_limits_text(limit.rlim_cur),
-		iopool_limits_text(limit.rlim_max), (int) geteuid(),
-		iopool_limits_charges_rings()
+		(unsigned long long) needed, iopool_os_limits_text(limit.rlim_cur),
+		iopool_os_limits_text(limit.rlim_max), (int) geteuid(),
+		iopool_os_limits_charges_rings()
 			? ""
 			: ", and rings are not charged to it here");
-	if (iopool_limits_charges_rings())
+	if (iopool_os_limits_charges_rings())
 	{
 		if (needed > limit.rlim_cur)
 			status = demand;
@@ -184,7 +185,7 @@ iopool_check_nofile_hint(IopoolCheck *check)
 	int nwanted;
 	int nmissing = count_missing_rings(check, &nwanted);
 
-	if (iopool_limits_files_suffice(nwanted - nmissing, nmissing))
+	if (iopool_os_limits_files_suffice(nwanted - nmissing, nmissing))
 		return NULL;
 	return nofile_hint(nwanted);
 }
@@ -196,7 +197,7 @@ iopool_check_nofile(IopoolCheck *check)
 	IopoolCheckStatus status = IOPOOL_CHECK_OK;
 	int nwanted;
 	int nmissing = count_missing_rings(check, &nwanted);
-	int nfree = iopool_limits_free_files();
+	int nfree = iopool_os_limits_free_files();
 	int per_call = Min(max_safe_fds / SHARE_OF_FILES, nfree);
 	struct rlimit limit;
 	char *detail;
@@ -205,8 +206,8 @@ iopool_check_nofile(IopoolCheck *check)
 		limit.rlim_cur = limit.rlim_max = RLIM_INFINITY;
 	detail = psprintf(
 		"a call can have %d files open, beside %d rings; the limit is %s (hard limit %s), max_files_per_process is %d",
-		per_call, nwanted - nmissing, iopool_limits_text(limit.rlim_cur),
-		iopool_limits_text(limit.rlim_max), max_files_per_process);
+		per_call, nwanted - nmissing, iopool_os_limits_text(limit.rlim_cur),
+		iopool_os_limits_text(limit.rlim_max), max_files_per_process);
 
 	if (nfree < LEAST_FILES)
 	{
@@ -214,7 +215,7 @@ iopool_check_nofile(IopoolCheck *check)
 		detail = psprintf("%s; only %d more can be opened", detail, nfree);
 	}
 	else if (nmissing > 0 &&
-			 !iopool_limits_files_suffice(nwanted - nmissing, nmissing))
+			 !iopool_os_limits_files_suffice(nwanted - nmissing, nmissing))
 	{
 		status = IOPOOL_CHECK_WARN;
 		detail = psprintf(
@@ -277,7 +278,7 @@ iopool_check_aio_max_nr(IopoolCheck *check)
 {
 	IopoolCheckStatus demand =
 		(IopoolCheckStatus) check->demand[IOPOOL_METHOD_LIBAIO];
-	int64 nfree = iopool_limits_free_aio_events();
+	int64 nfree = iopool_os_limits_free_aio_events();
 	int64 needed;
 	int64 max_nr = 0;
 	int64 nr = 0;
@@ -295,8 +296,8 @@ iopool_check_aio_max_nr(IopoolCheck *check)
 	}
 
 	needed = wanted_aio_events(check);
-	(void) iopool_limits_sysctl("fs/aio-max-nr", &max_nr);
-	(void) iopool_limits_sysctl("fs/aio-nr", &nr);
+	(void) iopool_os_limits_sysctl("fs/aio-max-nr", &max_nr);
+	(void) iopool_os_limits_sysctl("fs/aio-nr", &nr);
 	suffices = needed <= nfree + Min(own_aio_events(), nr);
 
 	detail = psprintf(

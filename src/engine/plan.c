@@ -54,7 +54,7 @@ start_extent(IopoolPending *pending, dlist_head *pieces)
 	pending->next = NULL;
 
 	piece->extent = extent;
-	piece->only = NULL;
+	piece->single = NULL;
 	piece->start = pending->start;
 	piece->end = pending->end;
 	piece->is_embedded = true;
@@ -109,10 +109,10 @@ iopool_plan_merge(IopoolPending **group, int ngroup, int merge_gap,
 void
 iopool_plan_skip_gap(IopoolPiece *piece)
 {
-	IopoolPending *pending = iopool_plan_first(piece->extent, piece->only);
+	IopoolPending *pending = iopool_plan_first(piece->extent, piece->single);
 
 	while (pending->end <= piece->start)
-		pending = iopool_plan_next(piece->only, pending);
+		pending = iopool_plan_next(piece->single, pending);
 	piece->start = Max(piece->start, pending->start);
 }
 
@@ -120,10 +120,10 @@ iopool_plan_skip_gap(IopoolPiece *piece)
 int64
 iopool_plan_trim(const IopoolPiece *piece, int64 end)
 {
-	IopoolPending *pending = iopool_plan_first(piece->extent, piece->only);
+	IopoolPending *pending = iopool_plan_first(piece->extent, piece->single);
 	int64 upto = piece->start;
 
-	for (; pending != NULL; pending = iopool_plan_next(piece->only, pending))
+	for (; pending != NULL; pending = iopool_plan_next(piece->single, pending))
 	{
 		if (pending->start < end)
 			upto = Max(upto, Min(pending->end, end));
@@ -161,11 +161,11 @@ add_iov(IopoolRead *read, char *base, int64 len)
 int64
 iopool_plan_scatter(IopoolRead *read, int64 pos, int64 end)
 {
-	IopoolPending *pending = iopool_plan_first(read->extent, read->only);
+	IopoolPending *pending = iopool_plan_first(read->extent, read->single);
 
 	read->io.niov = 0;
 	for (; pending != NULL && pos < end;
-		 pending = iopool_plan_next(read->only, pending))
+		 pending = iopool_plan_next(read->single, pending))
 	{
 		int64 upto;
 
@@ -198,11 +198,11 @@ void
 iopool_plan_gather(IopoolRead *read, int64 valid_end, const char *blocks,
 				   int64 first_block)
 {
-	IopoolPending *pending = iopool_plan_first(read->extent, read->only);
+	IopoolPending *pending = iopool_plan_first(read->extent, read->single);
 	IopoolPending *owner = NULL; /* range that reaches furthest */
 	int64 pos = read->start;
 
-	for (; pending != NULL; pending = iopool_plan_next(read->only, pending))
+	for (; pending != NULL; pending = iopool_plan_next(read->single, pending))
 	{
 		int64 from = Max(pending->start, read->start);
 		int64 upto = Min(pending->end, valid_end);

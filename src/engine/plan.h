@@ -33,8 +33,8 @@ typedef struct IopoolPiece
 {
 	dlist_node node;
 	IopoolExtent *extent;
-	IopoolPending *only; /* read it for this range alone, or NULL */
-	int64 start;		 /* file offsets, in bytes */
+	IopoolPending *single; /* read it for this range alone, or NULL */
+	int64 start;		   /* file offsets, in bytes */
 	int64 end;
 	bool is_embedded; /* part of an IopoolPending */
 	bool was_cut;	  /* some of it has been cut off already */
@@ -73,8 +73,9 @@ struct IopoolPending
 };
 
 /* The ranges that a piece or a read is for, by start. */
-#define iopool_plan_first(extent, only) ((only) ? (only) : (extent)->first)
-#define iopool_plan_next(only, pending) ((only) ? NULL : (pending)->next)
+#define iopool_plan_first(extent, single) \
+	((single) ? (single) : (extent)->first)
+#define iopool_plan_next(single, pending) ((single) ? NULL : (pending)->next)
 
 /* plan.c */
 extern int iopool_plan_merge(IopoolPending **group, int ngroup, int merge_gap,

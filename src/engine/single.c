@@ -29,11 +29,11 @@
 #include "utils/memutils.h"
 
 #include "base/compat.h"
-#include "file/file.h"
-#include "ring/method.h"
-#include "pgstat.h"
 #include "engine/plan.h"
 #include "engine/single.h"
+#include "file/file.h"
+#include "pgstat.h"
+#include "ring/method.h"
 
 /* Read what fits [0, len) of the vector's only element, counting each read. */
 static int

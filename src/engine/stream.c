@@ -16,7 +16,7 @@
  *
  * Streams of a backend share a lease for each pool, and completions come to
  * the stream that made the read, whoever waits.  A background stream lives on
- * between calls; every call of ours lets it go on (iopool_window_pump()).
+ * between calls; every call of ours lets it go on (iopool_stream_pump()).
  *
  * Bounds.  In flight: the ring's entries and max_in_flight_bytes (one read at
  * least).  Buffered, which is more because results wait for their turn: twice
@@ -46,9 +46,6 @@
  */
 #define MIN_PENDING_LIBAIO 2048
 
-/* Every stream of this backend that has not ended. */
-dlist_head iopool_open_streams = DLIST_STATIC_INIT(iopool_open_streams);
-
 /*
  * What other streams had prepared was taken back when this one was drained,
  * and starts again with the next call; until then they do not keep the ring.
@@ -57,7 +54,7 @@ static void
 let_others_go(IopoolStream *stream)
 {
 	if (iopool_lease_outstanding(stream->lease) == 0)
-		iopool_window_let_all_go();
+		iopool_stream_release_idle();
 }
 
 /*
@@ -72,9 +69,9 @@ close_stream(IopoolStream *stream, bool has_failed)
 
 	stream->is_aborted = true;
 	iopool_lease_drain(stream->lease, &stream->in_flight);
-	if (stream->is_holding)
-		iopool_lease_drop(stream->lease, has_failed);
-	stream->is_holding = false;
+	if (stream->uses_lease)
+		iopool_lease_remove_user(stream->lease, has_failed);
+	stream->uses_lease = false;
 	stream->is_open = false;
 	dlist_delete(&stream->node);
 	let_others_go(stream);
@@ -100,7 +97,7 @@ release_streams(ResourceReleasePhase phase, bool isCommit, bool isTopLevel,
 	{
 		IopoolStream *stream = dlist_container(IopoolStream, node, iter.cur);
 
-		if (stream->options.is_unowned ||
+		if (stream->options.kind == IOPOOL_STREAM_REQUEST ||
 			stream->owner != CurrentResourceOwner)
 			continue;
 		if (isCommit)
@@ -142,7 +139,7 @@ iopool_stream_begin(MemoryContext cxt, const IopoolStreamOptions *options)
 	stream->lease->refused_errno = 0;
 	stream->group = MemoryContextAlloc(cxt, sizeof(IopoolPending *) * entries);
 	stream->split =
-		iopool_transfer_split_size(options->max_in_flight_bytes, entries);
+		iopool_stream_split_size(options->max_in_flight_bytes, entries);
 	dlist_init(&stream->todo);
 	dlist_init(&stream->pending);
 	dlist_init(&stream->ready);
@@ -204,7 +201,7 @@ iopool_stream_abort(IopoolStream *stream)
 }
 
 static void
-emit(IopoolStream *stream, IopoolPending *pending, IopoolResult *result)
+emit_range(IopoolStream *stream, IopoolPending *pending, IopoolResult *result)
 {
 	result->cookie = pending->cookie;
 	result->path = pending->file->path;
@@ -233,7 +230,7 @@ emit(IopoolStream *stream, IopoolPending *pending, IopoolResult *result)
 	stream->npending--;
 	stream->reserved -= pending->end - pending->start;
 	pending->is_emitted = true;
-	iopool_transfer_forget(stream, pending);
+	iopool_stream_forget_range(stream, pending);
 }
 
 /*
@@ -260,11 +257,11 @@ iopool_stream_acquire(IopoolFileSet *set, IopoolFile *file)
 	{
 		if (iopool_file_is_leased(file))
 		{
-			iopool_window_pump();
-			iopool_window_rest(IOPOOL_FOREVER);
+			iopool_stream_pump();
+			iopool_stream_rest(IOPOOL_FOREVER);
 			continue;
 		}
-		if (iopool_window_step(NULL, 0, NULL, true, false, IOPOOL_FOREVER) !=
+		if (iopool_stream_step(NULL, 0, NULL, true, false, IOPOOL_FOREVER) !=
 			IOPOOL_STEP_IDLE)
 			continue;
 		/* their reads cannot be started either */
@@ -291,11 +288,11 @@ iopool_stream_check(IopoolStream *stream)
 bool
 iopool_stream_take(IopoolStream *stream, IopoolResult *result)
 {
-	IopoolPending *pending = iopool_window_next_ready(stream);
+	IopoolPending *pending = iopool_stream_next_ready(stream);
 
 	if (pending == NULL)
 		return false;
-	emit(stream, pending, result);
+	emit_range(stream, pending, result);
 	return true;
 }
 
@@ -306,11 +303,11 @@ iopool_stream_take(IopoolStream *stream, IopoolResult *result)
 void
 iopool_stream_suspend(IopoolStream *stream)
 {
-	if (!stream->is_holding)
+	if (!stream->uses_lease)
 		return;
 	iopool_lease_drain(stream->lease, &stream->in_flight);
-	stream->is_holding = false;
-	iopool_lease_drop(stream->lease, false);
+	stream->uses_lease = false;
+	iopool_lease_remove_user(stream->lease, false);
 	let_others_go(stream);
 }
 
@@ -324,12 +321,12 @@ iopool_stream_cancel(IopoolStream *stream)
 {
 	iopool_lease_drain(stream->lease, &stream->in_flight);
 	/* what was pulled when the source raised */
-	iopool_window_plan(stream);
+	iopool_stream_plan_group(stream);
 	while (!dlist_is_empty(&stream->todo))
-		iopool_transfer_give_up(stream,
-								dlist_head_element(IopoolPiece, node,
-												   &stream->todo),
-								ECANCELED);
-	iopool_window_let_go(stream);
+		iopool_stream_give_up_piece(stream,
+									dlist_head_element(IopoolPiece, node,
+													   &stream->todo),
+									ECANCELED);
+	iopool_stream_release_if_idle(stream);
 	let_others_go(stream);
 }

@@ -33,15 +33,39 @@ typedef enum IopoolSourceStatus
 {
 	IOPOOL_SOURCE_RANGE, /* *range is the next one */
 	IOPOOL_SOURCE_LATER, /* ask again when reads have completed */
-	IOPOOL_SOURCE_PAUSE, /* ask again after a while, see iopool_window_rest() */
+	IOPOOL_SOURCE_PAUSE, /* ask again after a while, see iopool_stream_rest() */
 	IOPOOL_SOURCE_END,	 /* there are no more */
 } IopoolSourceStatus;
 
 typedef IopoolSourceStatus (*IopoolSource)(void *arg, IopoolRange *range);
 
+/*
+ * Whose stream it is, which says what happens between two results.
+ *
+ * CALL: an SQL function, which comes back only when all is read.  The ring is
+ *		kept until then.
+ * SCAN: an executor node, which hands rows out in between.  The query may come
+ *		to wait for others there, so the ring rests.
+ * REQUEST: lives on between calls, each of which lets it go on, and gives the
+ *		ring back whenever nothing is in flight.  Its results pile up, because
+ *		the request bounds their memory beforehand, and the request ends it, not
+ *		a resource owner.
+ * API: of the C interface.  Lives on between calls like that of a request, but
+ *		stops when its window is full of results, and ends with its resource
+ *		owner.
+ */
+typedef enum IopoolStreamKind
+{
+	IOPOOL_STREAM_CALL,
+	IOPOOL_STREAM_SCAN,
+	IOPOOL_STREAM_REQUEST,
+	IOPOOL_STREAM_API,
+} IopoolStreamKind;
+
 typedef struct IopoolStreamOptions
 {
 	IopoolPool *pool;
+	IopoolStreamKind kind;
 	bool in_order; /* results in the order of the source, or as they
 								 * complete */
 	int64 max_in_flight_bytes;
@@ -54,21 +78,6 @@ typedef struct IopoolStreamOptions
 	IopoolSource source;	  /* may raise, and is asked again for the same
 								 * range if the stream goes on */
 	void *source_arg;
-
-	/*
-	 * The stream lives on between calls: other streams' calls let it go on,
-	 * and it lets go of the ring whenever nothing is in flight.
-	 */
-	bool is_background;
-
-	/* The consumer may do anything between two results. */
-	bool is_interrupted;
-
-	/* Results may pile up in it: the caller bounds their memory. */
-	bool keeps_results;
-
-	/* Its end is the caller's business, not that of a resource owner. */
-	bool is_unowned;
 
 	/*
 	 * Direct reads go straight to dest, which every range has, with room for
@@ -109,7 +118,7 @@ iopool_source_refused(const IopoolFile *file)
 									   : IOPOOL_SOURCE_LATER;
 }
 
-/* What a round of iopool_window_step() came to. */
+/* What a round of iopool_stream_step() came to. */
 typedef enum IopoolStep
 {
 	IOPOOL_STEP_MOVED, /* look whether there are results */
@@ -137,17 +146,21 @@ extern void iopool_stream_end(IopoolStream *stream,
 							  IopoolStreamTotals *totals);
 extern void iopool_stream_register_callbacks(void);
 
+/* stream_fill.c */
+extern bool iopool_stream_has_ready(IopoolStream *stream);
+
 /* stream_wait.c */
-extern void iopool_window_start(IopoolStream *stream);
-extern IopoolStep iopool_window_step(IopoolStream *const *streams,
+extern void iopool_stream_start(IopoolStream *stream);
+extern IopoolStep iopool_stream_step(IopoolStream *const *streams,
 									 int nstreams, IopoolStream *wanted,
 									 bool is_eager, bool stays,
 									 IopoolDeadline deadline);
-extern void iopool_window_run(IopoolStream *const *streams, int nstreams);
-extern bool iopool_window_next_is_ready(IopoolStream *stream);
-extern void iopool_window_pump(void);
-extern void iopool_window_leave(bool for_long);
-extern void iopool_window_check_interrupts(void);
-extern void iopool_window_rest(IopoolDeadline deadline);
+extern void iopool_stream_run(IopoolStream *const *streams, int nstreams);
+extern void iopool_stream_pump(void);
+
+/* stream_leave.c */
+extern void iopool_stream_leave(bool for_long);
+extern void iopool_stream_check_interrupts(void);
+extern void iopool_stream_rest(IopoolDeadline deadline);
 
 #endif /* IOPOOL_STREAM_H */

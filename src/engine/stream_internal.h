@@ -1,20 +1,26 @@
 /*-------------------------------------------------------------------------
  *
  * stream_internal.h
- *	  A stream's reads: cutting them, and what becomes of them.  Private to
- *	  stream.c, stream_wait.c and stream_read.c.
+ *	  What a stream has: private to stream*.c.
+ *
+ * A range's way through the files: stream_fill.c takes it in and plans it,
+ * stream_read.c reads it, stream_wait.c waits for it, and stream.c hands it
+ * out.  stream_leave.c ends a stay in iopool.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef IOPOOL_TRANSFER_H
-#define IOPOOL_TRANSFER_H
+#ifndef IOPOOL_STREAM_INTERNAL_H
+#define IOPOOL_STREAM_INTERNAL_H
 
 #include "utils/palloc.h"
 #include "utils/resowner.h"
 
-#include "ring/lease.h"
 #include "engine/plan.h"
 #include "engine/stream.h"
+#include "ring/lease.h"
+
+/* Between two tries to open a file that somebody has a lease on. */
+#define IOPOOL_PAUSE_US 5000
 
 struct IopoolStream
 {
@@ -24,7 +30,7 @@ struct IopoolStream
 	MemoryContextCallback at_reset;
 	ResourceOwner owner;
 	IopoolLease *lease;
-	bool is_holding; /* has a hold on lease */
+	bool uses_lease; /* counts among lease->nusers */
 	bool is_open;	 /* in open_streams */
 	bool is_aborted; /* only drains */
 	bool source_ended;
@@ -49,9 +55,24 @@ struct IopoolStream
 	IopoolStreamTotals totals;
 };
 
+/* Does it live on between calls? */
+static inline bool
+iopool_stream_is_background(const IopoolStream *stream)
+{
+	return stream->options.kind == IOPOOL_STREAM_REQUEST ||
+		stream->options.kind == IOPOOL_STREAM_API;
+}
+
+/* Does its consumer come back only when all is read? */
+static inline bool
+iopool_stream_is_attended(const IopoolStream *stream)
+{
+	return stream->options.kind == IOPOOL_STREAM_CALL;
+}
+
 /* Count in the pool's statistics. */
 static inline void
-iopool_transfer_count(IopoolStream *stream, IopoolCounter counter, uint64 n)
+iopool_stream_count(IopoolStream *stream, IopoolCounter counter, uint64 n)
 {
 	stream->lease->delta.counters[counter] += n;
 }
@@ -59,24 +80,32 @@ iopool_transfer_count(IopoolStream *stream, IopoolCounter counter, uint64 n)
 /* Every stream of this backend that has not ended. */
 extern dlist_head iopool_open_streams;
 
-/* stream_wait.c */
-extern IopoolPending *iopool_window_next_ready(IopoolStream *stream);
-extern void iopool_window_let_go(IopoolStream *stream);
-extern void iopool_window_let_all_go(void);
-extern void iopool_window_plan(IopoolStream *stream);
+/* stream_fill.c */
+extern void iopool_stream_fill(IopoolStream *stream, IopoolDeadline deadline,
+							   bool may_raise);
+extern void iopool_stream_plan_group(IopoolStream *stream);
+extern void iopool_stream_release_if_idle(IopoolStream *stream);
+extern void iopool_stream_release_idle(void);
+extern IopoolPending *iopool_stream_next_ready(IopoolStream *stream);
+
+/* stream_leave.c */
+extern void iopool_stream_add_lease(IopoolLease **leases, int *nleases,
+									IopoolLease *lease);
+extern int iopool_stream_busy_leases(IopoolLease **leases, bool or_lacks_ring);
+extern void iopool_stream_drain_all(void);
+extern void iopool_stream_leave_by_error(void);
 
 /* stream_read.c */
-extern int64 iopool_transfer_split_size(int64 max_in_flight_bytes,
-										int entries);
-extern bool iopool_transfer_allocate(IopoolStream *stream, IopoolPiece *piece,
-									 bool may_raise);
-extern bool iopool_transfer_start(IopoolStream *stream, IopoolPiece *piece);
-extern bool iopool_transfer_skip(IopoolStream *stream, IopoolPiece *piece);
-extern void iopool_transfer_give_up(IopoolStream *stream, IopoolPiece *piece,
-									int errnum);
-extern void iopool_transfer_finish_range(IopoolStream *stream,
-										 IopoolPending *pending);
-extern void iopool_transfer_forget(IopoolStream *stream,
-								   IopoolPending *pending);
+extern int64 iopool_stream_split_size(int64 max_in_flight_bytes, int entries);
+extern bool iopool_stream_allocate_read(IopoolStream *stream,
+										IopoolPiece *piece, bool may_raise);
+extern bool iopool_stream_start_read(IopoolStream *stream, IopoolPiece *piece);
+extern bool iopool_stream_skip_piece(IopoolStream *stream, IopoolPiece *piece);
+extern void iopool_stream_give_up_piece(IopoolStream *stream,
+										IopoolPiece *piece, int errnum);
+extern void iopool_stream_finish_range(IopoolStream *stream,
+									   IopoolPending *pending);
+extern void iopool_stream_forget_range(IopoolStream *stream,
+									   IopoolPending *pending);
 
-#endif /* IOPOOL_TRANSFER_H */
+#endif /* IOPOOL_STREAM_INTERNAL_H */

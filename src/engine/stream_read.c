@@ -38,7 +38,7 @@
  * nothing may raise.
  */
 static IopoolPiece *
-new_piece(IopoolStream *stream, IopoolExtent *extent, IopoolPending *only,
+new_piece(IopoolStream *stream, IopoolExtent *extent, IopoolPending *single,
 		  int64 start, int64 end)
 {
 	IopoolPiece *piece;
@@ -53,7 +53,7 @@ new_piece(IopoolStream *stream, IopoolExtent *extent, IopoolPending *only,
 		return NULL;
 
 	piece->extent = extent;
-	piece->only = only;
+	piece->single = single;
 	piece->start = start;
 	piece->end = end;
 	piece->is_embedded = false;
@@ -64,7 +64,7 @@ new_piece(IopoolStream *stream, IopoolExtent *extent, IopoolPending *only,
 
 /* Free the range's struct when neither consumer nor extent needs it. */
 void
-iopool_transfer_forget(IopoolStream *stream, IopoolPending *pending)
+iopool_stream_forget_range(IopoolStream *stream, IopoolPending *pending)
 {
 	if (pending->is_emitted && pending->extent == NULL)
 		dlist_push_head(&stream->free_pending, &pending->node);
@@ -85,15 +85,15 @@ unref_extent(IopoolStream *stream, IopoolExtent *extent)
 	{
 		next = pending->next;
 		pending->extent = NULL;
-		iopool_transfer_forget(stream, pending);
+		iopool_stream_forget_range(stream, pending);
 	}
 	pending = extent->first;
 	pending->extent = NULL;
-	iopool_transfer_forget(stream, pending);
+	iopool_stream_forget_range(stream, pending);
 }
 
 void
-iopool_transfer_finish_range(IopoolStream *stream, IopoolPending *pending)
+iopool_stream_finish_range(IopoolStream *stream, IopoolPending *pending)
 {
 	pending->is_done = true;
 	iopool_file_release(pending->file);
@@ -101,20 +101,34 @@ iopool_transfer_finish_range(IopoolStream *stream, IopoolPending *pending)
 		dlist_push_tail(&stream->ready, &pending->ready_node);
 }
 
+/* Bytes [start, end) of an extent, for one of its ranges or for all. */
+typedef struct Span
+{
+	IopoolExtent *extent;
+	IopoolPending *single; /* or NULL */
+	int64 start;		   /* file offsets */
+	int64 end;
+} Span;
+
+static Span
+span_of_read(const IopoolRead *read)
+{
+	return (Span){read->extent, read->single, read->start, read->end};
+}
+
 /*
- * The fate of bytes [start, end) of a piece or read is known: read up to
- * valid_end, or, with errnum, not to be had.
+ * The fate of the bytes of a piece or read is known: read up to valid_end, or,
+ * with errnum, not to be had.
  */
 static void
-settle(IopoolStream *stream, IopoolExtent *extent, IopoolPending *only,
-	   int64 start, int64 end, int64 valid_end, int errnum)
+settle(IopoolStream *stream, Span span, int64 valid_end, int errnum)
 {
-	IopoolPending *pending = iopool_plan_first(extent, only);
+	IopoolPending *pending = iopool_plan_first(span.extent, span.single);
 
-	for (; pending != NULL; pending = iopool_plan_next(only, pending))
+	for (; pending != NULL; pending = iopool_plan_next(span.single, pending))
 	{
-		int64 from = Max(pending->start, start);
-		int64 upto = Min(pending->end, end);
+		int64 from = Max(pending->start, span.start);
+		int64 upto = Min(pending->end, span.end);
 
 		if (from >= upto)
 			continue;
@@ -129,7 +143,7 @@ settle(IopoolStream *stream, IopoolExtent *extent, IopoolPending *only,
 
 		pending->unread -= upto - from;
 		if (pending->unread == 0)
-			iopool_transfer_finish_range(stream, pending);
+			iopool_stream_finish_range(stream, pending);
 	}
 }
 
@@ -137,22 +151,21 @@ settle(IopoolStream *stream, IopoolExtent *extent, IopoolPending *only,
 static void
 read_again(IopoolStream *stream, IopoolRead *read, bool each_alone)
 {
-	IopoolPending *pending = iopool_plan_first(read->extent, read->only);
+	IopoolPending *pending = iopool_plan_first(read->extent, read->single);
 	IopoolPiece *piece;
 
 	if (!each_alone)
 	{
-		piece = new_piece(stream, read->extent, read->only, read->start,
+		piece = new_piece(stream, read->extent, read->single, read->start,
 						  read->end);
 		if (piece != NULL)
 			dlist_push_head(&stream->todo, &piece->node);
 		else
-			settle(stream, read->extent, read->only, read->start, read->end,
-				   read->end, ENOMEM);
+			settle(stream, span_of_read(read), read->end, ENOMEM);
 		return;
 	}
 
-	for (; pending != NULL; pending = iopool_plan_next(read->only, pending))
+	for (; pending != NULL; pending = iopool_plan_next(read->single, pending))
 	{
 		int64 from = Max(pending->start, read->start);
 		int64 upto = Min(pending->end, read->end);
@@ -163,7 +176,8 @@ read_again(IopoolStream *stream, IopoolRead *read, bool each_alone)
 		if (piece != NULL)
 			dlist_push_head(&stream->todo, &piece->node);
 		else
-			settle(stream, read->extent, pending, from, upto, upto, ENOMEM);
+			settle(stream, (Span){read->extent, pending, from, upto}, upto,
+				   ENOMEM);
 	}
 }
 
@@ -177,7 +191,7 @@ read_failed(IopoolStream *stream, IopoolRead *read, int errnum)
 			return;
 		case EAGAIN:
 		case EINTR:
-			iopool_transfer_count(stream, IOPOOL_COUNTER_RETRIES, 1);
+			iopool_stream_count(stream, IOPOOL_COUNTER_RETRIES, 1);
 			read_again(stream, read, false);
 			return;
 		default:
@@ -192,14 +206,13 @@ read_failed(IopoolStream *stream, IopoolRead *read, int errnum)
 		return;
 	}
 
-	iopool_transfer_count(stream, IOPOOL_COUNTER_ERRORS, 1);
+	iopool_stream_count(stream, IOPOOL_COUNTER_ERRORS, 1);
 
 	/* a bad sector must not fail the neighbours that were read along */
-	if (read->only == NULL && read->extent->nranges > 1)
+	if (read->single == NULL && read->extent->nranges > 1)
 		read_again(stream, read, true);
 	else
-		settle(stream, read->extent, read->only, read->start, read->end,
-			   read->end, errnum);
+		settle(stream, span_of_read(read), read->end, errnum);
 }
 
 /*
@@ -248,7 +261,7 @@ static void
 aim_at_dest(IopoolRead *read)
 {
 	const IopoolFile *file = read->extent->file;
-	IopoolPending *pending = iopool_plan_first(read->extent, read->only);
+	IopoolPending *pending = iopool_plan_first(read->extent, read->single);
 	int64 start = read->start;
 	int64 end = read->end;
 
@@ -303,7 +316,7 @@ read_done(IopoolRead *read, int result)
 	stream->totals.nbytes += result;
 	if (!take_bytes(read, result, &valid_end))
 	{
-		iopool_transfer_count(stream, IOPOOL_COUNTER_SHORT_READS, 1);
+		iopool_stream_count(stream, IOPOOL_COUNTER_SHORT_READS, 1);
 		if (read->slot != NULL)
 			aim_at_slot(read, first_block, blocks_end);
 		else if (read->io.is_direct)
@@ -316,8 +329,8 @@ read_done(IopoolRead *read, int result)
 	}
 
 	iopool_plan_gather(read, valid_end, read->slot, first_block);
+	settle(stream, span_of_read(read), valid_end, 0);
 	iopool_lease_put_read(read);
-	settle(stream, extent, read->only, read->start, read->end, valid_end, 0);
 	unref_extent(stream, extent);
 }
 
@@ -366,18 +379,20 @@ drop_piece(IopoolStream *stream, IopoolPiece *piece)
 static bool
 is_in_vain(const IopoolPiece *piece)
 {
-	const IopoolPending *only = piece->only;
+	const IopoolPending *single = piece->single;
 
-	if (only == NULL && piece->extent->nranges == 1)
-		only = piece->extent->first;
-	return only != NULL && only->failure.kind != IOPOOL_FAILURE_NONE;
+	if (single == NULL && piece->extent->nranges == 1)
+		single = piece->extent->first;
+	return single != NULL && single->failure.kind != IOPOOL_FAILURE_NONE;
 }
 
 /* Settle a piece as not to be had, without reading it. */
 void
-iopool_transfer_give_up(IopoolStream *stream, IopoolPiece *piece, int errnum)
+iopool_stream_give_up_piece(IopoolStream *stream, IopoolPiece *piece,
+							int errnum)
 {
-	settle(stream, piece->extent, piece->only, piece->start, piece->end,
+	settle(stream,
+		   (Span){piece->extent, piece->single, piece->start, piece->end},
 		   piece->end, errnum);
 	drop_piece(stream, piece);
 }
@@ -386,19 +401,19 @@ iopool_transfer_give_up(IopoolStream *stream, IopoolPiece *piece, int errnum)
  * Is this piece not worth reading?  Then it is settled and gone.
  */
 bool
-iopool_transfer_skip(IopoolStream *stream, IopoolPiece *piece)
+iopool_stream_skip_piece(IopoolStream *stream, IopoolPiece *piece)
 {
 	if (!is_in_vain(piece))
 		return false;
-	iopool_transfer_give_up(
+	iopool_stream_give_up_piece(
 		stream, piece,
-		iopool_plan_first(piece->extent, piece->only)->failure.errnum);
+		iopool_plan_first(piece->extent, piece->single)->failure.errnum);
 	return true;
 }
 
 /* Length in bytes of the reads that a long range is split into. */
 int64
-iopool_transfer_split_size(int64 max_in_flight_bytes, int entries)
+iopool_stream_split_size(int64 max_in_flight_bytes, int entries)
 {
 	int64 split = max_in_flight_bytes / entries;
 
@@ -458,18 +473,18 @@ reserve_slots(IopoolStream *stream, const IopoolFile *file, bool may_raise)
  * are on their way have come.
  */
 bool
-iopool_transfer_allocate(IopoolStream *stream, IopoolPiece *piece,
-						 bool may_raise)
+iopool_stream_allocate_read(IopoolStream *stream, IopoolPiece *piece,
+							bool may_raise)
 {
 	Size header_size = stream->options.header_size;
-	IopoolPending *pending = iopool_plan_first(piece->extent, piece->only);
+	IopoolPending *pending = iopool_plan_first(piece->extent, piece->single);
 	int64 end = cut_end(stream, piece);
 
 	if (piece->extent->file->alignment > 0 && !stream->options.is_aligned &&
 		!reserve_slots(stream, piece->extent->file, may_raise))
 		return false;
 
-	for (; pending != NULL; pending = iopool_plan_next(piece->only, pending))
+	for (; pending != NULL; pending = iopool_plan_next(piece->single, pending))
 	{
 		Size size = header_size + (pending->end - pending->start);
 		char *memory;
@@ -498,7 +513,7 @@ iopool_transfer_allocate(IopoolStream *stream, IopoolPiece *piece,
  * the memory allocated.  Does not raise.
  */
 bool
-iopool_transfer_start(IopoolStream *stream, IopoolPiece *piece)
+iopool_stream_start_read(IopoolStream *stream, IopoolPiece *piece)
 {
 	IopoolExtent *extent = piece->extent;
 	IopoolFile *file = extent->file;
@@ -513,7 +528,7 @@ iopool_transfer_start(IopoolStream *stream, IopoolPiece *piece)
 	read->owner = stream;
 	read->done = read_done;
 	read->extent = extent;
-	read->only = piece->only;
+	read->single = piece->single;
 	read->io.fd = file->fd;
 	read->io.is_direct = file->alignment > 0;
 	read->io.is_advised = stream->lease->method->reads_ahead &&
@@ -546,7 +561,7 @@ iopool_transfer_start(IopoolStream *stream, IopoolPiece *piece)
 	read->end = end;
 	extent->nrefs++;
 	if (piece->was_cut)
-		iopool_transfer_count(stream, IOPOOL_COUNTER_SPLITS, 1);
+		iopool_stream_count(stream, IOPOOL_COUNTER_SPLITS, 1);
 	piece->was_cut = true;
 	piece->start = end;
 	if (piece->start == piece->end)

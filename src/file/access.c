@@ -19,8 +19,8 @@
 #include "utils/acl.h"
 #include "utils/memutils.h"
 
-#include "file/access.h"
 #include "base/compat.h"
+#include "file/access.h"
 #include "file/log.h"
 
 typedef struct DirectoryEntry
@@ -181,20 +181,19 @@ check_path(IopoolAccess *access, const char *path, const char **relative)
 }
 
 /*
- * May the current user read this path?  Raises 42501 or 42704 if not.
- *
- * Returns the directory that it names, with *relative pointing to the part of
- * path below it, or NULL for a plain path.
+ * Look a path up, by itself or below the directory that is named; who may not
+ * read it is logged.
  */
-IopoolDirectory *
-iopool_access_path(IopoolAccess *access, const char *path,
-				   const char **relative)
+static IopoolDirectory *
+check_and_log(IopoolAccess *access, const char *directory, const char *path,
+			  const char **relative)
 {
 	IopoolDirectory *dir = NULL;
 
 	PG_TRY();
 	{
-		dir = check_path(access, path, relative);
+		dir = directory != NULL ? require_directory(access, directory)
+								: check_path(access, path, relative);
 	}
 	PG_CATCH();
 	{
@@ -206,24 +205,25 @@ iopool_access_path(IopoolAccess *access, const char *path,
 }
 
 /*
+ * May the current user read this path?  Raises 42501 or 42704 if not.
+ *
+ * Returns the directory that it names, with *relative pointing to the part of
+ * path below it, or NULL for a plain path.
+ */
+IopoolDirectory *
+iopool_access_path(IopoolAccess *access, const char *path,
+				   const char **relative)
+{
+	return check_and_log(access, NULL, path, relative);
+}
+
+/*
  * The directory of that name, for a path below it, in the current memory
  * context; raises 42501 or 42704 as above.
  */
 IopoolDirectory *
-iopool_access_directory(const IopoolAccess *access, const char *name,
+iopool_access_directory(IopoolAccess *access, const char *name,
 						const char *path)
 {
-	IopoolDirectory *dir = NULL;
-
-	PG_TRY();
-	{
-		dir = require_directory(access, name);
-	}
-	PG_CATCH();
-	{
-		iopool_log_refused(access->log_role, path);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-	return dir;
+	return check_and_log(access, name, path, NULL);
 }

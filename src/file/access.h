@@ -24,7 +24,7 @@ typedef struct IopoolAccess
 
 /* access.c */
 extern void iopool_access_begin(IopoolAccess *access, MemoryContext cxt);
-extern IopoolDirectory *iopool_access_directory(const IopoolAccess *access,
+extern IopoolDirectory *iopool_access_directory(IopoolAccess *access,
 												const char *name,
 												const char *path);
 extern IopoolDirectory *iopool_access_path(IopoolAccess *access,

@@ -125,11 +125,11 @@ parse_option(IopoolDirectory *dir, const char *name, const char *value)
 		dir->pool_name = value;
 	else if (strcmp(name, "io_mode") == 0)
 	{
-		dir->has_io_mode = iopool_guc_parse_io_mode(value, &dir->io_mode);
+		dir->has_io_mode = iopool_settings_parse_io_mode(value, &dir->io_mode);
 		if (!dir->has_io_mode)
 			add_bad_value(dir, name, value, NULL,
 						  psprintf("Available values: %s.",
-								   iopool_guc_io_mode_list()));
+								   iopool_settings_io_mode_list()));
 	}
 	else if (strcmp(name, "missing_ok") == 0)
 		dir->missing_ok = parse_option_bool(dir, name, value);

@@ -34,7 +34,6 @@
 #include "catalog/objectaccess.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_foreign_server.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -46,12 +45,8 @@
 #include "base/compat.h"
 #include "file/directory.h"
 #include "ring/settings.h"
-#include "sql/request.h"
-
-#define DIRECTORIES_COLUMNS 5
 
 IOPOOL_FUNCTION(iopool_directory_validator);
-IOPOOL_FUNCTION(iopool_list_directories);
 
 static object_access_hook_type prev_object_access_hook = NULL;
 static bool is_hook_installed = false;
@@ -335,53 +330,4 @@ iopool_directory_validator(PG_FUNCTION_ARGS)
 	if (!is_hook_installed)
 		check_change(&dir, NULL);
 	PG_RETURN_VOID();
-}
-
-/*
- * One row for each directory.  The path is shown to those who may name any,
- * and to the owner; the rest is for everybody, as in pg_foreign_server.  Of
- * options that no directory can have, those are shown that one can, and nobody
- * may read.
- */
-Datum
-iopool_list_directories(PG_FUNCTION_ARGS)
-{
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	Oid userid = GetUserId();
-	bool sees_all = has_privs_of_role(userid, ROLE_PG_READ_SERVER_FILES);
-	ListCell *lc;
-
-	iopool_request_enter();
-	InitMaterializedSRF(fcinfo, 0);
-
-	foreach(lc, iopool_directory_list())
-	{
-		IopoolDirectory *dir = lfirst(lc);
-		Datum values[DIRECTORIES_COLUMNS];
-		bool nulls[DIRECTORIES_COLUMNS] = {false};
-
-		values[0] = CStringGetTextDatum(dir->name);
-		if (dir->path != NULL &&
-			(sees_all || has_privs_of_role(userid, dir->ownerid)))
-			values[1] = CStringGetTextDatum(dir->path);
-		else
-			nulls[1] = true;
-		if (dir->pool_name != NULL)
-			values[2] = CStringGetTextDatum(dir->pool_name);
-		else
-			nulls[2] = true;
-		if (dir->has_io_mode)
-			values[3] =
-				CStringGetTextDatum(iopool_guc_io_mode_name(dir->io_mode));
-		else
-			nulls[3] = true;
-		values[4] =
-			BoolGetDatum(dir->problem.message == NULL &&
-						 iopool_server_aclcheck(dir->serverid, userid,
-												ACL_USAGE) == ACLCHECK_OK);
-
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values,
-							 nulls);
-	}
-	return (Datum) 0;
 }

@@ -299,7 +299,7 @@ overlaps_data_directory(int fd)
 }
 
 static bool
-fail(IopoolFailure *failure, IopoolFailureKind kind, int errnum)
+set_failure(IopoolFailure *failure, IopoolFailureKind kind, int errnum)
 {
 	failure->kind = kind;
 	failure->errnum = errnum;
@@ -311,7 +311,7 @@ static bool
 fail_open(int fd, IopoolFailure *failure, IopoolFailureKind kind, int errnum)
 {
 	close(fd);
-	return fail(failure, kind, errnum);
+	return set_failure(failure, kind, errnum);
 }
 
 /*
@@ -333,8 +333,8 @@ iopool_directory_open(IopoolDirectory *dir, IopoolFailure *failure)
 		/* or a seccomp filter says so, whatever it is asked for */
 		if ((errnum == ENOSYS || errnum == EPERM || errnum == EACCES) &&
 			iopool_directory_probe_openat2() == errnum)
-			return fail(failure, IOPOOL_FAILURE_NO_OPENAT2, errnum);
-		return fail(failure, IOPOOL_FAILURE_DIRECTORY, errnum);
+			return set_failure(failure, IOPOOL_FAILURE_NO_OPENAT2, errnum);
+		return set_failure(failure, IOPOOL_FAILURE_DIRECTORY, errnum);
 	}
 
 	if (!dir->allow_data_directory)

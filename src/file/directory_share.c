@@ -108,7 +108,7 @@ add_open(const IopoolDirectory *dir, uint64 mount)
 }
 
 static bool
-fail(IopoolDirectory *dir, IopoolFailure *failure, int errnum)
+close_and_fail(IopoolDirectory *dir, IopoolFailure *failure, int errnum)
 {
 	if (dir->fd >= 0)
 		close(dir->fd);
@@ -141,12 +141,12 @@ iopool_directory_acquire(IopoolDirectory *dir, IopoolFailure *failure)
 	else
 	{
 		if (!AcquireExternalFD())
-			return fail(dir, failure, EMFILE);
+			return close_and_fail(dir, failure, EMFILE);
 		shared = add_open(dir, mount);
 		if (shared == NULL)
 		{
 			ReleaseExternalFD();
-			return fail(dir, failure, ENOMEM);
+			return close_and_fail(dir, failure, ENOMEM);
 		}
 	}
 

@@ -12,8 +12,8 @@
 
 #include "lib/ilist.h"
 
-#include "file/access.h"
 #include "base/deadline.h"
+#include "file/access.h"
 
 /* See iopool_file_takes_advice(). */
 typedef enum IopoolAdvice
@@ -53,6 +53,21 @@ typedef struct IopoolFile
 typedef struct IopoolFileSet IopoolFileSet;
 
 /* file.c */
+extern void iopool_file_init(IopoolFile *file, const char *path,
+							 IopoolIoMode io_mode);
+extern void iopool_file_name(IopoolFile *file, IopoolAccess *access,
+							 const char *path, IopoolIoMode io_mode);
+extern bool iopool_file_fail(IopoolFile *file, IopoolFailureKind kind,
+							 int errnum);
+extern bool iopool_file_open(IopoolFile *file);
+extern bool iopool_file_open_now(IopoolFile *file);
+extern void iopool_file_log_open(const IopoolFile *file);
+extern bool iopool_file_open_kept(IopoolFile *file);
+extern void iopool_file_use_kept(IopoolFile *file);
+extern void iopool_file_close_kept(IopoolFile *file);
+extern bool iopool_file_close_oldest_kept(void);
+
+/* file_set.c */
 extern IopoolFileSet *iopool_file_set_create(MemoryContext cxt,
 											 IopoolIoMode io_mode);
 extern IopoolFile *iopool_file_set_find(IopoolFileSet *set, const char *path,
@@ -62,14 +77,6 @@ extern void iopool_file_set_close(IopoolFileSet *set);
 extern void iopool_file_set_pin(IopoolFileSet *set);
 extern bool iopool_file_acquire(IopoolFileSet *set, IopoolFile *file);
 extern void iopool_file_release(IopoolFile *file);
-extern void iopool_file_init(IopoolFile *file, const char *path,
-							 IopoolIoMode io_mode);
-extern void iopool_file_name(IopoolFile *file, IopoolAccess *access,
-							 const char *path, IopoolIoMode io_mode);
-extern bool iopool_file_open_now(IopoolFile *file);
-extern bool iopool_file_open_kept(IopoolFile *file);
-extern void iopool_file_use_kept(IopoolFile *file);
-extern void iopool_file_close_kept(IopoolFile *file);
 
 /*
  * Is it a lease that the file could not be acquired for?  Then it is to be

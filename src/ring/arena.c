@@ -36,7 +36,7 @@ arena_size(const IopoolLease *lease)
 }
 
 static void
-unmap(IopoolLease *lease)
+unmap_arena(IopoolLease *lease)
 {
 	if (lease->arena != NULL)
 		munmap(lease->arena, arena_size(lease));
@@ -64,7 +64,7 @@ iopool_arena_reserve(IopoolLease *lease, Size wanted, Size needed)
 	if (lease->slot_size >= wanted && lease->slot_size / MAX_SLACK <= wanted)
 		return 0;
 
-	unmap(lease);
+	unmap_arena(lease);
 	memory = mmap(NULL, wanted * lease->pool->entries, PROT_READ | PROT_WRITE,
 				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (memory == MAP_FAILED)

@@ -1,11 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * lease.c
- *	  A backend's hold on one ring.
+ *	  A backend's lease of one ring.
  *
  * A backend has at most one lease per pool, shared by all its streams, so it
- * never waits for a ring that it holds itself.  Streams hold the lease while
- * they have something to read; with the last of them the ring goes back.
+ * never waits for a ring that it has leased itself.  Streams use the lease
+ * while they have something to read; when the last of them stops, the ring goes
+ * back.
  *
  * Nothing here raises except iopool_lease_of() and iopool_lease_ready(), so
  * that the rest can run while a transaction aborts or the process exits.
@@ -18,9 +19,9 @@
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 
-#include "ring/settings.h"
-#include "ring/lease.h"
+#include "ring/lease_internal.h"
 #include "ring/park.h"
+#include "ring/settings.h"
 
 /* By number of the pool; made when first used, kept until the process ends. */
 static IopoolLease *leases[IOPOOL_MAX_POOLS + 1];
@@ -87,7 +88,7 @@ make_lease(IopoolPool *pool)
 	return lease;
 }
 
-/* This backend's lease on the pool, which need not hold a ring. */
+/* This backend's lease on the pool, which need not have a ring now. */
 IopoolLease *
 iopool_lease_of(IopoolPool *pool)
 {
@@ -108,7 +109,10 @@ iopool_lease_of(IopoolPool *pool)
 	return leases[poolno];
 }
 
-/* Does this backend hold a ring of the pool?  With so many reads in flight. */
+/*
+ * Has this backend leased a ring of the pool?  *in_flight: reads in flight on
+ * it.
+ */
 bool
 iopool_lease_has_ring(const IopoolPool *pool, int *in_flight)
 {
@@ -118,11 +122,11 @@ iopool_lease_has_ring(const IopoolPool *pool, int *in_flight)
 	return lease != NULL && is_ours(lease);
 }
 
-/* A stream begins to have work; undone by iopool_lease_drop(). */
+/* A stream begins to have work; undone by iopool_lease_remove_user(). */
 void
-iopool_lease_hold(IopoolLease *lease)
+iopool_lease_add_user(IopoolLease *lease)
 {
-	lease->nholders++;
+	lease->nusers++;
 }
 
 /*
@@ -130,12 +134,12 @@ iopool_lease_hold(IopoolLease *lease)
  * last one the ring goes back.
  */
 void
-iopool_lease_drop(IopoolLease *lease, bool has_failed)
+iopool_lease_remove_user(IopoolLease *lease, bool has_failed)
 {
-	Assert(lease->nholders > 0);
-	lease->nholders--;
+	Assert(lease->nusers > 0);
+	lease->nusers--;
 	lease->has_failed |= has_failed;
-	if (lease->nholders > 0)
+	if (lease->nusers > 0)
 		return;
 	if (iopool_lease_enter(lease))
 		iopool_lease_give_back(lease);
@@ -218,7 +222,7 @@ leave_others(IopoolLease *lease, IopoolDeadline deadline)
 static IopoolRing *
 check_out(IopoolLease *lease, IopoolDeadline deadline)
 {
-	IopoolRing *ring = iopool_pool_checkout(lease->pool, IOPOOL_NO_WAIT);
+	IopoolRing *ring = iopool_pool_lease(lease->pool, IOPOOL_NO_WAIT);
 	IopoolDeadline limit = deadline;
 
 	if (ring != NULL || deadline == IOPOOL_NO_WAIT)
@@ -228,8 +232,7 @@ check_out(IopoolLease *lease, IopoolDeadline deadline)
 		limit = Min(limit, iopool_deadline_in(iopool_checkout_timeout_ms));
 	/* the pool itself knows what to raise when there is no time at all */
 	if (leave_others(lease, limit))
-		ring =
-			iopool_pool_checkout(lease->pool,
+		ring = iopool_pool_lease(lease->pool,
 								 limit == IOPOOL_NO_WAIT ? deadline : limit);
 	if (ring == NULL && limit < deadline)
 		iopool_pool_raise_timeout(lease->pool);
@@ -238,7 +241,7 @@ check_out(IopoolLease *lease, IopoolDeadline deadline)
 
 /*
  * Make sure that a ring is held; may wait for one until the deadline, and
- * raises as iopool_pool_checkout() does.  False: there is none in time, or the
+ * raises as iopool_pool_lease() does.  False: there is none in time, or the
  * ring is refused by the kernel and still has reads in flight; poll until they
  * are in, then ask again.  Or the process is refused, which is for
  * iopool_refusal_raise() to say.

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * lease.h
- *	  A backend's hold on one ring, and the reads that go through it.
+ *	  A backend's lease of one ring, and the reads that go through it.
  *
  *-------------------------------------------------------------------------
  */
@@ -40,10 +40,9 @@ struct IopoolRead
 
 	/* of the stream: which bytes of which file these are */
 	struct IopoolExtent *extent;
-	struct IopoolPending *only; /* the one range it is for, or NULL */
-	int64 start;				/* file offsets, in bytes */
+	struct IopoolPending *single; /* the one range it is for, or NULL */
+	int64 start;				  /* file offsets, in bytes */
 	int64 end;
-	int64 pos; /* read so far, up to here */
 
 	/* private to lease.c */
 	dlist_node node; /* in lease->prepared */
@@ -64,7 +63,7 @@ struct IopoolLease
 	Size slot_size; /* bytes */
 	int nslots_used;
 
-	/* while a ring is held */
+	/* while it has a ring */
 	IopoolRing *ring; /* or NULL */
 	uint64 generation;
 	IopoolHandle handle;
@@ -72,7 +71,7 @@ struct IopoolLease
 	int64 leased_at; /* us, of the monotonic clock */
 	bool is_parked;	 /* the ring is; else it is ACTIVE or DRAINING */
 
-	int nholders; /* streams with work to do */
+	int nusers; /* streams with work to do */
 	int nfree_reads;
 	dlist_head prepared; /* of IopoolRead, oldest first; on no ring */
 	int nprepared;
@@ -102,21 +101,10 @@ extern int iopool_arena_reserve(IopoolLease *lease, Size wanted, Size needed);
 extern char *iopool_arena_take_slot(IopoolRead *read);
 
 /* refusal.c */
-extern bool iopool_refusal_is_of_ring(const IopoolLease *lease);
-extern void iopool_refusal_take_result(IopoolLease *lease, int rc, bool waits);
-extern void iopool_refusal_pause(const IopoolLease *lease);
 extern void iopool_refusal_raise(IopoolLease *lease);
 
-/* lease_ring.c, for the other two */
+/* lease_ring.c */
 extern IopoolAbsence iopool_lease_absence(const IopoolLease *lease);
-extern bool iopool_lease_enter(IopoolLease *lease);
-extern void iopool_lease_leave(IopoolLease *lease, bool is_gone);
-extern void iopool_lease_give_back(IopoolLease *lease);
-extern void iopool_lease_take_back(IopoolLease *lease);
-extern IopoolRead *iopool_lease_read_of(IopoolLease *lease,
-										const IopoolCompletion *completion);
-extern void iopool_lease_deliver(IopoolLease *lease, IopoolRead *read,
-								 int result);
 
 /* lease_read.c */
 extern IopoolRead *iopool_lease_get_read(IopoolLease *lease);
@@ -129,13 +117,12 @@ extern void iopool_lease_poll(IopoolLease *lease, unsigned wait_nr,
 extern void iopool_lease_drain(IopoolLease *lease, const int *in_flight);
 extern void iopool_lease_cancel_prepared(IopoolLease *lease);
 extern void iopool_lease_tick(IopoolLease *lease);
-extern void iopool_lease_register_wait_event(void);
 
 /* lease.c */
 extern IopoolLease *iopool_lease_of(IopoolPool *pool);
 extern bool iopool_lease_has_ring(const IopoolPool *pool, int *in_flight);
-extern void iopool_lease_hold(IopoolLease *lease);
-extern void iopool_lease_drop(IopoolLease *lease, bool has_failed);
+extern void iopool_lease_add_user(IopoolLease *lease);
+extern void iopool_lease_remove_user(IopoolLease *lease, bool has_failed);
 extern bool iopool_lease_ready(IopoolLease *lease, IopoolDeadline deadline);
 extern void iopool_lease_go(IopoolLease *lease);
 extern bool iopool_lease_gives_way(IopoolLease *lease);
@@ -145,6 +132,21 @@ static inline int
 iopool_lease_outstanding(const IopoolLease *lease)
 {
 	return lease->nprepared + lease->in_flight;
+}
+
+/* Is there something to read, and no ring for it? */
+static inline bool
+iopool_lease_lacks_ring(const IopoolLease *lease)
+{
+	return lease->nprepared > 0 ||
+		(lease->in_flight > 0 && lease->ring == NULL);
+}
+
+/* Is there something to wait for on its ring? */
+static inline bool
+iopool_lease_can_poll(const IopoolLease *lease)
+{
+	return lease->ring != NULL && iopool_lease_outstanding(lease) > 0;
 }
 
 #endif /* IOPOOL_LEASE_H */

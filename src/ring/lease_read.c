@@ -21,8 +21,8 @@
 #include <errno.h>
 
 #include "base/compat.h"
-#include "ring/lease.h"
 #include "pgstat.h"
+#include "ring/lease_internal.h"
 
 StaticAssertDecl(IOPOOL_MAX_ENTRIES <= IOPOOL_TAG_READ_MASK,
 				 "a tag has room for the number of every read");
@@ -186,7 +186,7 @@ fill_ring(IopoolLease *lease)
  * and what somebody else has left in it must not go along.
  */
 static int
-reap(IopoolLease *lease, int64 max_bytes)
+reap_completions(IopoolLease *lease, int64 max_bytes)
 {
 	IopoolCompletion completions[TAKE_BATCH];
 	int64 nbytes = 0;
@@ -295,7 +295,7 @@ poll_ring(IopoolLease *lease, unsigned wait_nr, IopoolDeadline deadline)
 	/* unless something of use comes now */
 	if (waits)
 		lease->nfruitless++;
-	nreaped = reap(lease, waits ? TAKE_BYTES : PG_INT64_MAX);
+	nreaped = reap_completions(lease, waits ? TAKE_BYTES : PG_INT64_MAX);
 
 	/*
 	 * A ring that cannot be used any more: what the kernel has taken still

@@ -25,7 +25,7 @@
 #include <errno.h>
 
 #include "base/errors.h"
-#include "ring/lease.h"
+#include "ring/lease_internal.h"
 #include "ring/park.h"
 
 /* Results that are taken at a time. */

@@ -23,12 +23,13 @@ static const IopoolMethod *const methods[IOPOOL_NUM_METHODS] = {
 	[IOPOOL_METHOD_SYNC] = &iopool_method_sync,
 };
 
-/* The names stand apart because they are needed for what is not compiled. */
-static const char *const names[IOPOOL_NUM_METHODS] = {
-	[IOPOOL_METHOD_AUTO] = "auto",
-	[IOPOOL_METHOD_IO_URING] = "io_uring",
-	[IOPOOL_METHOD_LIBAIO] = "libaio",
-	[IOPOOL_METHOD_SYNC] = "sync",
+/* Also of what is not compiled: method number n is entry n. */
+const struct config_enum_entry iopool_method_options[] = {
+	{"auto", IOPOOL_METHOD_AUTO, false},
+	{"io_uring", IOPOOL_METHOD_IO_URING, false},
+	{"libaio", IOPOOL_METHOD_LIBAIO, false},
+	{"sync", IOPOOL_METHOD_SYNC, false},
+	{NULL, 0, false},
 };
 
 bool
@@ -41,14 +42,14 @@ const IopoolMethod *
 iopool_method_get(IopoolMethodId id)
 {
 	if (methods[id] == NULL)
-		elog(ERROR, "method \"%s\" is not compiled in", names[id]);
+		elog(ERROR, "method \"%s\" is not compiled in", iopool_method_name(id));
 	return methods[id];
 }
 
 const char *
 iopool_method_name(IopoolMethodId id)
 {
-	return names[id];
+	return iopool_method_options[id].name;
 }
 
 /* Names of the compiled methods, best first, separated by commas. */
@@ -61,7 +62,8 @@ iopool_method_compiled_list(void)
 	for (int id = IOPOOL_METHOD_IO_URING; id < IOPOOL_NUM_METHODS; id++)
 	{
 		if (methods[id] != NULL)
-			appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "", names[id]);
+			appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "",
+							 iopool_method_name(id));
 	}
 	return buf.data;
 }

@@ -16,6 +16,8 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "utils/guc.h"
+
 #include "base/types.h"
 
 /* One kernel request.  The engine keeps iov alive until its completion. */
@@ -171,41 +173,13 @@ extern void iopool_method_io_uring_examine(IopoolUringFacts *facts);
 extern Size iopool_method_io_uring_memory(int entries);
 extern bool iopool_method_io_uring_runs(int *major, int *minor);
 
-/*
- * Queue of reads that this process will make itself; part of method_sync.c
- * that libaio shares for buffered files.
- */
-typedef struct IopoolSyncQueue
-{
-	int entries;
-	int nqueued; /* prepared, from head on */
-	int head;
-	int nadvised;			/* of the queued, told to the kernel */
-	int ndone;				/* completions that wait to be reaped, ... */
-	int done_head;			/* ... from here on */
-	int64 head_tried_at;	/* when the first of the queue was tried for the
-							 * first time without waiting, us; 0: never */
-	bool is_impatient;		/* trying has been in vain: read right away */
-	IopoolIo *queue;		/* [entries], a ring buffer */
-	IopoolCompletion *done; /* [entries] */
-} IopoolSyncQueue;
-
-extern Size iopool_sync_queue_size(int entries);
-extern void iopool_sync_queue_init(IopoolSyncQueue *queue, void *memory,
-								   int entries);
-extern void iopool_sync_queue_add(IopoolSyncQueue *queue, const IopoolIo *io);
-extern void iopool_sync_queue_advise(IopoolSyncQueue *queue);
-extern void iopool_sync_queue_run(IopoolSyncQueue *queue, unsigned ndone,
-								  int64 timeout_us);
-extern int iopool_sync_queue_reap(IopoolSyncQueue *queue,
-								  IopoolCompletion *completions, int max);
-extern int iopool_sync_queue_cancel(IopoolSyncQueue *queue,
-									IopoolCompletion *completions, int max);
+/* method_sync.c */
 extern int iopool_sync_read(const IopoolIo *io);
 
 /* method.c */
 extern const IopoolMethod *iopool_method_get(IopoolMethodId id);
 extern const char *iopool_method_name(IopoolMethodId id);
+extern const struct config_enum_entry iopool_method_options[];
 extern bool iopool_method_is_compiled(IopoolMethodId id);
 extern char *iopool_method_compiled_list(void);
 

@@ -33,6 +33,7 @@
 #include <unistd.h>
 
 #include "ring/method.h"
+#include "ring/sync_queue.h"
 
 /* Direct reads that a lease makes before a context is worth its price. */
 #define READS_BEFORE_CONTEXT 256

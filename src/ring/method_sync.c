@@ -28,6 +28,7 @@
 
 #include "base/deadline.h"
 #include "ring/method.h"
+#include "ring/sync_queue.h"
 
 /* Pause between two looks at a read that would have to wait. */
 #define TRY_PAUSE_US 200

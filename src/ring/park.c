@@ -28,7 +28,7 @@
 #include "base/compat.h"
 #include "base/deadline.h"
 #include "ring/park.h"
-#include "ring/pool.h"
+#include "ring/queue.h"
 
 /*
  * A ring that rests may be taken when it has done so for this long, which is
@@ -75,7 +75,7 @@ iopool_park(IopoolPool *pool, IopoolRing *ring, uint64 generation,
 	 * either it sees this one, or we see it.
 	 */
 	if (is_gone && pg_atomic_read_u32(&pool->nwaiting) > 0)
-		iopool_pool_wake_first(pool);
+		iopool_queue_tell_parked(pool);
 }
 
 /*
@@ -116,7 +116,7 @@ iopool_park_enter(IopoolPool *pool, IopoolRing *ring, uint64 generation)
 
 /* Take what has come in to the owner's mailbox.  The ring is MOVING. */
 static void
-collect(IopoolPool *pool, IopoolRing *ring)
+collect_completions(IopoolPool *pool, IopoolRing *ring)
 {
 	const IopoolMethod *method = iopool_method_get(pool->method);
 	IopoolMailbox *mailbox = iopool_pool_mailbox(pool, ring->procno);
@@ -171,7 +171,7 @@ may_be_taken(IopoolRing *ring, IopoolRingState state, int64 now)
  * owner is back, or reads are in flight; *has_reads tells.
  */
 static bool
-claim(IopoolPool *pool, IopoolRing *ring, int64 now, bool *has_reads)
+claim_ring(IopoolPool *pool, IopoolRing *ring, int64 now, bool *has_reads)
 {
 	uint64 word = pg_atomic_read_u64(&ring->word);
 	IopoolRingState state = (IopoolRingState) (word & 0xff);
@@ -182,7 +182,7 @@ claim(IopoolPool *pool, IopoolRing *ring, int64 now, bool *has_reads)
 														 IOPOOL_RING_MOVING)))
 		return false;
 
-	collect(pool, ring);
+	collect_completions(pool, ring);
 	if (pg_atomic_read_u32(&ring->in_flight) == 0)
 		return true;
 	*has_reads = true;
@@ -217,7 +217,7 @@ iopool_park_take_over(IopoolPool *pool, Oid sessionid, IopoolParkedRings *left)
 			has_resting = true;
 			continue;
 		}
-		if (!claim(pool, ring, now, &has_reads))
+		if (!claim_ring(pool, ring, now, &has_reads))
 			continue;
 
 		/* one is enough: let go of the younger */

@@ -5,19 +5,11 @@
  *
  * A free ring goes to whoever asks first; when there is none, one whose owner
  * is elsewhere is taken over (park.c); when there is none of these, the backend
- * queues in pool->waiters and sleeps on its latch.  A ring that comes back is
- * handed to the first in line under the pool's lock, so nobody can overtake.
- * A waiter that gives up therefore has to look whether a ring was handed to it
- * meanwhile.
+ * stands in line (queue.c) and sleeps on its latch.
  *
  * The first in line, and nobody behind it, goes on looking for a parked ring
  * whose reads have come in.  Nobody claims a ring while its reads have not, so
  * a hung or stopped owner stops nobody but who asks for its ring.
- *
- * Sessions of a role may be limited in how many rings of a pool they hold.  A
- * waiter whose role has its share blocks nobody behind it: it is passed over
- * until a ring of its role comes back.  It may take a parked ring of its own
- * role, which leaves the role with as many.
  *
  * Locks: pool->lock guards states, free list and queue.  It is held for a
  * few instructions and never over I/O or a sleep.
@@ -33,9 +25,10 @@
 
 #include "base/compat.h"
 #include "base/errors.h"
-#include "ring/settings.h"
 #include "ring/park.h"
 #include "ring/pool.h"
+#include "ring/queue.h"
+#include "ring/settings.h"
 
 /*
  * How often the head of the queue looks for a parked ring, in ms: while one
@@ -51,205 +44,6 @@ uint64 iopool_pool_waited_us = 0;
 
 /* The pool in whose queue this backend is, if any: it waits for one only. */
 static IopoolPool *waiting_for = NULL;
-
-/*
- * Change the state of a ring, which is the caller's: nobody else leaves the
- * state that it is in.
- */
-static void
-set_state(IopoolRing *ring, IopoolRingState state)
-{
-	(void) pg_atomic_exchange_u64(
-		&ring->word, iopool_ring_word(iopool_ring_generation(ring), state));
-}
-
-/* Caller holds the lock; the ring is nobody's and empty. */
-static void
-give_ring(IopoolRing *ring, const IopoolWaiter *to)
-{
-	ring->next_free = -1;
-	ring->pid = to->pid;
-	ring->procno = to->procno;
-	ring->roleid = to->roleid;
-	ring->sessionid = to->sessionid;
-	ring->leased_since = GetCurrentTimestamp();
-	ring->is_new = true;
-	(void) pg_atomic_exchange_u64(
-		&ring->word,
-		iopool_ring_word(iopool_ring_generation(ring) + 1,
-						 IOPOOL_RING_ACTIVE));
-}
-
-/* Caller holds the lock; the ring has no owner any more. */
-static void
-forget_owner(IopoolRing *ring)
-{
-	ring->pid = 0;
-	ring->procno = -1;
-	ring->roleid = InvalidOid;
-	ring->sessionid = InvalidOid;
-}
-
-static void
-wake(const IopoolWaiter *waiter)
-{
-	SetLatch(&ProcGlobal->allProcs[waiter->procno].procLatch);
-}
-
-/* Caller holds the lock. */
-static IopoolWaiter *
-first_waiter(IopoolPool *pool)
-{
-	return dlist_is_empty(&pool->waiters)
-		? NULL
-		: dlist_head_element(IopoolWaiter, node, &pool->waiters);
-}
-
-/*
- * Has the role of a waiter its share of the pool's rings?  Caller holds the
- * lock.
- */
-static bool
-is_at_limit(IopoolPool *pool, const IopoolWaiter *waiter)
-{
-	int nheld = 0;
-
-	if (waiter->max_rings == 0)
-		return false;
-	for (int i = 0; i < pool->nrings; i++)
-		nheld += pool->rings[i].sessionid == waiter->sessionid &&
-			iopool_ring_is_leased(&pool->rings[i]);
-	return nheld >= waiter->max_rings;
-}
-
-/*
- * Is it a waiter's turn to look for a ring?  Those before it have to be at
- * their limits, and if it is as well, of other roles.  who: in the queue, or
- * about to be.  Caller holds the lock.
- */
-static bool
-has_turn(IopoolPool *pool, const IopoolWaiter *who, bool who_is_at_limit)
-{
-	dlist_iter iter;
-
-	dlist_foreach(iter, &pool->waiters)
-	{
-		IopoolWaiter *waiter = dlist_container(IopoolWaiter, node, iter.cur);
-
-		if (waiter == who)
-			break;
-		if ((who_is_at_limit && waiter->sessionid == who->sessionid) ||
-			!is_at_limit(pool, waiter))
-			return false;
-	}
-	return true;
-}
-
-/*
- * It may be somebody else's turn to look for a parked ring: wake the first in
- * line, and those before it that their limits keep from having a free one.  Of
- * a role that stands there in a row, only the first can have the turn.  Caller
- * holds the lock.
- */
-static void
-wake_first(IopoolPool *pool)
-{
-	Oid sessionid = InvalidOid;
-	dlist_iter iter;
-
-	dlist_foreach(iter, &pool->waiters)
-	{
-		IopoolWaiter *waiter = dlist_container(IopoolWaiter, node, iter.cur);
-
-		if (!is_at_limit(pool, waiter))
-		{
-			wake(waiter);
-			break;
-		}
-		if (waiter->sessionid != sessionid)
-			wake(waiter);
-		sessionid = waiter->sessionid;
-	}
-}
-
-/*
- * Take a waiter out of the queue, and count the time that it was there.  Caller
- * holds the lock.
- */
-static void
-leave_queue(IopoolPool *pool, IopoolWaiter *waiter)
-{
-	bool had_turn = has_turn(pool, waiter, is_at_limit(pool, waiter));
-
-	dlist_delete(&waiter->node);
-	waiter->is_queued = false;
-	pg_atomic_fetch_sub_u32(&pool->nwaiting, 1);
-	iopool_stats_add(&pool->stats, IOPOOL_COUNTER_CHECKOUT_WAIT_US,
-					 iopool_deadline_now() - waiter->since);
-	if (had_turn)
-		wake_first(pool);
-}
-
-/*
- * Give free rings to who may have them, first come first.  Caller holds the
- * lock.
- */
-static void
-serve_queue(IopoolPool *pool)
-{
-	dlist_mutable_iter iter;
-
-	dlist_foreach_modify(iter, &pool->waiters)
-	{
-		IopoolWaiter *waiter = dlist_container(IopoolWaiter, node, iter.cur);
-		IopoolRing *ring;
-
-		if (pool->free_head < 0)
-			return;
-		if (is_at_limit(pool, waiter))
-			continue;
-		ring = &pool->rings[pool->free_head];
-		pool->free_head = ring->next_free;
-		leave_queue(pool, waiter);
-		give_ring(ring, waiter);
-		waiter->granted = ring - pool->rings;
-		wake(waiter);
-	}
-}
-
-/* Caller holds the lock; ring is nobody's and empty. */
-static void
-pass_ring_on(IopoolPool *pool, IopoolRing *ring)
-{
-	forget_owner(ring);
-	ring->next_free = pool->free_head;
-	pool->free_head = ring - pool->rings;
-	set_state(ring, IOPOOL_RING_FREE);
-	serve_queue(pool);
-}
-
-/* Caller holds the lock. */
-static void
-fail_all_waiters(IopoolPool *pool)
-{
-	while (!dlist_is_empty(&pool->waiters))
-	{
-		IopoolWaiter *waiter = first_waiter(pool);
-
-		leave_queue(pool, waiter);
-		waiter->granted = IOPOOL_GRANT_ALL_BROKEN;
-		wake(waiter);
-	}
-}
-
-/* There may be a parked ring for the first in line.  Does not raise. */
-void
-iopool_pool_wake_first(IopoolPool *pool)
-{
-	LWLockAcquire(pool->lock, LW_SHARED);
-	wake_first(pool);
-	LWLockRelease(pool->lock);
-}
 
 /* Is the ring held by this process under this generation, and not parked? */
 static bool
@@ -286,16 +80,16 @@ iopool_pool_return(IopoolPool *pool, IopoolRing *ring, uint64 generation,
 	pg_atomic_write_u32(&ring->in_flight, 0);
 	if (how == IOPOOL_RETURN_BROKEN)
 	{
-		set_state(ring, IOPOOL_RING_BROKEN);
-		forget_owner(ring);
+		iopool_ring_set_state(ring, IOPOOL_RING_BROKEN);
+		iopool_ring_forget_owner(ring);
 		pool->nbroken++;
 		if (pool->nbroken == pool->nrings)
-			fail_all_waiters(pool);
+			iopool_queue_fail_all(pool);
 		/* its role may have another */
-		serve_queue(pool);
+		iopool_queue_serve(pool);
 	}
 	else
-		pass_ring_on(pool, ring);
+		iopool_queue_pass_ring_on(pool, ring);
 
 	LWLockRelease(pool->lock);
 
@@ -315,8 +109,9 @@ iopool_pool_mark_draining(IopoolPool *pool, IopoolRing *ring,
 {
 	LWLockAcquire(pool->lock, LW_EXCLUSIVE);
 	if (is_held(ring, generation))
-		set_state(ring,
-				  is_draining ? IOPOOL_RING_DRAINING : IOPOOL_RING_ACTIVE);
+		iopool_ring_set_state(ring,
+							  is_draining ? IOPOOL_RING_DRAINING
+										  : IOPOOL_RING_ACTIVE);
 	LWLockRelease(pool->lock);
 }
 
@@ -338,9 +133,9 @@ iopool_pool_stop_waiting(void)
 	me = &iopool_shared->waiters[iopool_my_proc_number()];
 	LWLockAcquire(pool->lock, LW_EXCLUSIVE);
 	if (me->is_queued)
-		leave_queue(pool, me);
+		iopool_queue_leave(pool, me);
 	else if (me->granted >= 0)
-		pass_ring_on(pool, &pool->rings[me->granted]);
+		iopool_queue_pass_ring_on(pool, &pool->rings[me->granted]);
 	LWLockRelease(pool->lock);
 }
 
@@ -388,7 +183,7 @@ iopool_pool_raise_timeout(IopoolPool *pool)
 
 	describe_me(&me);
 	LWLockAcquire(pool->lock, LW_SHARED);
-	at_limit = is_at_limit(pool, &me);
+	at_limit = iopool_queue_is_at_limit(pool, &me);
 	LWLockRelease(pool->lock);
 
 	iopool_stats_add(&pool->stats, IOPOOL_COUNTER_CHECKOUT_TIMEOUTS, 1);
@@ -419,9 +214,9 @@ take_over(IopoolPool *pool, const IopoolWaiter *who, bool at_limit,
 	if (ring == NULL)
 		return NULL;
 	iopool_stats_add(&pool->stats, IOPOOL_COUNTER_TAKEOVERS, 1);
-	give_ring(ring, who);
+	iopool_queue_give_ring(ring, who);
 	/* the role that had it may have another */
-	wake_first(pool);
+	iopool_queue_wake_first(pool);
 	return ring;
 }
 
@@ -441,16 +236,16 @@ take_or_queue(IopoolPool *pool, bool may_wait)
 
 	describe_me(&me);
 	LWLockAcquire(pool->lock, LW_EXCLUSIVE);
-	at_limit = is_at_limit(pool, &me);
+	at_limit = iopool_queue_is_at_limit(pool, &me);
 	all_broken = (pool->nbroken == pool->nrings);
 	if (pool->free_head >= 0 && !at_limit)
 	{
 		/* while a ring is free, nobody waits who may have it */
 		ring = &pool->rings[pool->free_head];
 		pool->free_head = ring->next_free;
-		give_ring(ring, &me);
+		iopool_queue_give_ring(ring, &me);
 	}
-	else if (has_turn(pool, &me, at_limit))
+	else if (iopool_queue_has_turn(pool, &me, at_limit))
 		ring = take_over(pool, &me, at_limit, &left);
 
 	if (ring == NULL && may_wait && !all_broken &&
@@ -492,14 +287,15 @@ granted_ring(IopoolPool *pool, int *tick)
 
 	LWLockAcquire(pool->lock, LW_EXCLUSIVE);
 	granted = me->granted;
-	at_limit = is_at_limit(pool, me);
-	if (granted == IOPOOL_GRANT_PENDING && has_turn(pool, me, at_limit))
+	at_limit = iopool_queue_is_at_limit(pool, me);
+	if (granted == IOPOOL_GRANT_PENDING &&
+		iopool_queue_has_turn(pool, me, at_limit))
 	{
 		ring = take_over(pool, me, at_limit, &left);
 		if (ring != NULL)
 		{
 			granted = me->granted = ring - pool->rings;
-			leave_queue(pool, me);
+			iopool_queue_leave(pool, me);
 		}
 		else if (left == IOPOOL_PARKED_RESTING)
 			*tick = TICK_RESTING;
@@ -560,7 +356,7 @@ wait_for_grant(IopoolPool *pool, int64 start, IopoolDeadline deadline)
 }
 
 /*
- * Check out a ring of the pool, waiting in line for up to
+ * Lease a ring of the pool, waiting in line for up to
  * iopool.checkout_timeout.  The caller owns the ring until it returns it with
  * the ring's generation of now.  Returns NULL when the deadline passes first.
  *
@@ -569,7 +365,7 @@ wait_for_grant(IopoolPool *pool, int64 start, IopoolDeadline deadline)
  * exit, see lease.c.
  */
 IopoolRing *
-iopool_pool_checkout(IopoolPool *pool, IopoolDeadline deadline)
+iopool_pool_lease(IopoolPool *pool, IopoolDeadline deadline)
 {
 	IopoolRing *ring = take_or_queue(pool, deadline != IOPOOL_NO_WAIT);
 
@@ -633,21 +429,4 @@ iopool_pool_use(IopoolPool *pool, IopoolPoolUse *use)
 		use->waited_us += Max(now - waiter->since, 0);
 	}
 	LWLockRelease(pool->lock);
-}
-
-/*
- * Copy who is in line, first first; there is room for MaxBackends.  Returns how
- * many.
- */
-int
-iopool_pool_waiters(IopoolPool *pool, IopoolWaiter *waiters)
-{
-	int nwaiters = 0;
-	dlist_iter iter;
-
-	LWLockAcquire(pool->lock, LW_SHARED);
-	dlist_foreach(iter, &pool->waiters)
-		waiters[nwaiters++] = *dlist_container(IopoolWaiter, node, iter.cur);
-	LWLockRelease(pool->lock);
-	return nwaiters;
 }

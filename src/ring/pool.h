@@ -33,17 +33,15 @@ typedef struct IopoolPoolUse
 extern uint64 iopool_pool_waited_us;
 
 /* pool.c */
-extern IopoolRing *iopool_pool_checkout(IopoolPool *pool,
-										IopoolDeadline deadline);
+extern IopoolRing *iopool_pool_lease(IopoolPool *pool,
+									 IopoolDeadline deadline);
 extern void iopool_pool_check_broken(IopoolPool *pool);
 extern void iopool_pool_raise_timeout(IopoolPool *pool);
 extern void iopool_pool_return(IopoolPool *pool, IopoolRing *ring,
 							   uint64 generation, IopoolReturn how);
 extern void iopool_pool_mark_draining(IopoolPool *pool, IopoolRing *ring,
 									  uint64 generation, bool is_draining);
-extern void iopool_pool_wake_first(IopoolPool *pool);
 extern void iopool_pool_stop_waiting(void);
-extern int iopool_pool_waiters(IopoolPool *pool, IopoolWaiter *waiters);
 extern void iopool_pool_use(IopoolPool *pool, IopoolPoolUse *use);
 
 #endif /* IOPOOL_POOL_H */

@@ -22,7 +22,7 @@
 #include <errno.h>
 
 #include "base/errors.h"
-#include "ring/lease.h"
+#include "ring/lease_internal.h"
 
 /* First pause before the kernel is asked again, and how often it doubles. */
 #define BUSY_PAUSE_US		100

@@ -125,6 +125,8 @@ typedef struct IopoolMailbox
 
 /* ring.c */
 extern void iopool_ring_init(IopoolRing *ring, int entries);
+extern void iopool_ring_set_state(IopoolRing *ring, IopoolRingState state);
+extern void iopool_ring_forget_owner(IopoolRing *ring);
 extern Size iopool_mailbox_size(int entries);
 extern void iopool_mailbox_init(IopoolMailbox *mailbox, int entries);
 

@@ -26,10 +26,10 @@
 #include "utils/memutils.h"
 
 #include "base/errors.h"
-#include "ring/settings.h"
 #include "base/os_limits.h"
 #include "ring/method.h"
 #include "ring/rings.h"
+#include "ring/settings.h"
 
 /*
  * How long ENOMEM is retried.  Memory of closed rings comes back within
@@ -146,12 +146,12 @@ check_method(IopoolShared *shared, IopoolMethodId want, IopoolMethodId id)
 	}
 
 	if (id == IOPOOL_METHOD_LIBAIO &&
-		nentries > iopool_limits_free_aio_events())
+		nentries > iopool_os_limits_free_aio_events())
 		return -EAGAIN;
 
 	/* else core would end the start with a message that names no rings */
 	if (method->shared_size > 0 &&
-		!iopool_limits_files_suffice(nlocal_rings, nrings))
+		!iopool_os_limits_files_suffice(nlocal_rings, nrings))
 		return -EMFILE;
 	return 0;
 }

@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * settings.c
- *	  Settings, their check hooks and the parser of iopool.pools.
+ *	  Settings and their check hooks.
  *
  * The server reads postgresql.conf before this library is loaded, so the
  * values of iopool.* wait as placeholders.  When a placeholder turns out to
  * be invalid, core says so in a WARNING and goes on with the default.  For a
  * pool of rings that would mean a server that runs with something other than
- * what its DBA wrote, so iopool_guc_define() looks at every value again and
+ * what its DBA wrote, so iopool_settings_define() looks at every value again and
  * refuses to start.
  *
  *-------------------------------------------------------------------------
@@ -22,8 +22,9 @@
 
 #include "base/compat.h"
 #include "base/errors.h"
-#include "ring/settings.h"
 #include "ring/method.h"
+#include "ring/pool_config.h"
+#include "ring/settings.h"
 
 int iopool_method = IOPOOL_METHOD_AUTO;
 int iopool_rings = 16;
@@ -40,14 +41,6 @@ int iopool_max_lease_time_ms = 100;
 int iopool_max_rings_per_role = 0;
 int iopool_log_min_duration_ms = -1;
 
-static const struct config_enum_entry method_options[] = {
-	{"auto", IOPOOL_METHOD_AUTO, false},
-	{"io_uring", IOPOOL_METHOD_IO_URING, false},
-	{"libaio", IOPOOL_METHOD_LIBAIO, false},
-	{"sync", IOPOOL_METHOD_SYNC, false},
-	{NULL, 0, false},
-};
-
 static const struct config_enum_entry io_mode_options[] = {
 	{"buffered", IOPOOL_IO_BUFFERED, false},
 	{"direct", IOPOOL_IO_DIRECT, false},
@@ -57,7 +50,7 @@ static const struct config_enum_entry io_mode_options[] = {
 
 /* The io_mode of that name, as iopool.io_mode takes it; false: there is none. */
 bool
-iopool_guc_parse_io_mode(const char *name, IopoolIoMode *mode)
+iopool_settings_parse_io_mode(const char *name, IopoolIoMode *mode)
 {
 	for (const struct config_enum_entry *entry = io_mode_options; entry->name;
 		 entry++)
@@ -72,7 +65,7 @@ iopool_guc_parse_io_mode(const char *name, IopoolIoMode *mode)
 }
 
 const char *
-iopool_guc_io_mode_name(IopoolIoMode mode)
+iopool_settings_io_mode_name(IopoolIoMode mode)
 {
 	for (const struct config_enum_entry *entry = io_mode_options; entry->name;
 		 entry++)
@@ -85,7 +78,7 @@ iopool_guc_io_mode_name(IopoolIoMode mode)
 
 /* All of them, for a hint. */
 char *
-iopool_guc_io_mode_list(void)
+iopool_settings_io_mode_list(void)
 {
 	StringInfoData buf;
 
@@ -97,308 +90,28 @@ iopool_guc_io_mode_list(void)
 	return buf.data;
 }
 
-/*
- * Parser of iopool.pools:
- *
- *		list := [ pool { "," pool } ]
- *		pool := name "(" [ key "=" value { "," key "=" value } ] ")"
- *
- * SplitIdentifierString cannot serve here, because it splits at the commas
- * inside the parentheses too.
- */
-typedef struct PoolParser
-{
-	const char *cursor;
-	List *configs; /* of IopoolPoolConfig */
-	char *error;   /* what is wrong, as a sentence, or NULL */
-} PoolParser;
-
-static bool
-parse_fail(PoolParser *parser, char *error)
-{
-	parser->error = error;
-	return false;
-}
-
-static void
-skip_space(PoolParser *parser)
-{
-	while (*parser->cursor != '\0' && strchr(" \t\r\n", *parser->cursor))
-		parser->cursor++;
-}
-
-/* Is the next character c?  Then step over it. */
-static bool
-accept_char(PoolParser *parser, char c)
-{
-	skip_space(parser);
-	if (*parser->cursor != c)
-		return false;
-	parser->cursor++;
-	return true;
-}
-
-/* The next word: everything up to white space or punctuation of the list. */
-static char *
-next_word(PoolParser *parser)
-{
-	size_t len;
-	char *word;
-
-	skip_space(parser);
-	len = strcspn(parser->cursor, " \t\r\n(),=");
-	word = pnstrdup(parser->cursor, len);
-	parser->cursor += len;
-	return word;
-}
-
-static bool
-is_valid_pool_name(const char *name)
-{
-	size_t len = strlen(name);
-
-	return len > 0 && len < NAMEDATALEN &&
-		!(name[0] >= '0' && name[0] <= '9') &&
-		strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == len;
-}
-
-/* A whole decimal number from 1 to max. */
-static bool
-parse_count(PoolParser *parser, const char *pool, const char *key,
-			const char *word, int max, int *result)
-{
-	char *end;
-	long value;
-
-	errno = 0;
-	value = strtol(word, &end, 10);
-	if (*word == '\0' || *end != '\0')
-		return parse_fail(
-			parser,
-			psprintf(
-				"Key \"%s\" of pool \"%s\" takes a whole number, not \"%s\".",
-				key, pool, word));
-	if (errno != 0 || value < 1 || value > max)
-		return parse_fail(
-			parser,
-			psprintf(
-				"Key \"%s\" of pool \"%s\" must be from 1 to %d, not \"%s\".",
-				key, pool, max, word));
-	*result = (int) value;
-	return true;
-}
-
-/* Whether it works on this kernel is seen at the server's start only. */
-static bool
-is_available_method(IopoolMethodId method)
-{
-	return method == IOPOOL_METHOD_AUTO || iopool_method_is_compiled(method);
-}
-
-static bool
-parse_method(PoolParser *parser, const char *pool, const char *word,
-			 IopoolMethodId *result)
-{
-	for (const struct config_enum_entry *option = method_options;
-		 option->name != NULL; option++)
-	{
-		if (pg_strcasecmp(word, option->name) == 0)
-		{
-			*result = option->val;
-			if (is_available_method(*result))
-				return true;
-			return parse_fail(
-				parser,
-				psprintf("Method \"%s\" of pool \"%s\" is not compiled in.",
-						 option->name, pool));
-		}
-	}
-	return parse_fail(
-		parser,
-		psprintf(
-			"Key \"method\" of pool \"%s\" must be \"auto\", \"io_uring\", \"libaio\" or \"sync\", not \"%s\".",
-			pool, word));
-}
-
-/* The part in parentheses, after the opening one. */
-static bool
-parse_keys(PoolParser *parser, IopoolPoolConfig *config)
-{
-	bool seen_rings = false;
-	bool seen_entries = false;
-	bool seen_method = false;
-
-	if (accept_char(parser, ')'))
-		return true;
-
-	for (;;)
-	{
-		char *key = next_word(parser);
-		char *value;
-		bool *seen;
-
-		if (strcmp(key, "rings") == 0)
-			seen = &seen_rings;
-		else if (strcmp(key, "entries") == 0)
-			seen = &seen_entries;
-		else if (strcmp(key, "method") == 0)
-			seen = &seen_method;
-		else
-			return parse_fail(
-				parser,
-				psprintf(
-					"Unknown key \"%s\" of pool \"%s\": the keys are \"rings\", \"entries\" and \"method\".",
-					key, config->name));
-		if (*seen)
-			return parse_fail(
-				parser,
-				psprintf("Key \"%s\" of pool \"%s\" is given twice.", key,
-						 config->name));
-		*seen = true;
-
-		if (!accept_char(parser, '='))
-			return parse_fail(
-				parser,
-				psprintf("Key \"%s\" of pool \"%s\" has no value.", key,
-						 config->name));
-		value = next_word(parser);
-
-		if (seen == &seen_rings)
-		{
-			if (!parse_count(parser, config->name, key, value,
-							 IOPOOL_MAX_RINGS, &config->nrings))
-				return false;
-		}
-		else if (seen == &seen_entries)
-		{
-			if (!parse_count(parser, config->name, key, value,
-							 IOPOOL_MAX_ENTRIES, &config->entries))
-				return false;
-		}
-		else if (!parse_method(parser, config->name, value, &config->method))
-			return false;
-
-		if (accept_char(parser, ')'))
-			return true;
-		if (!accept_char(parser, ','))
-			return parse_fail(
-				parser,
-				psprintf("Missing \")\" after key \"%s\" of pool \"%s\".", key,
-						 config->name));
-	}
-}
-
-static bool
-parse_pool(PoolParser *parser)
-{
-	IopoolPoolConfig *config = palloc0(sizeof(IopoolPoolConfig));
-	char *name = next_word(parser);
-	ListCell *lc;
-
-	if (!is_valid_pool_name(name))
-		return parse_fail(
-			parser,
-			psprintf(
-				"Bad pool name \"%s\": a name has lower-case letters, digits and underscores, starts with no digit and is shorter than %d bytes.",
-				name, NAMEDATALEN));
-	if (strcmp(name, "default") == 0)
-		return parse_fail(
-			parser,
-			pstrdup(
-				"Duplicate pool \"default\": it always exists, and \"iopool.rings\", \"iopool.ring_entries\" and \"iopool.method\" configure it."));
-	foreach(lc, parser->configs)
-	{
-		if (strcmp(((IopoolPoolConfig *) lfirst(lc))->name, name) == 0)
-			return parse_fail(parser,
-							  psprintf("Duplicate pool \"%s\".", name));
-	}
-	if (list_length(parser->configs) >= IOPOOL_MAX_POOLS)
-		return parse_fail(parser,
-						  psprintf("More than %d pools.", IOPOOL_MAX_POOLS));
-
-	strlcpy(config->name, name, NAMEDATALEN);
-	config->method = iopool_method;
-	config->nrings = iopool_rings;
-	config->entries = iopool_ring_entries;
-
-	if (!accept_char(parser, '('))
-		return parse_fail(parser,
-						  psprintf("Missing \"(\" after pool \"%s\".", name));
-	if (!parse_keys(parser, config))
-		return false;
-
-	parser->configs = lappend(parser->configs, config);
-	return true;
-}
-
-static bool
-parse_pools(PoolParser *parser, const char *value)
-{
-	parser->cursor = value;
-	parser->configs = NIL;
-	parser->error = NULL;
-
-	skip_space(parser);
-	if (*parser->cursor == '\0')
-		return true;
-
-	for (;;)
-	{
-		if (!parse_pool(parser))
-			return false;
-		skip_space(parser);
-		if (*parser->cursor == '\0')
-			return true;
-		if (!accept_char(parser, ','))
-			return parse_fail(parser,
-							  psprintf("Missing \",\" before \"%s\".",
-									   parser->cursor));
-	}
-}
-
 static bool
 check_pools(char **newval, void **extra, GucSource source)
 {
-	PoolParser parser;
+	char *problem =
+		*newval != NULL ? iopool_pool_config_problem(*newval) : NULL;
 
-	if (*newval == NULL || parse_pools(&parser, *newval))
+	if (problem == NULL)
 		return true;
-	GUC_check_errdetail("%s", parser.error);
+	GUC_check_errdetail("%s", problem);
 	return false;
 }
 
 static bool
 check_method(int *newval, void **extra, GucSource source)
 {
-	if (is_available_method(*newval))
+	if (*newval == IOPOOL_METHOD_AUTO || iopool_method_is_compiled(*newval))
 		return true;
 	GUC_check_errcode(ERRCODE_FEATURE_NOT_SUPPORTED);
 	GUC_check_errmsg("iopool: method \"%s\" is not compiled in",
 					 iopool_method_name(*newval));
 	GUC_check_errhint("%s", iopool_errors_method_hint(*newval, 0));
 	return false;
-}
-
-/*
- * All configured pools, "default" first, as a list of IopoolPoolConfig in
- * the current memory context.
- */
-List *
-iopool_guc_pool_configs(void)
-{
-	IopoolPoolConfig *config = palloc0(sizeof(IopoolPoolConfig));
-	PoolParser parser;
-
-	strlcpy(config->name, "default", NAMEDATALEN);
-	config->method = iopool_method;
-	config->nrings = iopool_rings;
-	config->entries = iopool_ring_entries;
-
-	/* the check hook has accepted it, so this is a matter of form */
-	if (!parse_pools(&parser, iopool_pools ? iopool_pools : ""))
-		elog(FATAL, "could not parse \"iopool.pools\": %s", parser.error);
-
-	return lcons(config, parser.configs);
 }
 
 static void
@@ -408,8 +121,8 @@ define_pool_settings(void)
 		"iopool.method",
 		"Sets how rings read: auto, io_uring, libaio or sync.",
 		"\"auto\" takes the best method that works on this kernel.",
-		&iopool_method, IOPOOL_METHOD_AUTO, method_options, PGC_POSTMASTER, 0,
-		check_method, NULL, NULL);
+		&iopool_method, IOPOOL_METHOD_AUTO, iopool_method_options,
+		PGC_POSTMASTER, 0, check_method, NULL, NULL);
 	DefineCustomIntVariable("iopool.rings",
 							"Sets the number of rings in pool \"default\".",
 							NULL, &iopool_rings, 16, 1, IOPOOL_MAX_RINGS,
@@ -525,7 +238,7 @@ configured_values(void)
  * loaded; ends the server's start on a configured value that is invalid.
  */
 void
-iopool_guc_define(void)
+iopool_settings_define(void)
 {
 	List *configured = configured_values();
 	ListCell *lc;

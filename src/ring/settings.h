@@ -5,21 +5,10 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef IOPOOL_GUC_H
-#define IOPOOL_GUC_H
-
-#include "nodes/pg_list.h"
+#ifndef IOPOOL_SETTINGS_H
+#define IOPOOL_SETTINGS_H
 
 #include "base/types.h"
-
-/* What the configuration says of one pool. */
-typedef struct IopoolPoolConfig
-{
-	char name[NAMEDATALEN];
-	IopoolMethodId method; /* may be AUTO */
-	int nrings;
-	int entries;
-} IopoolPoolConfig;
 
 extern PGDLLIMPORT int iopool_method;
 extern PGDLLIMPORT int iopool_rings;
@@ -37,10 +26,10 @@ extern PGDLLIMPORT int iopool_max_rings_per_role;
 extern PGDLLIMPORT int iopool_log_min_duration_ms;
 
 /* settings.c */
-extern void iopool_guc_define(void);
-extern List *iopool_guc_pool_configs(void);
-extern bool iopool_guc_parse_io_mode(const char *name, IopoolIoMode *mode);
-extern const char *iopool_guc_io_mode_name(IopoolIoMode mode);
-extern char *iopool_guc_io_mode_list(void);
+extern void iopool_settings_define(void);
+extern bool iopool_settings_parse_io_mode(const char *name,
+										  IopoolIoMode *mode);
+extern const char *iopool_settings_io_mode_name(IopoolIoMode mode);
+extern char *iopool_settings_io_mode_list(void);
 
-#endif /* IOPOOL_GUC_H */
+#endif /* IOPOOL_SETTINGS_H */

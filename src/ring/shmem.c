@@ -17,9 +17,10 @@
 #include "storage/shmem.h"
 #include "utils/memutils.h"
 
-#include "ring/settings.h"
 #include "ring/method.h"
+#include "ring/pool_config.h"
 #include "ring/rings.h"
+#include "ring/settings.h"
 #include "ring/shmem.h"
 
 #define TRANCHE_NAME "iopool"
@@ -43,6 +44,44 @@ max_method_state(void)
 	return MAXALIGN(size);
 }
 
+/* The next part of shared memory, of so many bytes: returns where it begins. */
+static Size
+take_part(Size *offset, Size size)
+{
+	Size begin = *offset;
+
+	*offset = add_size(begin, MAXALIGN(size));
+	return begin;
+}
+
+/* Lay out what belongs to one pool; with base NULL, only count. */
+static void
+layout_pool(char *base, Size *offset, const IopoolPoolConfig *config,
+			IopoolPool *pool)
+{
+	int nrings = config->nrings;
+	Size state_size = max_method_state();
+	Size mailbox_size = iopool_mailbox_size(config->entries);
+	Size rings_at = take_part(offset, mul_size(sizeof(IopoolRing), nrings));
+	Size tags_at =
+		take_part(offset, mul_size(sizeof(uint64) * config->entries, nrings));
+	Size mailboxes_at = take_part(offset, mul_size(mailbox_size, MaxBackends));
+	Size states_at = take_part(offset, mul_size(state_size, nrings));
+
+	if (base == NULL)
+		return;
+
+	pool->rings = (IopoolRing *) (base + rings_at);
+	pool->mailboxes = base + mailboxes_at;
+	pool->mailbox_size = mailbox_size;
+	for (int i = 0; i < nrings; i++)
+	{
+		pool->rings[i].tags =
+			(uint64 *) (base + tags_at) + config->entries * i;
+		pool->rings[i].method_state = base + states_at + state_size * i;
+	}
+}
+
 /*
  * Lay out the shared structures from base on; with base NULL, only count.
  * Returns the size in bytes.
@@ -51,24 +90,17 @@ static Size
 layout_shared(char *base, List *configs)
 {
 	Size offset = 0;
-	Size state_size = max_method_state();
-	Size pools_at;
-	Size waiters_at;
+	Size shared_at = take_part(&offset, sizeof(IopoolShared));
+	Size pools_at =
+		take_part(&offset, mul_size(sizeof(IopoolPool), list_length(configs)));
+	Size waiters_at =
+		take_part(&offset, mul_size(sizeof(IopoolWaiter), MaxBackends));
 	int poolno = 0;
 	ListCell *lc;
 
-	offset = add_size(offset, MAXALIGN(sizeof(IopoolShared)));
-	pools_at = offset;
-	offset =
-		add_size(offset,
-				 MAXALIGN(mul_size(sizeof(IopoolPool), list_length(configs))));
-	waiters_at = offset;
-	offset = add_size(offset,
-					  MAXALIGN(mul_size(sizeof(IopoolWaiter), MaxBackends)));
-
 	if (base != NULL)
 	{
-		iopool_shared = (IopoolShared *) base;
+		iopool_shared = (IopoolShared *) (base + shared_at);
 		iopool_shared->npools = list_length(configs);
 		iopool_shared->pools = (IopoolPool *) (base + pools_at);
 		iopool_shared->waiters = (IopoolWaiter *) (base + waiters_at);
@@ -76,44 +108,11 @@ layout_shared(char *base, List *configs)
 
 	foreach(lc, configs)
 	{
-		IopoolPoolConfig *config = lfirst(lc);
-		Size rings_at = offset;
-		Size tags_at;
-		Size mailboxes_at;
-		Size mailbox_size = iopool_mailbox_size(config->entries);
-		Size states_at;
-
-		offset =
-			add_size(offset,
-					 MAXALIGN(mul_size(sizeof(IopoolRing), config->nrings)));
-		tags_at = offset;
-		offset = add_size(offset,
-						  mul_size(sizeof(uint64) * config->entries,
-								   config->nrings));
-		mailboxes_at = offset;
-		offset = add_size(offset, mul_size(mailbox_size, MaxBackends));
-		states_at = offset;
-		offset = add_size(offset, mul_size(state_size, config->nrings));
-
-		if (base != NULL)
-		{
-			IopoolPool *pool = &iopool_shared->pools[poolno];
-
-			pool->rings = (IopoolRing *) (base + rings_at);
-			pool->mailboxes = base + mailboxes_at;
-			pool->mailbox_size = mailbox_size;
-			for (int i = 0; i < config->nrings; i++)
-			{
-				pool->rings[i].tags =
-					(uint64 *) (base + tags_at) + config->entries * i;
-				pool->rings[i].method_state =
-					base + states_at + state_size * i;
-			}
-		}
+		layout_pool(base, &offset, lfirst(lc),
+					base != NULL ? &iopool_shared->pools[poolno] : NULL);
 		poolno++;
 	}
-
-	return MAXALIGN(offset);
+	return offset;
 }
 
 static void
@@ -155,7 +154,7 @@ pool_configs(void)
 	{
 		MemoryContext old_cxt = MemoryContextSwitchTo(TopMemoryContext);
 
-		configs = iopool_guc_pool_configs();
+		configs = iopool_pool_config_list();
 		MemoryContextSwitchTo(old_cxt);
 	}
 	return configs;

@@ -15,9 +15,9 @@
 #include "port/atomics.h"
 #include "storage/lwlock.h"
 
-#include "ring/ring.h"
 #include "base/stats.h"
 #include "base/types.h"
+#include "ring/ring.h"
 
 typedef struct IopoolPool
 {

@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "base/range.h"
 #include "access/xact.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -18,8 +19,8 @@
 
 #include "base/compat.h"
 #include "ring/settings.h"
+#include "scan/scan_internal.h"
 #include "sql/request.h"
-#include "scan/scan.h"
 
 /* Outer rows that are read ahead at most, whatever their calls ask for. */
 #define MAX_ROWS 4096
@@ -41,7 +42,7 @@ begin_feed(IopoolScanState *state, bool in_order)
 	IopoolFeedOptions options = {
 		.in_order = in_order,
 		.distance = state->outer != NULL ? 1 : FIRST_DISTANCE,
-		.is_interrupted = true,
+		.kind = IOPOOL_STREAM_SCAN,
 	};
 
 	if (state->feed != NULL)
@@ -88,8 +89,7 @@ add_range(IopoolScanState *state, IopoolScanRow *row)
 		row->offset = DatumGetInt64(args[1]);
 		row->length = DatumGetInt64(args[2]);
 		/* to be raised when the row's turn comes */
-		row->is_invalid =
-			!iopool_args_is_valid_range(row->offset, row->length);
+		row->is_invalid = !iopool_range_is_valid(row->offset, row->length);
 		if (!row->is_invalid)
 		{
 			row->call =
@@ -101,6 +101,20 @@ add_range(IopoolScanState *state, IopoolScanRow *row)
 	else
 		row->is_null = true;
 	MemoryContextSwitchTo(old_cxt);
+}
+
+static IopoolArgsForm
+form_of(IopoolScanFunction function)
+{
+	switch (function)
+	{
+		case IOPOOL_SCAN_BATCH_LENGTH:
+			return IOPOOL_ARGS_LENGTH;
+		case IOPOOL_SCAN_BATCH_PATHS:
+			return IOPOOL_ARGS_PATHS;
+		default:
+			return IOPOOL_ARGS_LENGTHS;
+	}
 }
 
 /*
@@ -117,21 +131,7 @@ take_args(IopoolScanState *state, IopoolScanRow *row, const Datum *args,
 
 	PG_TRY();
 	{
-		switch (state->function)
-		{
-			case IOPOOL_SCAN_BATCH_LENGTH:
-				iopool_args_path_length(ranges, row->cxt, args[0], args[1],
-										DatumGetInt64(args[2]));
-				break;
-			case IOPOOL_SCAN_BATCH_PATHS:
-				iopool_args_paths_lengths(ranges, row->cxt, args[0], args[1],
-										  args[2]);
-				break;
-			default:
-				iopool_args_path_lengths(ranges, row->cxt, args[0], args[1],
-										 args[2]);
-				break;
-		}
+		iopool_args_take(ranges, row->cxt, form_of(state->function), args);
 		*report = iopool_args_is_report(args[3]);
 	}
 	PG_CATCH();

@@ -21,6 +21,7 @@
  */
 #include "postgres.h"
 
+#include "base/range.h"
 #include "catalog/objectaccess.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -30,7 +31,7 @@
 #include "utils/tuplestore.h"
 
 #include "base/compat.h"
-#include "scan/scan.h"
+#include "scan/scan_internal.h"
 
 /* ------------------------------------------------------------------------
  * Rows
@@ -137,7 +138,7 @@ next_result(IopoolScanState *state)
 		if (row->error != NULL)
 			ReThrowError(row->error);
 		if (row->is_invalid)
-			iopool_args_check_range(row->offset, row->length);
+			iopool_range_check(row->offset, row->length);
 		if (row->call != NULL && row->call->nout < row->call->args.nranges)
 			return show_result(state);
 		if (!state->current_has_row && (row->is_null || state->is_left))
@@ -369,7 +370,7 @@ scan_rescan(CustomScanState *node)
 static void
 scan_shutdown(CustomScanState *node)
 {
-	iopool_window_leave(true);
+	iopool_stream_leave(true);
 }
 
 static const CustomExecMethods scan_exec_methods = {
@@ -382,18 +383,8 @@ static const CustomExecMethods scan_exec_methods = {
 	.ExplainCustomScan = iopool_scan_explain,
 };
 
-const CustomScanMethods iopool_scan_methods = {
-	.CustomName = "IopoolScan",
-	.CreateCustomScanState = iopool_scan_create_state,
-};
-
-const CustomScanMethods iopool_lateral_methods = {
-	.CustomName = "IopoolLateral",
-	.CreateCustomScanState = iopool_scan_create_state,
-};
-
-Node *
-iopool_scan_create_state(CustomScan *cscan)
+static Node *
+create_state(CustomScan *cscan)
 {
 	IopoolScanState *state = palloc0(sizeof(IopoolScanState));
 
@@ -401,3 +392,13 @@ iopool_scan_create_state(CustomScan *cscan)
 	state->css.methods = &scan_exec_methods;
 	return (Node *) state;
 }
+
+const CustomScanMethods iopool_scan_methods = {
+	.CustomName = "IopoolScan",
+	.CreateCustomScanState = create_state,
+};
+
+const CustomScanMethods iopool_lateral_methods = {
+	.CustomName = "IopoolLateral",
+	.CreateCustomScanState = create_state,
+};

@@ -11,8 +11,8 @@
 
 #include "base/compat.h"
 #include "ring/settings.h"
-#include "scan/scan.h"
 #include "ring/shmem.h"
+#include "scan/scan_internal.h"
 
 /* What the first three arguments of the functions are. */
 static const char *
@@ -56,7 +56,7 @@ indent(ExplainState *es)
 }
 
 static double
-ms(uint64 us)
+milliseconds(uint64 us)
 {
 	return us / 1000.0;
 }
@@ -92,12 +92,12 @@ show_pools(const IopoolFeedStats *stats, ExplainState *es)
 	for (int mode = 0; all_modes >> mode != 0; mode++)
 	{
 		if ((all_modes & (1 << mode)) != 0)
-			append_name(&modes, iopool_guc_io_mode_name(mode));
+			append_name(&modes, iopool_settings_io_mode_name(mode));
 	}
 	if (all_modes == 0)
 	{
 		append_name(&pools, iopool_pool);
-		append_name(&modes, iopool_guc_io_mode_name(iopool_io_mode));
+		append_name(&modes, iopool_settings_io_mode_name(iopool_io_mode));
 	}
 
 	ExplainPropertyText("Pool", pools.data, es);
@@ -127,10 +127,11 @@ show_stats(const IopoolFeedStats *stats, ExplainState *es)
 		if (es->timing)
 		{
 			ExplainPropertyFloat("Ring Wait Time", "ms",
-								 ms(stats->ring_wait_us), 3, es);
+								 milliseconds(stats->ring_wait_us), 3, es);
 			ExplainPropertyFloat("Read Wait Time", "ms",
-								 ms(stats->wait_us - stats->ring_wait_us), 3,
-								 es);
+								 milliseconds(stats->wait_us -
+											  stats->ring_wait_us),
+								 3, es);
 		}
 		return;
 	}
@@ -149,8 +150,8 @@ show_stats(const IopoolFeedStats *stats, ExplainState *es)
 	{
 		indent(es);
 		appendStringInfo(es->str, "Wait Time: ring=%.3f reads=%.3f ms\n",
-						 ms(stats->ring_wait_us),
-						 ms(stats->wait_us - stats->ring_wait_us));
+						 milliseconds(stats->ring_wait_us),
+						 milliseconds(stats->wait_us - stats->ring_wait_us));
 	}
 }
 

@@ -18,7 +18,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_language.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/clauses.h"
 #include "optimizer/cost.h"
@@ -27,11 +26,11 @@
 #include "optimizer/restrictinfo.h"
 #include "parser/parsetree.h"
 #include "utils/builtins.h"
-#include "utils/syscache.h"
 
 #include "base/compat.h"
 #include "ring/settings.h"
 #include "scan/scan.h"
+#include "scan/scan_internal.h"
 
 /*
  * Cost of a call that is read ahead of time, as a share of what it costs when
@@ -42,107 +41,9 @@
 static set_rel_pathlist_hook_type prev_set_rel_pathlist = NULL;
 static set_join_pathlist_hook_type prev_set_join_pathlist = NULL;
 
-extern PGDLLEXPORT Datum iopool_read(PG_FUNCTION_ARGS);
-extern PGDLLEXPORT Datum iopool_read_batch(PG_FUNCTION_ARGS);
-extern PGDLLEXPORT Datum iopool_read_batch_length(PG_FUNCTION_ARGS);
-extern PGDLLEXPORT Datum iopool_read_batch_paths(PG_FUNCTION_ARGS);
-
 /* ------------------------------------------------------------------------
  * What can be taken over
  */
-
-/*
- * Is this library ours?  The paths that the extension's script may give it,
- * and no other: a path that merely ends the same is somebody else's.
- */
-static bool
-is_own_library(const char *path)
-{
-	static const char *const own_paths[] = {
-		"$libdir/iopool",
-		"$libdir/iopool" DLSUFFIX,
-		"iopool",
-		"iopool" DLSUFFIX,
-	};
-
-	for (size_t i = 0; i < lengthof(own_paths); i++)
-	{
-		if (strcmp(path, own_paths[i]) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* A column of pg_proc that is text, or NULL. */
-static char *
-proc_text(HeapTuple tuple, AttrNumber attno)
-{
-	bool isnull;
-	Datum value = SysCacheGetAttr(PROCOID, tuple, attno, &isnull);
-
-	return isnull ? NULL : TextDatumGetCString(value);
-}
-
-/*
- * Which of our functions this is.  By its address, so whatever somebody has
- * put around it (SECURITY DEFINER, SET, a hook) is called as it should be.
- * Only our own library is asked: to ask loads it, and the planner is not to
- * load others'.
- */
-IopoolScanFunction
-iopool_scan_identify(Oid funcid)
-{
-	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
-	Form_pg_proc proc;
-	bool is_candidate;
-	FmgrInfo finfo;
-
-	if (!HeapTupleIsValid(tuple))
-		return IOPOOL_SCAN_NONE;
-	proc = (Form_pg_proc) GETSTRUCT(tuple);
-	is_candidate = proc->prolang == ClanguageId && proc->proisstrict;
-	if (is_candidate)
-	{
-		char *library = proc_text(tuple, Anum_pg_proc_probin);
-		char *symbol = proc_text(tuple, Anum_pg_proc_prosrc);
-
-		is_candidate = library != NULL && is_own_library(library) &&
-			symbol != NULL && strncmp(symbol, "iopool_read", 11) == 0;
-	}
-	ReleaseSysCache(tuple);
-	if (!is_candidate)
-		return IOPOOL_SCAN_NONE;
-
-	fmgr_info(funcid, &finfo);
-	if (finfo.fn_addr == iopool_read && !finfo.fn_retset)
-		return IOPOOL_SCAN_READ;
-	if (!finfo.fn_retset)
-		return IOPOOL_SCAN_NONE;
-	if (finfo.fn_addr == iopool_read_batch)
-		return IOPOOL_SCAN_BATCH;
-	if (finfo.fn_addr == iopool_read_batch_length)
-		return IOPOOL_SCAN_BATCH_LENGTH;
-	if (finfo.fn_addr == iopool_read_batch_paths)
-		return IOPOOL_SCAN_BATCH_PATHS;
-	return IOPOOL_SCAN_NONE;
-}
-
-/* The call in FROM, if it is one of ours and nothing but that; or NULL. */
-FuncExpr *
-iopool_scan_call_of(RangeTblEntry *rte, IopoolScanFunction *function)
-{
-	FuncExpr *call;
-
-	if (rte->rtekind != RTE_FUNCTION || rte->funcordinality ||
-		list_length(rte->functions) != 1)
-		return NULL;
-	call =
-		(FuncExpr *) linitial_node(RangeTblFunction, rte->functions)->funcexpr;
-	if (!IsA(call, FuncExpr))
-		return NULL;
-	*function = iopool_scan_identify(call->funcid);
-	return *function != IOPOOL_SCAN_NONE ? call : NULL;
-}
 
 /* Does an expression refer to the function's row as a whole? */
 static bool
@@ -228,20 +129,41 @@ static const CustomPathMethods lateral_path_methods = {
 	.PlanCustomPath = iopool_scan_plan_path,
 };
 
+/* A call of one of our functions in FROM. */
+typedef struct FoundCall
+{
+	FuncExpr *call;
+	IopoolScanFunction function;
+	Index rti;
+} FoundCall;
+
+/* A join with such a call, as the planner asks for its paths. */
+typedef struct LateralJoin
+{
+	PlannerInfo *root;
+	RelOptInfo *joinrel;
+	RelOptInfo *outerrel;
+	RelOptInfo *innerrel; /* the call */
+	JoinType jointype;
+	List *restrictlist;
+	FoundCall found;
+} LateralJoin;
+
 static CustomPath *
-make_path(PlannerInfo *root, RelOptInfo *rel, const CustomPathMethods *methods,
-		  FuncExpr *call, IopoolScanFunction function, Index rti,
-		  List *clauses, bool is_left)
+make_path(RelOptInfo *rel, const CustomPathMethods *methods,
+		  const FoundCall *found, List *clauses, bool is_left)
 {
 	CustomPath *path = makeNode(CustomPath);
-	List *info = list_make2(makeInteger(function), makeInteger(is_left));
+	List *info =
+		list_make2(makeInteger(found->function), makeInteger(is_left));
 
 	path->path.pathtype = T_CustomScan;
 	path->path.parent = rel;
 	path->path.pathtarget = rel->reltarget;
 	path->path.rows = rel->rows;
 	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
-	path->custom_private = list_make4(call, clauses, info, makeInteger(rti));
+	path->custom_private =
+		list_make4(found->call, clauses, info, makeInteger(found->rti));
 	path->methods = methods;
 	return path;
 }
@@ -251,8 +173,7 @@ static void
 add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
 			  RangeTblEntry *rte)
 {
-	IopoolScanFunction function;
-	FuncExpr *call;
+	FoundCall found = {.rti = rti};
 	CustomPath *path;
 	Path *plain;
 	QualCost qual_cost;
@@ -264,9 +185,9 @@ add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
 		rel->reloptkind != RELOPT_BASEREL || rel->pathlist == NIL ||
 		!bms_is_empty(rel->lateral_relids) || root->rowMarks != NIL)
 		return;
-	call = iopool_scan_call_of(rte, &function);
+	found.call = iopool_scan_call_of(rte, &found.function);
 	/* one row has nothing to stream */
-	if (call == NULL || function == IOPOOL_SCAN_READ)
+	if (found.call == NULL || found.function == IOPOOL_SCAN_READ)
 		return;
 	if (has_whole_row((Node *) rel->reltarget->exprs, rti) ||
 		has_whole_row((Node *) extract_actual_clauses(rel->baserestrictinfo,
@@ -274,16 +195,15 @@ add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
 					  rti))
 		return;
 	/* scanned again, it may make the call again, whose arguments are others */
-	if (iopool_scan_expr_shows((Node *) call->args, root))
+	if (iopool_scan_expr_has_side_effects((Node *) found.call->args, root))
 		return;
 	/* its rows are wanted again and again, and nothing would change */
-	if (is_correlated(root) && !has_changing_param((Node *) call, root))
+	if (is_correlated(root) && !has_changing_param((Node *) found.call, root))
 		return;
 
 	/* no row is copied, and the first comes before the last is read */
 	plain = linitial(rel->pathlist);
-	path = make_path(root, rel, &scan_path_methods, call, function, rti, NIL,
-					 false);
+	path = make_path(rel, &scan_path_methods, &found, NIL, false);
 	cost_qual_eval(&qual_cost, rel->baserestrictinfo, root);
 	path->path.parallel_safe = rel->consider_parallel;
 	path->path.startup_cost = qual_cost.startup +
@@ -297,77 +217,94 @@ add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
 	add_path(rel, &path->path);
 }
 
-/* Can this join be read ahead for?  Then *call is what to call. */
-static FuncExpr *
-lateral_call(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
-			 RelOptInfo *innerrel, JoinType jointype, List *restrictlist,
-			 IopoolScanFunction *function)
+/* Does a condition keep the join from being read ahead for? */
+static bool
+has_unfit_condition(const LateralJoin *join)
 {
-	FuncExpr *call;
+	Index rti = join->innerrel->relid;
 	ListCell *lc;
 
-	if ((jointype != JOIN_INNER && jointype != JOIN_LEFT) ||
+	/* LEFT ... ON true; other conditions decide what is a match */
+	if (join->jointype == JOIN_LEFT && join->innerrel->baserestrictinfo != NIL)
+		return true;
+	foreach(lc, join->restrictlist)
+	{
+		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
+
+		if (rinfo->pseudoconstant || rinfo->security_level > 0 ||
+			(join->jointype == JOIN_LEFT &&
+			 !RINFO_IS_PUSHED_DOWN(rinfo, join->joinrel->relids)))
+			return true;
+		if (has_whole_row((Node *) rinfo->clause, rti))
+			return true;
+	}
+	foreach(lc, join->innerrel->baserestrictinfo)
+	{
+		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
+
+		if (rinfo->pseudoconstant || rinfo->security_level > 0 ||
+			has_whole_row((Node *) rinfo->clause, rti))
+			return true;
+	}
+	return false;
+}
+
+/* Can this join be read ahead for?  Then join->found is what to call. */
+static bool
+find_lateral_call(LateralJoin *join)
+{
+	PlannerInfo *root = join->root;
+	RelOptInfo *innerrel = join->innerrel;
+	FoundCall *found = &join->found;
+	ListCell *lc;
+
+	if ((join->jointype != JOIN_INNER && join->jointype != JOIN_LEFT) ||
 		innerrel->reloptkind != RELOPT_BASEREL ||
 		innerrel->rtekind != RTE_FUNCTION ||
 		bms_is_empty(innerrel->lateral_relids) ||
-		!bms_is_subset(innerrel->lateral_relids, outerrel->relids) ||
-		!bms_is_empty(joinrel->lateral_relids) || root->rowMarks != NIL)
-		return NULL;
-	call =
-		iopool_scan_call_of(root->simple_rte_array[innerrel->relid], function);
-	if (call == NULL || iopool_scan_expr_shows((Node *) call->args, root))
-		return NULL;
-
-	/* LEFT ... ON true; other conditions decide what is a match */
-	if (jointype == JOIN_LEFT && innerrel->baserestrictinfo != NIL)
-		return NULL;
-	foreach(lc, restrictlist)
-	{
-		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
-
-		if (rinfo->pseudoconstant || rinfo->security_level > 0 ||
-			(jointype == JOIN_LEFT &&
-			 !RINFO_IS_PUSHED_DOWN(rinfo, joinrel->relids)))
-			return NULL;
-		if (has_whole_row((Node *) rinfo->clause, innerrel->relid))
-			return NULL;
-	}
-	foreach(lc, innerrel->baserestrictinfo)
-	{
-		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
-
-		if (rinfo->pseudoconstant || rinfo->security_level > 0 ||
-			has_whole_row((Node *) rinfo->clause, innerrel->relid))
-			return NULL;
-	}
+		!bms_is_subset(innerrel->lateral_relids, join->outerrel->relids) ||
+		!bms_is_empty(join->joinrel->lateral_relids) || root->rowMarks != NIL)
+		return false;
+	found->rti = innerrel->relid;
+	found->call = iopool_scan_call_of(root->simple_rte_array[innerrel->relid],
+									  &found->function);
+	if (found->call == NULL ||
+		iopool_scan_expr_has_side_effects((Node *) found->call->args, root) ||
+		has_unfit_condition(join))
+		return false;
 
 	/* what is to be computed below the join is not */
 	if (has_other_than_vars(innerrel->reltarget->exprs) ||
 		has_whole_row((Node *) innerrel->reltarget->exprs, innerrel->relid) ||
-		has_whole_row((Node *) joinrel->reltarget->exprs, innerrel->relid))
-		return NULL;
+		has_whole_row((Node *) join->joinrel->reltarget->exprs,
+					  innerrel->relid))
+		return false;
 
-	foreach(lc, pull_var_clause((Node *) call->args, PVC_INCLUDE_PLACEHOLDERS))
+	foreach(lc,
+			pull_var_clause((Node *) found->call->args,
+							PVC_INCLUDE_PLACEHOLDERS))
 	{
-		if (iopool_scan_find_outer(outerrel->reltarget->exprs, lfirst(lc)) ==
-			NULL)
-			return NULL;
+		if (iopool_scan_find_outer(join->outerrel->reltarget->exprs,
+								   lfirst(lc)) == NULL)
+			return false;
 	}
-	return iopool_scan_relations_show(root, outerrel->relids) ? NULL : call;
+	return !iopool_scan_relations_have_side_effects(root,
+													join->outerrel->relids);
 }
 
 /* A path that joins one path of the outer relation with the function. */
 static CustomPath *
-make_lateral_path(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *innerrel,
-				  FuncExpr *call, IopoolScanFunction function,
-				  JoinType jointype, List *restrictlist, Path *outer)
+make_lateral_path(const LateralJoin *join, Path *outer)
 {
-	Path *inner = innerrel->cheapest_total_path;
-	List *clauses = list_concat_copy(restrictlist, innerrel->baserestrictinfo);
+	PlannerInfo *root = join->root;
+	RelOptInfo *joinrel = join->joinrel;
+	Path *inner = join->innerrel->cheapest_total_path;
+	List *clauses =
+		list_concat_copy(join->restrictlist, join->innerrel->baserestrictinfo);
 	CustomPath *path =
-		make_path(root, joinrel, &lateral_path_methods, call, function,
-				  innerrel->relid, restrictlist, jointype == JOIN_LEFT);
-	double nrows = outer->rows * innerrel->rows;
+		make_path(joinrel, &lateral_path_methods, &join->found,
+				  join->restrictlist, join->jointype == JOIN_LEFT);
+	double nrows = outer->rows * join->innerrel->rows;
 	double call_cost = inner->total_cost * AHEAD_COST_SHARE;
 	QualCost qual_cost;
 
@@ -381,7 +318,7 @@ make_lateral_path(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *innerrel,
 	path->path.total_cost =
 		Max(path->path.total_cost, path->path.startup_cost);
 	path->path.pathkeys =
-		build_join_pathkeys(root, joinrel, jointype, outer->pathkeys);
+		build_join_pathkeys(root, joinrel, join->jointype, outer->pathkeys);
 	path->path.parallel_safe =
 		joinrel->consider_parallel && outer->parallel_safe;
 	path->custom_paths = list_make1(outer);
@@ -422,18 +359,20 @@ add_lateral_paths(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
 				  RelOptInfo *innerrel, JoinType jointype,
 				  JoinPathExtraData *extra)
 {
-	IopoolScanFunction function;
-	FuncExpr *call;
+	LateralJoin join = {
+		.root = root,
+		.joinrel = joinrel,
+		.outerrel = outerrel,
+		.innerrel = innerrel,
+		.jointype = jointype,
+		.restrictlist = extra->restrictlist,
+	};
 	ListCell *lc;
 
 	if (prev_set_join_pathlist != NULL)
 		prev_set_join_pathlist(root, joinrel, outerrel, innerrel, jointype,
 							   extra);
-	if (!iopool_enable_stream_scan)
-		return;
-	call = lateral_call(root, joinrel, outerrel, innerrel, jointype,
-						extra->restrictlist, &function);
-	if (call == NULL)
+	if (!iopool_enable_stream_scan || !find_lateral_call(&join))
 		return;
 
 	foreach(lc, take_plain_paths(&joinrel->pathlist, innerrel))
@@ -443,10 +382,7 @@ add_lateral_paths(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
 		Path *outer = lfirst(lc);
 
 		if (outer->param_info == NULL)
-			add_path(joinrel,
-					 (Path *) make_lateral_path(root, joinrel, innerrel, call,
-												function, jointype,
-												extra->restrictlist, outer));
+			add_path(joinrel, (Path *) make_lateral_path(&join, outer));
 	}
 
 	if (!joinrel->consider_parallel || !innerrel->consider_parallel)
@@ -460,8 +396,7 @@ add_lateral_paths(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
 
 		if (outer->param_info != NULL || !outer->parallel_safe)
 			continue;
-		path = make_lateral_path(root, joinrel, innerrel, call, function,
-								 jointype, extra->restrictlist, outer);
+		path = make_lateral_path(&join, outer);
 		path->path.parallel_workers = outer->parallel_workers;
 		path->path.rows = clamp_row_est(joinrel->rows * outer->rows /
 										clamp_row_est(outerrel->rows));

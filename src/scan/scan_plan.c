@@ -19,7 +19,7 @@
 #include "optimizer/tlist.h"
 
 #include "base/compat.h"
-#include "scan/scan.h"
+#include "scan/scan_internal.h"
 
 /* The entry of the outer plan that gives the value of a Var, or NULL. */
 Expr *

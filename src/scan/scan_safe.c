@@ -27,9 +27,9 @@
 #include "utils/typcache.h"
 
 #include "base/compat.h"
-#include "scan/scan.h"
+#include "scan/scan_internal.h"
 
-static bool query_shows(Query *query, PlannerInfo *root);
+static bool query_has_side_effects(Query *query, PlannerInfo *root);
 
 static bool
 is_volatile(Oid funcid)
@@ -37,11 +37,11 @@ is_volatile(Oid funcid)
 	return OidIsValid(funcid) && func_volatile(funcid) == PROVOLATILE_VOLATILE;
 }
 
-static bool type_shows(Oid typid, PlannerInfo *root);
+static bool type_has_side_effects(Oid typid, PlannerInfo *root);
 
 /* The CHECK constraints of a domain, and what it is made of. */
 static bool
-domain_shows(Oid typid, PlannerInfo *root)
+domain_has_side_effects(Oid typid, PlannerInfo *root)
 {
 	/* not on the stack: it lives as long as the current memory context */
 	DomainConstraintRef *ref = palloc(sizeof(DomainConstraintRef));
@@ -53,14 +53,15 @@ domain_shows(Oid typid, PlannerInfo *root)
 		DomainConstraintState *check = lfirst(lc);
 
 		if (check->constrainttype == DOM_CONSTRAINT_CHECK &&
-			iopool_scan_expr_shows((Node *) check->check_expr, root))
+			iopool_scan_expr_has_side_effects((Node *) check->check_expr,
+											  root))
 			return true;
 	}
-	return type_shows(getBaseType(typid), root);
+	return type_has_side_effects(getBaseType(typid), root);
 }
 
 static bool
-row_type_shows(Oid typid, PlannerInfo *root)
+row_type_has_side_effects(Oid typid, PlannerInfo *root)
 {
 	TupleDesc desc = lookup_rowtype_tupdesc_copy(typid, -1);
 
@@ -68,7 +69,7 @@ row_type_shows(Oid typid, PlannerInfo *root)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 
-		if (!att->attisdropped && type_shows(att->atttypid, root))
+		if (!att->attisdropped && type_has_side_effects(att->atttypid, root))
 			return true;
 	}
 	return false;
@@ -76,7 +77,7 @@ row_type_shows(Oid typid, PlannerInfo *root)
 
 /* Functions that give a type its text, its order and its other forms. */
 static bool
-type_functions_show(Oid typid)
+type_functions_have_side_effects(Oid typid)
 {
 	static const Oid cast_targets[] = {JSONOID, JSONBOID, XMLOID, TEXTOID};
 	TypeCacheEntry *cache =
@@ -108,7 +109,7 @@ type_functions_show(Oid typid)
 
 /* Does an operator class order values by a volatile function? */
 static bool
-order_shows(Oid opfamily, Oid lefttype, Oid righttype)
+order_has_side_effects(Oid opfamily, Oid lefttype, Oid righttype)
 {
 	return is_volatile(
 		get_opfamily_proc(opfamily, lefttype, righttype, BTORDER_PROC));
@@ -116,7 +117,7 @@ order_shows(Oid opfamily, Oid lefttype, Oid righttype)
 
 /* Functions of a range type, which need not be those of its subtype. */
 static bool
-range_functions_show(Oid typid)
+range_functions_have_side_effects(Oid typid)
 {
 	TypeCacheEntry *cache = lookup_type_cache(typid, TYPECACHE_RANGE_INFO);
 
@@ -126,7 +127,7 @@ range_functions_show(Oid typid)
 
 /* A comparison of rows by <, <=, > or >=. */
 static bool
-row_compare_shows(const RowCompareExpr *compare)
+row_compare_has_side_effects(const RowCompareExpr *compare)
 {
 	ListCell *op;
 	ListCell *family;
@@ -137,7 +138,7 @@ row_compare_shows(const RowCompareExpr *compare)
 		Oid righttype;
 
 		op_input_types(lfirst_oid(op), &lefttype, &righttype);
-		if (order_shows(lfirst_oid(family), lefttype, righttype))
+		if (order_has_side_effects(lfirst_oid(family), lefttype, righttype))
 			return true;
 	}
 	return false;
@@ -145,7 +146,7 @@ row_compare_shows(const RowCompareExpr *compare)
 
 /* ORDER BY of a query or an aggregate, also by USING; GROUP BY, DISTINCT. */
 static bool
-sort_shows(const SortGroupClause *sort)
+sort_has_side_effects(const SortGroupClause *sort)
 {
 	Oid opfamily;
 	Oid opcintype;
@@ -156,7 +157,7 @@ sort_shows(const SortGroupClause *sort)
 	return sort->sortop >= FirstNormalObjectId &&
 		get_ordering_op_properties(sort->sortop, &opfamily, &opcintype,
 								   &ordering) &&
-		order_shows(opfamily, opcintype, opcintype);
+		order_has_side_effects(opfamily, opcintype, opcintype);
 }
 
 /*
@@ -167,7 +168,7 @@ sort_shows(const SortGroupClause *sort)
  * which to_json() runs.
  */
 static bool
-type_shows(Oid typid, PlannerInfo *root)
+type_has_side_effects(Oid typid, PlannerInfo *root)
 {
 	Oid element = InvalidOid;
 
@@ -178,13 +179,14 @@ type_shows(Oid typid, PlannerInfo *root)
 	switch (get_typtype(typid))
 	{
 		case TYPTYPE_DOMAIN:
-			return domain_shows(typid, root);
+			return domain_has_side_effects(typid, root);
 		case TYPTYPE_COMPOSITE:
-			return type_functions_show(typid) || row_type_shows(typid, root);
+			return type_functions_have_side_effects(typid) ||
+				row_type_has_side_effects(typid, root);
 		case TYPTYPE_MULTIRANGE:
-			return type_shows(get_multirange_range(typid), root);
+			return type_has_side_effects(get_multirange_range(typid), root);
 		case TYPTYPE_RANGE:
-			if (range_functions_show(typid))
+			if (range_functions_have_side_effects(typid))
 				return true;
 			element = get_range_subtype(typid);
 			break;
@@ -194,8 +196,8 @@ type_shows(Oid typid, PlannerInfo *root)
 		default:
 			break;
 	}
-	return type_functions_show(typid) ||
-		(OidIsValid(element) && type_shows(element, root));
+	return type_functions_have_side_effects(typid) ||
+		(OidIsValid(element) && type_has_side_effects(element, root));
 }
 
 /*
@@ -232,7 +234,7 @@ type_brought_in(Node *node)
 
 /* An aggregate is never volatile itself, whatever it is made of. */
 static bool
-aggregate_shows(Oid aggfnoid)
+aggregate_has_side_effects(Oid aggfnoid)
 {
 	HeapTuple tuple;
 	Form_pg_aggregate agg;
@@ -253,17 +255,17 @@ aggregate_shows(Oid aggfnoid)
 }
 
 static bool
-subplan_shows(const SubPlan *subplan, PlannerInfo *root)
+subplan_has_side_effects(const SubPlan *subplan, PlannerInfo *root)
 {
 	PlannerInfo *subroot =
 		list_nth(root->glob->subroots, subplan->plan_id - 1);
 
-	return query_shows(subroot->parse, root);
+	return query_has_side_effects(subroot->parse, root);
 }
 
 /* A sub-select that is computed once, when it is first asked for. */
 static bool
-init_plan_shows(int paramid, PlannerInfo *root)
+init_plan_has_side_effects(int paramid, PlannerInfo *root)
 {
 	for (PlannerInfo *up = root; up != NULL; up = up->parent_root)
 	{
@@ -274,7 +276,7 @@ init_plan_shows(int paramid, PlannerInfo *root)
 			SubPlan *subplan = lfirst_node(SubPlan, lc);
 
 			if (list_member_int(subplan->setParam, paramid))
-				return subplan_shows(subplan, root);
+				return subplan_has_side_effects(subplan, root);
 		}
 	}
 	return false;
@@ -288,33 +290,33 @@ hides_volatile(Node *node, void *context)
 
 	if (node == NULL)
 		return false;
-	if (type_shows(type_brought_in(node), root))
+	if (type_has_side_effects(type_brought_in(node), root))
 		return true;
 	switch (nodeTag(node))
 	{
 		case T_Query:
-			return query_shows((Query *) node, root);
+			return query_has_side_effects((Query *) node, root);
 		case T_SubPlan:
-			if (subplan_shows((SubPlan *) node, root))
+			if (subplan_has_side_effects((SubPlan *) node, root))
 				return true;
 			break;
 		case T_Param:
 			return ((Param *) node)->paramkind == PARAM_EXEC &&
-				init_plan_shows(((Param *) node)->paramid, root);
+				init_plan_has_side_effects(((Param *) node)->paramid, root);
 		case T_Aggref:
-			if (aggregate_shows(((Aggref *) node)->aggfnoid))
+			if (aggregate_has_side_effects(((Aggref *) node)->aggfnoid))
 				return true;
 			break;
 		case T_WindowFunc:
-			if (aggregate_shows(((WindowFunc *) node)->winfnoid))
+			if (aggregate_has_side_effects(((WindowFunc *) node)->winfnoid))
 				return true;
 			break;
 		case T_RowCompareExpr:
-			if (row_compare_shows((RowCompareExpr *) node))
+			if (row_compare_has_side_effects((RowCompareExpr *) node))
 				return true;
 			break;
 		case T_SortGroupClause:
-			return sort_shows((SortGroupClause *) node);
+			return sort_has_side_effects((SortGroupClause *) node);
 		default:
 			break;
 	}
@@ -322,20 +324,20 @@ hides_volatile(Node *node, void *context)
 }
 
 bool
-iopool_scan_expr_shows(Node *node, PlannerInfo *root)
+iopool_scan_expr_has_side_effects(Node *node, PlannerInfo *root)
 {
 	return contain_volatile_functions(node) || hides_volatile(node, root);
 }
 
 /* Types of columns, of which an expression has only those that it needs. */
 static bool
-types_show(List *types, PlannerInfo *root)
+types_have_side_effects(List *types, PlannerInfo *root)
 {
 	ListCell *lc;
 
 	foreach(lc, types)
 	{
-		if (type_shows(lfirst_oid(lc), root))
+		if (type_has_side_effects(lfirst_oid(lc), root))
 			return true;
 	}
 	return false;
@@ -346,7 +348,7 @@ types_show(List *types, PlannerInfo *root)
  * Others may be called once for each row of a query around theirs, or never.
  */
 static bool
-functions_show(List *functions, PlannerInfo *root)
+functions_have_side_effects(List *functions, PlannerInfo *root)
 {
 	ListCell *lc;
 
@@ -359,68 +361,73 @@ functions_show(List *functions, PlannerInfo *root)
 			iopool_scan_identify(((FuncExpr *) call)->funcid) !=
 				IOPOOL_SCAN_NONE)
 			call = (Node *) ((FuncExpr *) call)->args;
-		if (iopool_scan_expr_shows(call, root) ||
-			types_show(function->funccoltypes, root))
+		if (iopool_scan_expr_has_side_effects(call, root) ||
+			types_have_side_effects(function->funccoltypes, root))
 			return true;
 	}
 	return false;
 }
 
 static bool
-rte_shows(RangeTblEntry *rte, PlannerInfo *root)
+rte_has_side_effects(RangeTblEntry *rte, PlannerInfo *root)
 {
-	if (iopool_scan_expr_shows((Node *) rte->securityQuals, root))
+	if (iopool_scan_expr_has_side_effects((Node *) rte->securityQuals, root))
 		return true;
 	switch (rte->rtekind)
 	{
 		case RTE_SUBQUERY:
 			/* those that were pulled up are part of the query itself */
-			return rte->subquery != NULL && query_shows(rte->subquery, root);
+			return rte->subquery != NULL &&
+				query_has_side_effects(rte->subquery, root);
 		case RTE_VALUES:
-			return iopool_scan_expr_shows((Node *) rte->values_lists, root);
+			return iopool_scan_expr_has_side_effects(
+				(Node *) rte->values_lists, root);
 		case RTE_FUNCTION:
-			return functions_show(rte->functions, root);
+			return functions_have_side_effects(rte->functions, root);
 		case RTE_TABLEFUNC:
-			return iopool_scan_expr_shows((Node *) rte->tablefunc, root) ||
-				types_show(rte->tablefunc->coltypes, root);
+			return iopool_scan_expr_has_side_effects((Node *) rte->tablefunc,
+													 root) ||
+				types_have_side_effects(rte->tablefunc->coltypes, root);
 		default:
 			return false;
 	}
 }
 
 static bool
-query_shows(Query *query, PlannerInfo *root)
+query_has_side_effects(Query *query, PlannerInfo *root)
 {
 	ListCell *lc;
 
 	if (query->commandType != CMD_SELECT || query->rowMarks != NIL ||
 		query->hasModifyingCTE ||
-		iopool_scan_expr_shows((Node *) query->targetList, root) ||
-		iopool_scan_expr_shows((Node *) query->jointree, root) ||
-		iopool_scan_expr_shows((Node *) query->groupClause, root) ||
-		iopool_scan_expr_shows((Node *) query->windowClause, root) ||
-		iopool_scan_expr_shows((Node *) query->distinctClause, root) ||
-		iopool_scan_expr_shows((Node *) query->sortClause, root) ||
-		iopool_scan_expr_shows(query->havingQual, root) ||
-		iopool_scan_expr_shows(query->limitCount, root) ||
-		iopool_scan_expr_shows(query->limitOffset, root))
+		iopool_scan_expr_has_side_effects((Node *) query->targetList, root) ||
+		iopool_scan_expr_has_side_effects((Node *) query->jointree, root) ||
+		iopool_scan_expr_has_side_effects((Node *) query->groupClause, root) ||
+		iopool_scan_expr_has_side_effects((Node *) query->windowClause,
+										  root) ||
+		iopool_scan_expr_has_side_effects((Node *) query->distinctClause,
+										  root) ||
+		iopool_scan_expr_has_side_effects((Node *) query->sortClause, root) ||
+		iopool_scan_expr_has_side_effects(query->havingQual, root) ||
+		iopool_scan_expr_has_side_effects(query->limitCount, root) ||
+		iopool_scan_expr_has_side_effects(query->limitOffset, root))
 		return true;
 	foreach(lc, query->rtable)
 	{
-		if (rte_shows(lfirst_node(RangeTblEntry, lc), root))
+		if (rte_has_side_effects(lfirst_node(RangeTblEntry, lc), root))
 			return true;
 	}
 	foreach(lc, query->cteList)
 	{
-		if (iopool_scan_expr_shows(lfirst_node(CommonTableExpr, lc)->ctequery,
-								   root))
+		if (iopool_scan_expr_has_side_effects(
+				lfirst_node(CommonTableExpr, lc)->ctequery, root))
 			return true;
 	}
 	return false;
 }
 
 static bool
-cte_shows(PlannerInfo *root, RangeTblEntry *rte)
+cte_has_side_effects(PlannerInfo *root, RangeTblEntry *rte)
 {
 	PlannerInfo *owner = root;
 	ListCell *lc;
@@ -434,18 +441,19 @@ cte_shows(PlannerInfo *root, RangeTblEntry *rte)
 		CommonTableExpr *cte = lfirst_node(CommonTableExpr, lc);
 
 		if (strcmp(cte->ctename, rte->ctename) == 0)
-			return iopool_scan_expr_shows(cte->ctequery, root);
+			return iopool_scan_expr_has_side_effects(cte->ctequery, root);
 	}
 	return true;
 }
 
 /* Would it show that rows of these relations are asked for ahead of time? */
 bool
-iopool_scan_relations_show(PlannerInfo *root, Relids relids)
+iopool_scan_relations_have_side_effects(PlannerInfo *root, Relids relids)
 {
 	int rti = -1;
 
-	if (iopool_scan_expr_shows((Node *) root->parse->jointree, root))
+	if (iopool_scan_expr_has_side_effects((Node *) root->parse->jointree,
+										  root))
 		return true;
 	while ((rti = bms_next_member(relids, rti)) >= 0)
 	{
@@ -457,13 +465,14 @@ iopool_scan_relations_show(PlannerInfo *root, Relids relids)
 		if (rel == NULL)
 			continue;
 		rte = root->simple_rte_array[rti];
-		if (rte_shows(rte, root) ||
-			iopool_scan_expr_shows((Node *) rel->reltarget->exprs, root) ||
-			(rte->rtekind == RTE_CTE && cte_shows(root, rte)))
+		if (rte_has_side_effects(rte, root) ||
+			iopool_scan_expr_has_side_effects((Node *) rel->reltarget->exprs,
+											  root) ||
+			(rte->rtekind == RTE_CTE && cte_has_side_effects(root, rte)))
 			return true;
 		foreach(lc, rel->baserestrictinfo)
 		{
-			if (iopool_scan_expr_shows(
+			if (iopool_scan_expr_has_side_effects(
 					(Node *) lfirst_node(RestrictInfo, lc)->clause, root))
 				return true;
 		}

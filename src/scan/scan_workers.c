@@ -37,7 +37,7 @@
 #include "utils/memutils.h"
 
 #include "base/compat.h"
-#include "scan/scan.h"
+#include "scan/scan_internal.h"
 
 /* In dynamic shared memory; a slot is written by one worker at a time. */
 typedef struct SharedSlots

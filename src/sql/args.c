@@ -23,6 +23,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "base/range.h"
 #include "sql/args.h"
 
 /* Bytes that are copied between two looks at interrupts. */
@@ -110,44 +111,13 @@ check_same_count(int noffsets, int nother, const char *argname)
 				 errdetail("They have %d and %d.", noffsets, nother)));
 }
 
-/* Can this range be asked for? */
-bool
-iopool_args_is_valid_range(int64 offset, int64 length)
-{
-	return offset >= 0 && length >= 0 && length <= IOPOOL_MAX_LENGTH;
-}
-
-/* Raise 22023 unless the range is one that can be asked for. */
-void
-iopool_args_check_range(int64 offset, int64 length)
-{
-	if (offset < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("file offset must not be negative"),
-				 errdetail("The offset is %lld.", (long long) offset)));
-	if (length < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("length must not be negative"),
-				 errdetail("The length is %lld, at offset %lld.",
-						   (long long) length, (long long) offset)));
-	if (length > IOPOOL_MAX_LENGTH)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("length must not exceed %lld",
-						(long long) IOPOOL_MAX_LENGTH),
-				 errdetail("The length is %lld, at offset %lld.",
-						   (long long) length, (long long) offset)));
-}
-
 static void
 check_ranges(const IopoolArgs *args)
 {
 	for (int i = 0; i < args->nranges; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		iopool_args_check_range(args->offsets[i], iopool_args_length(args, i));
+		iopool_range_check(args->offsets[i], iopool_args_length(args, i));
 	}
 }
 
@@ -160,52 +130,38 @@ take_path(IopoolArgs *args, MemoryContext cxt, Datum path)
 	MemoryContextSwitchTo(old_cxt);
 }
 
-/* Form (path, file_offsets[], lengths[]), copied into cxt */
+/*
+ * Take the arguments of a call into cxt: three of that form, in the order of
+ * the SQL functions.  Raises 22023 or 22004 for what is no range.
+ */
 void
-iopool_args_path_lengths(IopoolArgs *args, MemoryContext cxt, Datum path,
-						 Datum offsets, Datum lengths)
-{
-	int nlengths;
-
-	memset(args, 0, sizeof(IopoolArgs));
-	take_path(args, cxt, path);
-	args->offsets =
-		iopool_args_bigints(cxt, offsets, "file_offsets", &args->nranges);
-	args->lengths = iopool_args_bigints(cxt, lengths, "lengths", &nlengths);
-	check_same_count(args->nranges, nlengths, "lengths");
-	check_ranges(args);
-}
-
-/* Form (path, file_offsets[], length), copied into cxt */
-void
-iopool_args_path_length(IopoolArgs *args, MemoryContext cxt, Datum path,
-						Datum offsets, int64 length)
-{
-	memset(args, 0, sizeof(IopoolArgs));
-	take_path(args, cxt, path);
-	args->offsets =
-		iopool_args_bigints(cxt, offsets, "file_offsets", &args->nranges);
-	args->length = length;
-	/* also when there is no range: the argument is wrong all the same */
-	iopool_args_check_range(0, length);
-	check_ranges(args);
-}
-
-/* Form (paths[], file_offsets[], lengths[]), copied into cxt */
-void
-iopool_args_paths_lengths(IopoolArgs *args, MemoryContext cxt, Datum paths,
-						  Datum offsets, Datum lengths)
+iopool_args_take(IopoolArgs *args, MemoryContext cxt, IopoolArgsForm form,
+				 const Datum *datums)
 {
 	int npaths;
 	int nlengths;
 
 	memset(args, 0, sizeof(IopoolArgs));
-	args->paths = take_texts(cxt, paths, "paths", &npaths);
+	if (form == IOPOOL_ARGS_PATHS)
+		args->paths = take_texts(cxt, datums[0], "paths", &npaths);
+	else
+		take_path(args, cxt, datums[0]);
 	args->offsets =
-		iopool_args_bigints(cxt, offsets, "file_offsets", &args->nranges);
-	args->lengths = iopool_args_bigints(cxt, lengths, "lengths", &nlengths);
-	check_same_count(args->nranges, nlengths, "lengths");
-	check_same_count(args->nranges, npaths, "paths");
+		iopool_args_bigints(cxt, datums[1], "file_offsets", &args->nranges);
+	if (form == IOPOOL_ARGS_LENGTH)
+	{
+		args->length = DatumGetInt64(datums[2]);
+		/* also when there is no range: the argument is wrong all the same */
+		iopool_range_check(0, args->length);
+	}
+	else
+	{
+		args->lengths =
+			iopool_args_bigints(cxt, datums[2], "lengths", &nlengths);
+		check_same_count(args->nranges, nlengths, "lengths");
+	}
+	if (form == IOPOOL_ARGS_PATHS)
+		check_same_count(args->nranges, npaths, "paths");
 	check_ranges(args);
 }
 

@@ -26,18 +26,19 @@ typedef struct IopoolArgs
 	Datum *paths;	  /* [nranges] of text */
 } IopoolArgs;
 
+/* The forms in which functions are called with ranges. */
+typedef enum IopoolArgsForm
+{
+	IOPOOL_ARGS_LENGTHS, /* (path, file_offsets[], lengths[]) */
+	IOPOOL_ARGS_LENGTH,	 /* (path, file_offsets[], length) */
+	IOPOOL_ARGS_PATHS,	 /* (paths[], file_offsets[], lengths[]) */
+} IopoolArgsForm;
+
 /* args.c */
-extern void iopool_args_path_lengths(IopoolArgs *args, MemoryContext cxt,
-									 Datum path, Datum offsets, Datum lengths);
-extern void iopool_args_path_length(IopoolArgs *args, MemoryContext cxt,
-									Datum path, Datum offsets, int64 length);
-extern void iopool_args_paths_lengths(IopoolArgs *args, MemoryContext cxt,
-									  Datum paths, Datum offsets,
-									  Datum lengths);
+extern void iopool_args_take(IopoolArgs *args, MemoryContext cxt,
+							 IopoolArgsForm form, const Datum *datums);
 extern const int64 *iopool_args_bigints(MemoryContext cxt, Datum datum,
 										const char *argname, int *nelems);
-extern bool iopool_args_is_valid_range(int64 offset, int64 length);
-extern void iopool_args_check_range(int64 offset, int64 length);
 extern bool iopool_args_is_report(Datum on_error);
 
 static inline int64

@@ -14,8 +14,8 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#include "sql/call.h"
 #include "base/compat.h"
+#include "sql/call.h"
 
 /* The file of a path, to be read from once more. */
 static IopoolFile *

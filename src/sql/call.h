@@ -8,8 +8,8 @@
 #ifndef IOPOOL_CALL_H
 #define IOPOOL_CALL_H
 
-#include "sql/args.h"
 #include "engine/stream.h"
+#include "sql/args.h"
 
 typedef struct IopoolCall
 {

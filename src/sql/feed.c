@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * feed.c
- *	  Calls of reading functions, one after the other, as one flow of ranges.
+ *	  Calls of reading functions, one after the other, as one flow of ranges:
+ *	  life of a feed, and its results.  Calls come in through feed_calls.c.
  *
  * An SQL function has a feed of one call, and so has a request, whose feed goes
  * on in the background.  An executor node adds calls, as many as it likes to
@@ -22,11 +23,6 @@
  * first and grows with each wait until it keeps the queues full, so that a
  * LIMIT costs little.
  *
- * Files are found by path and stay open from call to call.  So that the number
- * of paths does not matter, a set of files that has become large is left to
- * the calls that use it, and a new one begun; so it is when the user changes,
- * because the rights to a path are looked at when it is first named.
- *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -38,15 +34,11 @@
 #include "utils/memutils.h"
 
 #include "base/compat.h"
-#include "sql/feed.h"
-#include "ring/settings.h"
-#include "ring/lease.h"
 #include "file/log.h"
+#include "ring/lease.h"
 #include "ring/method.h"
 #include "ring/pool.h"
-
-/* Paths of a set of files before the next one begins. */
-#define MAX_PATHS 1024
+#include "sql/feed_internal.h"
 
 /*
  * Blocks of a feed's context, which do not grow further: a request counts what
@@ -60,49 +52,6 @@
 
 /* As far as the streams go. */
 #define MAX_DISTANCE (UINT64CONST(1) << 62)
-
-/* A set of files, and the calls that read from it. */
-typedef struct IopoolFeedFiles
-{
-	IopoolFeed *feed;
-	Oid userid;		   /* whose rights have been looked at */
-	MemoryContext cxt; /* a child of the feed's */
-	MemoryContextCallback at_reset;
-	IopoolFileSet *set;
-	int nusers;
-} FeedFiles;
-
-/* The ranges of one pool. */
-typedef struct FeedPart
-{
-	IopoolFeed *feed;
-	IopoolPool *pool;
-	IopoolStream *stream;
-	IopoolCall *call; /* that it is at; NULL: before the first */
-	int rangeno;	  /* the next one of it */
-} FeedPart;
-
-struct IopoolFeed
-{
-	MemoryContext cxt;
-	MemoryContextCallback at_reset;
-	IopoolFeedOptions options;
-	bool is_complete; /* no more calls will come */
-	uint64 distance;  /* ranges that are read ahead of the last handed out */
-	uint64 nadded;	  /* ranges */
-	IopoolIoMode io_mode;
-	IopoolPool *pool; /* of the session; NULL: not needed yet */
-	FeedFiles *files; /* of the next call */
-	dlist_head calls; /* those that are not dropped, first first */
-	dlist_head free_calls;
-	int nahead; /* ranges added and not handed out */
-	int failed; /* range of the only call that will be raised; -1: none */
-	int nparts;
-	FeedPart parts[IOPOOL_MAX_POOLS + 1];
-	IopoolStream *streams[IOPOOL_MAX_POOLS + 1]; /* [nparts] */
-	IopoolFeedStats stats;
-	IopoolCallLog log;
-};
 
 /* Log the calls of a feed that has ended, if that took long. */
 static void
@@ -119,7 +68,7 @@ log_end(IopoolFeed *feed, bool has_ended)
 		return;
 
 	/* a node's consumer takes its time */
-	if (!feed->options.is_interrupted)
+	if (feed->options.kind != IOPOOL_STREAM_SCAN)
 		us = iopool_deadline_now() - log.start;
 	if (!iopool_log_wants(&log, us))
 		return;
@@ -176,287 +125,6 @@ iopool_feed_begin(MemoryContext parent, const IopoolFeedOptions *options)
 }
 
 /*
- * Files go before the feed's context, and so before the streams in it.  If
- * there are calls that read from them, that is an error's doing.
- */
-static void
-abort_at_reset(void *arg)
-{
-	FeedFiles *files = arg;
-	IopoolFeed *feed = files->feed;
-
-	if (files->nusers == 0)
-		return;
-	for (int i = 0; i < feed->nparts; i++)
-		iopool_stream_abort(feed->streams[i]);
-}
-
-static void
-free_files(FeedFiles *files)
-{
-	MemoryContextDelete(files->cxt);
-	pfree(files);
-}
-
-static FeedFiles *
-new_files(IopoolFeed *feed)
-{
-	FeedFiles *files = MemoryContextAllocZero(feed->cxt, sizeof(FeedFiles));
-
-	files->feed = feed;
-	files->userid = GetUserId();
-	files->cxt = AllocSetContextCreate(feed->cxt, "iopool feed files",
-									   ALLOCSET_SMALL_SIZES);
-	files->set = iopool_file_set_create(files->cxt, feed->io_mode);
-
-	/* callbacks run youngest first: before the one that closes the files */
-	files->at_reset.func = abort_at_reset;
-	files->at_reset.arg = files;
-	MemoryContextRegisterResetCallback(files->cxt, &files->at_reset);
-	return files;
-}
-
-/* The set that a new call takes its files from. */
-static FeedFiles *
-current_files(IopoolFeed *feed)
-{
-	FeedFiles *old = feed->files;
-
-	if (old != NULL && iopool_file_set_count(old->set) < MAX_PATHS &&
-		old->userid == GetUserId())
-		return old;
-
-	feed->files = new_files(feed);
-	/* otherwise the last call that reads from it frees it */
-	if (old != NULL && old->nusers == 0)
-		free_files(old);
-	return feed->files;
-}
-
-static void
-release_files(IopoolFeed *feed, FeedFiles *files)
-{
-	if (--files->nusers == 0 && files != feed->files)
-		free_files(files);
-}
-
-static IopoolSourceStatus feed_source(void *arg, IopoolRange *range);
-
-static FeedPart *
-add_part(IopoolFeed *feed, IopoolPool *pool)
-{
-	FeedPart *part = &feed->parts[feed->nparts];
-	IopoolStreamOptions options = {
-		.pool = pool,
-		.in_order = feed->options.in_order,
-		.max_in_flight_bytes = iopool_max_in_flight_bytes,
-		.merge_gap = iopool_merge_gap,
-		.header_size = VARHDRSZ,
-		.buffer_cxt = feed->options.buffer_cxt,
-		.source = feed_source,
-		.source_arg = part,
-		.is_interrupted = feed->options.is_interrupted,
-		.is_background = feed->options.is_background,
-		.keeps_results = feed->options.is_background,
-		.is_unowned = feed->options.is_background,
-	};
-
-	part->feed = feed;
-	part->pool = pool;
-	part->stream = iopool_stream_begin(feed->cxt, &options);
-	feed->streams[feed->nparts++] = part->stream;
-	return part;
-}
-
-/* The part of a file's pool, which is begun if it is new. */
-static FeedPart *
-part_of_file(IopoolFeed *feed, const IopoolFile *file)
-{
-	IopoolPool *pool = file->dir != NULL ? file->dir->pool : NULL;
-
-	if (pool == NULL)
-	{
-		if (feed->pool == NULL)
-			feed->pool = iopool_shmem_find_pool(iopool_pool);
-		pool = feed->pool;
-	}
-	for (int i = 0; i < feed->nparts; i++)
-	{
-		if (feed->parts[i].pool == pool)
-			return &feed->parts[i];
-	}
-
-	return add_part(feed, pool);
-}
-
-static uint64
-nhanded_out(const IopoolFeed *feed)
-{
-	return feed->nadded - feed->nahead;
-}
-
-/* A range of the part is read from this file. */
-static inline void
-count_io_mode(FeedPart *part, const IopoolFile *file)
-{
-	int poolno = part->pool - iopool_shared->pools;
-
-	part->feed->stats.io_modes[poolno] |= 1 << file->io_mode;
-}
-
-/* IopoolSource: the ranges of a part, call after call. */
-static IopoolSourceStatus
-feed_source(void *arg, IopoolRange *range)
-{
-	FeedPart *part = arg;
-	IopoolFeed *feed = part->feed;
-	IopoolCall *call = part->call;
-	IopoolSourceStatus status;
-
-	for (;;)
-	{
-		iopool_window_check_interrupts();
-		if (call == NULL || part->rangeno == call->args.nranges)
-		{
-			bool has_next = call == NULL
-				? !dlist_is_empty(&feed->calls)
-				: dlist_has_next(&feed->calls, &call->node);
-
-			if (!has_next)
-				return feed->is_complete ? IOPOOL_SOURCE_END
-										 : IOPOOL_SOURCE_LATER;
-			call =
-				dlist_container(IopoolCall, node,
-								call == NULL ? dlist_head_node(&feed->calls)
-											 : dlist_next_node(&feed->calls,
-															   &call->node));
-			part->call = call;
-			part->rangeno = 0;
-		}
-		else if (feed->nparts > 1 &&
-				 part_of_file(feed, iopool_call_file(call, part->rangeno)) !=
-					 part)
-			part->rangeno++;
-		else
-			break;
-	}
-
-	/* nothing behind a failure that will be raised matters any more */
-	if (feed->failed >= 0 && part->rangeno > feed->failed)
-		return IOPOOL_SOURCE_END;
-	if (call->first + part->rangeno >= nhanded_out(feed) + feed->distance)
-		return IOPOOL_SOURCE_LATER;
-
-	status = iopool_call_range(call, part->rangeno, call->files->set, range);
-	if (status == IOPOOL_SOURCE_RANGE)
-	{
-		count_io_mode(part, range->file);
-		part->rangeno++;
-	}
-	return status;
-}
-
-static IopoolCall *
-new_call(IopoolFeed *feed)
-{
-	IopoolCall *call;
-
-	if (dlist_is_empty(&feed->free_calls))
-		call = MemoryContextAlloc(feed->cxt, sizeof(IopoolCall));
-	else
-		call = dlist_container(IopoolCall, node,
-							   dlist_pop_head_node(&feed->free_calls));
-	memset(call, 0, sizeof(IopoolCall));
-	call->files = current_files(feed);
-	return call;
-}
-
-/* Begin the streams of the pools that a call reads from. */
-static void
-add_parts(IopoolFeed *feed, const IopoolCall *call)
-{
-	if (call->file != NULL)
-		(void) part_of_file(feed, call->file);
-	else
-	{
-		for (int i = 0; i < call->args.nranges; i++)
-		{
-			CHECK_FOR_INTERRUPTS();
-			if (i == 0 || call->range_files[i] != call->range_files[i - 1])
-				(void) part_of_file(feed, call->range_files[i]);
-		}
-	}
-
-	/* no range at all: the session's pool has to exist all the same */
-	if (feed->nparts == 0)
-		feed->pool = iopool_shmem_find_pool(iopool_pool);
-}
-
-/*
- * A new call, which ends before the memory that its args were taken into
- * (args.h), to be given to iopool_feed_add().  Raises if the current user may
- * not read a path.
- */
-IopoolCall *
-iopool_feed_new_call(IopoolFeed *feed, const IopoolArgs *args, bool report)
-{
-	IopoolCall *call = new_call(feed);
-
-	call->args = *args;
-	call->report = report;
-	iopool_call_name_files(call, call->files->set, feed->cxt);
-	add_parts(feed, call);
-	return call;
-}
-
-/* The same of a single range. */
-IopoolCall *
-iopool_feed_new_range(IopoolFeed *feed, text *path, int64 offset, int64 length)
-{
-	IopoolCall *call = new_call(feed);
-
-	iopool_call_name_file(call, call->files->set, VARDATA_ANY(path),
-						  VARSIZE_ANY_EXHDR(path));
-	call->offset = offset;
-	call->args.nranges = 1;
-	call->args.offsets = &call->offset;
-	call->args.length = length;
-	add_parts(feed, call);
-	return call;
-}
-
-/*
- * How many bytes each range of a new call will bring: see
- * iopool_call_measure().
- */
-int64 *
-iopool_feed_measure(IopoolFeed *feed, IopoolCall *call)
-{
-	return iopool_call_measure(call, call->files->set, feed->cxt);
-}
-
-/* The call is as it should be: let its ranges be read. */
-void
-iopool_feed_add(IopoolFeed *feed, IopoolCall *call)
-{
-	if (call->args.nranges > 0)
-		iopool_log_path(&feed->log, feed->cxt,
-						iopool_call_file(call, 0)->path);
-	call->files->nusers++;
-	dlist_push_tail(&feed->calls, &call->node);
-	call->first = feed->nadded;
-	feed->nadded += call->args.nranges;
-	feed->nahead += call->args.nranges;
-}
-
-/* There will be no more calls. */
-void
-iopool_feed_complete(IopoolFeed *feed)
-{
-	feed->is_complete = true;
-}
-
-/*
  * How many ranges ahead keep the queues full: what is in flight, and as many
  * to take their place while the first are waited for.
  */
@@ -483,7 +151,7 @@ iopool_feed_wants_call(IopoolFeed *feed)
 
 /*
  * Start reads as far as rings and windows allow, without waiting for any; may
- * wait for a ring.  Raises as iopool_window_start() does.
+ * wait for a ring.  Raises as iopool_stream_start() does.
  */
 void
 iopool_feed_start(IopoolFeed *feed)
@@ -492,16 +160,16 @@ iopool_feed_start(IopoolFeed *feed)
 	uint64 ring_wait_us = iopool_pool_waited_us;
 
 	for (int i = 0; i < feed->nparts; i++)
-		iopool_window_start(feed->streams[i]);
+		iopool_stream_start(feed->streams[i]);
 	iopool_feed_add_wait(feed, iopool_deadline_now() - start,
 						 iopool_pool_waited_us - ring_wait_us);
 }
 
 /* The next result, if it is there. */
 static bool
-take(IopoolFeed *feed, IopoolCall *call, IopoolResult *result)
+take_result(IopoolFeed *feed, IopoolCall *call, IopoolResult *result)
 {
-	FeedPart *part = &feed->parts[0];
+	IopoolFeedPart *part = &feed->parts[0];
 
 	if (!feed->options.in_order)
 	{
@@ -513,7 +181,7 @@ take(IopoolFeed *feed, IopoolCall *call, IopoolResult *result)
 		return false;
 	}
 	if (feed->nparts > 1)
-		part = part_of_file(feed, iopool_call_file(call, call->nout));
+		part = iopool_feed_part(feed, iopool_call_file(call, call->nout));
 	return iopool_stream_take(part->stream, result);
 }
 
@@ -524,12 +192,12 @@ take(IopoolFeed *feed, IopoolCall *call, IopoolResult *result)
 bool
 iopool_feed_take(IopoolFeed *feed, IopoolResult *result)
 {
-	return take(feed, NULL, result);
+	return take_result(feed, NULL, result);
 }
 
 /* Wait for what is in flight.  Does not raise. */
 static void
-suspend(IopoolFeed *feed)
+suspend_streams(IopoolFeed *feed)
 {
 	for (int i = 0; i < feed->nparts; i++)
 		iopool_stream_suspend(feed->streams[i]);
@@ -541,7 +209,7 @@ has_result(const IopoolFeed *feed)
 {
 	for (int i = 0; i < feed->nparts; i++)
 	{
-		if (iopool_window_next_is_ready(feed->streams[i]))
+		if (iopool_stream_has_ready(feed->streams[i]))
 			return true;
 	}
 	return false;
@@ -553,7 +221,7 @@ next_stream(IopoolFeed *feed, IopoolCall *call)
 {
 	if (!feed->options.in_order || feed->nparts == 1)
 		return NULL;
-	return part_of_file(feed, iopool_call_file(call, call->nout))->stream;
+	return iopool_feed_part(feed, iopool_call_file(call, call->nout))->stream;
 }
 
 /*
@@ -563,7 +231,7 @@ next_stream(IopoolFeed *feed, IopoolCall *call)
 static bool
 reads_far(const IopoolFeed *feed)
 {
-	if (!feed->options.is_interrupted)
+	if (feed->options.kind != IOPOOL_STREAM_SCAN)
 		return false;
 	for (int i = 0; i < feed->nparts; i++)
 	{
@@ -586,12 +254,11 @@ wait_for_reads(IopoolFeed *feed, IopoolCall *call)
 
 	INSTR_TIME_SET_CURRENT(start);
 	if (reads_far(feed))
-		iopool_window_run(feed->streams, feed->nparts);
+		iopool_stream_run(feed->streams, feed->nparts);
 	wanted = next_stream(feed, call);
 	step = IOPOOL_STEP_MOVED;
-	if (wanted != NULL ? !iopool_window_next_is_ready(wanted)
-					   : !has_result(feed))
-		step = iopool_window_step(feed->streams, feed->nparts, wanted, false,
+	if (wanted != NULL ? !iopool_stream_has_ready(wanted) : !has_result(feed))
+		step = iopool_stream_step(feed->streams, feed->nparts, wanted, false,
 								  false, IOPOOL_FOREVER);
 	if (feed->distance < (uint64) full_queues(feed))
 		feed->distance *= DISTANCE_GROWTH;
@@ -619,7 +286,7 @@ find_first_failure(IopoolFeed *feed, IopoolCall *call, IopoolResult *failure)
 	feed->distance = MAX_DISTANCE;
 	do
 	{
-		while (take(feed, call, &other))
+		while (take_result(feed, call, &other))
 		{
 			call->nout++;
 			feed->nahead--;
@@ -643,7 +310,7 @@ raise_failure(IopoolFeed *feed, IopoolCall *call, IopoolResult *result)
 {
 	if (!feed->options.in_order)
 		find_first_failure(feed, call, result);
-	suspend(feed);
+	suspend_streams(feed);
 	iopool_errors_raise(&result->failure, result->path, result->offset,
 						result->length);
 }
@@ -661,14 +328,14 @@ iopool_feed_next(IopoolFeed *feed, IopoolResult *result)
 	IopoolCall *call = dlist_head_element(IopoolCall, node, &feed->calls);
 
 	/* what is there already may be much, and a row of it slow to make */
-	iopool_window_check_interrupts();
-	while (!take(feed, call, result))
+	iopool_stream_check_interrupts();
+	while (!take_result(feed, call, result))
 	{
 		IopoolStep step = wait_for_reads(feed, call);
 
 		if (step == IOPOOL_STEP_IDLE)
 		{
-			if (!take(feed, call, result))
+			if (!take_result(feed, call, result))
 				iopool_stream_raise_idle();
 			break;
 		}
@@ -682,25 +349,7 @@ iopool_feed_next(IopoolFeed *feed, IopoolResult *result)
 		SET_VARSIZE(result->buffer, VARHDRSZ + result->nbytes);
 }
 
-/* The first call, all of whose results have been handed out, is done with. */
-void
-iopool_feed_drop_call(IopoolFeed *feed, IopoolCall *call)
-{
-	Assert(call->nout == call->args.nranges);
-
-	for (int i = 0; i < feed->nparts; i++)
-	{
-		if (feed->parts[i].call == call)
-			feed->parts[i].call = NULL;
-	}
-	dlist_delete(&call->node);
-	if (call->range_files != NULL)
-		pfree(call->range_files);
-	release_files(feed, call->files);
-	dlist_push_head(&feed->free_calls, &call->node);
-}
-
-/* The streams that read, as iopool_window_step() wants them. */
+/* The streams that read, as iopool_stream_step() wants them. */
 IopoolStream *const *
 iopool_feed_streams(const IopoolFeed *feed, int *nstreams)
 {

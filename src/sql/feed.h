@@ -26,14 +26,8 @@ typedef struct IopoolFeedOptions
 	/* Ranges that are read ahead at first; 0: as far as the streams go. */
 	int distance;
 
-	/* The consumer may do anything between two results: an executor node. */
-	bool is_interrupted;
-
-	/*
-	 * The feed goes on with every call of ours, and its results pile up in the
-	 * consumer's hands: a request, which bounds their memory.
-	 */
-	bool is_background;
+	/* Whose feed it is: a call's, a node's or a request's. */
+	IopoolStreamKind kind;
 
 	MemoryContext buffer_cxt; /* see IopoolStreamOptions */
 } IopoolFeedOptions;

@@ -7,12 +7,8 @@
  * whenever the backend is inside a function of ours, and its results pile up
  * here until they are fetched.
  *
- * Memory.  All that a request takes is reserved before anything is read, so
- * that iopool.max_request_memory bounds what the backend has for requests:
- * what has been allocated by then, as the memory contexts tell, and what its
- * ranges will take, with and beside their data.  Short data is in a
- * generation context, which does not round sizes up, and frees what has been
- * handed out.
+ * Memory.  All that a request takes is reserved before anything is read, see
+ * request_memory.c.
  *
  * Rights.  A request is used by roles that have the privileges of the one that
  * submitted it, because the paths were looked at with the rights of that one.
@@ -36,7 +32,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "ring/settings.h"
+#include "engine/enter.h"
 #include "ring/pool.h"
 #include "sql/request.h"
 
@@ -58,22 +54,6 @@ typedef struct RequestEntry
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
-/*
- * Blocks of data.  What is longer than a sixteenth may get one of its own; what
- * is shorter leaves less than its own size unused at the end of a block.  Then
- * there are headers, of chunks and of blocks, as large as on any release.
- */
-#define BUFFER_BLOCK (64 * 1024)
-#define MAX_SHARED	 (BUFFER_BLOCK / 16)
-#define CHUNK_HEADER 32
-#define BLOCK_HEADER 128
-
-/*
- * Of each request: its entry in the hash table of requests, which is half
- * empty, and what the C library has for the blocks of its contexts.
- */
-#define REQUEST_MEMORY (4 * sizeof(RequestEntry) + 4 * BLOCK_HEADER)
-
 /* Unfetched requests that are named at commit. */
 #define MAX_NAMED 10
 
@@ -88,15 +68,12 @@ static request_table_hash *table = NULL;
 /* Never used twice by a backend, whatever becomes of the request. */
 static int64 next_number = 1;
 
-/* What all requests count for iopool.max_request_memory. */
-static int64 held_bytes = 0;
-
 /*
  * Forget a request: its reads are drained, its files closed, its memory freed.
  * Does not raise.
  */
 static void
-destroy(IopoolRequest *request, bool has_failed)
+destroy_request(IopoolRequest *request, bool has_failed)
 {
 	if (!has_failed)
 		iopool_feed_close(request->feed);
@@ -104,7 +81,7 @@ destroy(IopoolRequest *request, bool has_failed)
 	dlist_delete(&request->node);
 	if (request->is_running)
 		dlist_delete(&request->running_node);
-	held_bytes -= request->held;
+	iopool_request_release_memory(request);
 	MemoryContextDelete(request->cxt);
 }
 
@@ -148,7 +125,8 @@ end_all(bool has_failed)
 	dlist_mutable_iter iter;
 
 	dlist_foreach_modify(iter, &iopool_requests)
-		destroy(dlist_container(IopoolRequest, node, iter.cur), has_failed);
+		destroy_request(dlist_container(IopoolRequest, node, iter.cur),
+						has_failed);
 }
 
 static void
@@ -196,7 +174,7 @@ at_subxact_end(SubXactEvent event, SubTransactionId subid,
 	else if (event == SUBXACT_EVENT_ABORT_SUB)
 	{
 		/* an error between two rounds of waiting */
-		iopool_window_leave(false);
+		iopool_stream_leave(false);
 		while (!dlist_is_empty(&iopool_requests))
 		{
 			IopoolRequest *request =
@@ -204,7 +182,7 @@ at_subxact_end(SubXactEvent event, SubTransactionId subid,
 
 			if (request->subid != subid)
 				break;
-			destroy(request, true);
+			destroy_request(request, true);
 		}
 	}
 }
@@ -217,100 +195,20 @@ iopool_request_register_callbacks(void)
 	RegisterSubXactCallback(at_subxact_end, NULL);
 }
 
-/* Memory of the data of a range. */
-static int64
-data_memory(int64 nbytes)
-{
-	int64 size = MAXALIGN(VARHDRSZ + nbytes);
-
-	if (size > MAX_SHARED)
-		return size + CHUNK_HEADER + BLOCK_HEADER;
-	return size + CHUNK_HEADER + size * size / BUFFER_BLOCK;
-}
-
-/* Memory of what the request has beside that, for each of its ranges. */
-static int64
-range_memory(void)
-{
-	return sizeof(IopoolResult) + sizeof(int) + sizeof(uint8);
-}
-
-/*
- * Raise 53400 if a request may not take so many bytes more.  may_grow: it will
- * take more than that.
- */
-static void
-check_limit(int64 nbytes, int nranges, bool may_grow)
-{
-	int64 limit = (int64) iopool_max_request_memory_kb * 1024;
-
-	if (held_bytes <= limit && nbytes <= limit - held_bytes)
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-			 errmsg_plural("request of %d range exceeds \"iopool.max_request_memory\"",
-						   "request of %d ranges exceeds \"iopool.max_request_memory\"",
-						   nranges, nranges),
-			 may_grow
-				 ? errdetail("Its bookkeeping alone takes %lld bytes; the limit is %lld bytes, of which unfetched requests hold %lld.",
-							 (long long) nbytes, (long long) limit,
-							 (long long) held_bytes)
-				 : errdetail("It takes %lld bytes with its bookkeeping; the limit is %lld bytes, of which unfetched requests hold %lld.",
-							 (long long) nbytes, (long long) limit,
-							 (long long) held_bytes),
-			 errhint("Fetch or cancel requests, submit less at a time, or raise \"iopool.max_request_memory\".")));
-}
-
-/*
- * All that a request will take, nothing of which has been read yet; raises
- * 53400 when that is too much.
- */
-static int64
-reserve(IopoolRequest *request)
-{
-	int nranges = request->nranges;
-	const int64 *sizes = request->sizes;
-	int64 allocated = MemoryContextMemAllocated(request->cxt, true);
-	int64 ranges = (int64) nranges * iopool_stream_range_memory();
-	int64 shared = 0;
-	int64 data = 0;
-	int64 total;
-
-	/* at most 2^27 ranges of less than 2^30 bytes: no overflow */
-	for (int i = 0; i < nranges; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		data += data_memory(sizes[i]);
-		if (sizes[i] <= IOPOOL_SMALL_BUFFER)
-			shared += data_memory(sizes[i]);
-	}
-	/*
-	 * The last block has room for more than it got, and is no larger than what
-	 * came before it; and generation.c keeps one that has become empty.
-	 */
-	total = allocated + REQUEST_MEMORY + ranges +
-		Min(allocated + ranges, IOPOOL_FEED_BLOCK) + data +
-		Min(shared, 2 * BUFFER_BLOCK);
-	check_limit(total, nranges, false);
-	return total;
-}
-
 /* Begin the request, in its memory context, and start its reads. */
 static void
-begin(IopoolRequest *request, const IopoolArgs *args)
+begin_reading(IopoolRequest *request, const IopoolArgs *args)
 {
 	IopoolFeedOptions options = {
 		.in_order = false,
-		.is_background = true,
+		.kind = IOPOOL_STREAM_REQUEST,
 		.buffer_cxt = request->buffer_cxt,
 	};
 	int nranges = args->nranges;
 	Size nslots = Max(nranges, 1);
 
 	/* before memory is taken for it, and files are opened */
-	check_limit((int64) nranges *
-					(range_memory() + iopool_stream_range_memory()),
-				nranges, true);
+	iopool_request_check_memory(nranges);
 	request->nranges = nranges;
 	request->results =
 		MemoryContextAllocHuge(request->cxt, sizeof(IopoolResult) * nslots);
@@ -322,7 +220,7 @@ begin(IopoolRequest *request, const IopoolArgs *args)
 	request->call = iopool_feed_new_call(request->feed, args, true);
 	request->sizes = iopool_feed_measure(request->feed, request->call);
 	request->call->sizes = request->sizes;
-	request->held = reserve(request);
+	iopool_request_reserve_memory(request);
 
 	iopool_feed_add(request->feed, request->call);
 	iopool_feed_complete(request->feed);
@@ -360,10 +258,7 @@ iopool_request_submit(MemoryContext cxt, const IopoolArgs *args)
 
 	MemoryContextSetParent(cxt, TopTransactionContext);
 	request->cxt = cxt;
-	request->buffer_cxt =
-		GenerationContextCreate(cxt, "iopool request data",
-								ALLOCSET_SMALL_MINSIZE,
-								ALLOCSET_SMALL_INITSIZE, BUFFER_BLOCK);
+	request->buffer_cxt = iopool_request_data_context(cxt);
 	request->number = next_number++;
 	request->userid = GetUserId();
 	request->subid = GetCurrentSubTransactionId();
@@ -373,7 +268,7 @@ iopool_request_submit(MemoryContext cxt, const IopoolArgs *args)
 	{
 		if (table == NULL)
 			table = request_table_create(TopMemoryContext, 16, NULL);
-		begin(request, args);
+		begin_reading(request, args);
 		entry = request_table_insert(table, request->number, &found);
 		entry->request = request;
 	}
@@ -389,7 +284,7 @@ iopool_request_submit(MemoryContext cxt, const IopoolArgs *args)
 	dlist_push_tail(&iopool_requests, &request->node);
 	if (request->is_running)
 		dlist_push_tail(&running, &request->running_node);
-	held_bytes += request->held;
+	iopool_request_hold_memory(request);
 	MemoryContextSwitchTo(old_cxt);
 	return request;
 }
@@ -472,7 +367,7 @@ iopool_request_get_all(const int64 *numbers, int nnumbers, int *nrequests)
 
 /* Take what the feed of a request has brought. */
 static void
-look(IopoolRequest *request)
+collect_results(IopoolRequest *request)
 {
 	IopoolResult result;
 
@@ -496,12 +391,13 @@ look(IopoolRequest *request)
 }
 
 static void
-look_at_all(void)
+collect_all_results(void)
 {
 	dlist_mutable_iter iter;
 
 	dlist_foreach_modify(iter, &running)
-		look(dlist_container(IopoolRequest, running_node, iter.cur));
+		collect_results(
+			dlist_container(IopoolRequest, running_node, iter.cur));
 }
 
 /*
@@ -514,16 +410,15 @@ iopool_request_enter(void)
 	int64 start;
 	dlist_iter iter;
 
-	iopool_shmem_require();
 	start = iopool_deadline_now();
-	iopool_window_pump();
+	iopool_enter();
 
 	/* where a method reads by itself, that is when */
 	dlist_foreach(iter, &running)
 		iopool_feed_add_wait(
 			dlist_container(IopoolRequest, running_node, iter.cur)->feed,
 			iopool_deadline_now() - start, 0);
-	look_at_all();
+	collect_all_results();
 }
 
 static int64
@@ -571,7 +466,7 @@ running_streams(IopoolRequest *const *requests, int nrequests, int *nstreams)
 /*
  * One round of waiting for requests, of which some are not done: returns false
  * when the deadline has passed.  is_eager: for the first range that completes.
- * When no more rounds follow, iopool_window_leave() has to.
+ * When no more rounds follow, iopool_stream_leave() has to.
  */
 bool
 iopool_request_step(IopoolRequest *const *requests, int nrequests,
@@ -586,7 +481,7 @@ iopool_request_step(IopoolRequest *const *requests, int nrequests,
 
 	streams = running_streams(requests, nrequests, &nstreams);
 	step =
-		iopool_window_step(streams, nstreams, NULL, is_eager, true, deadline);
+		iopool_stream_step(streams, nstreams, NULL, is_eager, true, deadline);
 	pfree(streams);
 
 	for (int i = 0; i < nrequests; i++)
@@ -596,7 +491,7 @@ iopool_request_step(IopoolRequest *const *requests, int nrequests,
 								 iopool_deadline_now() - start,
 								 iopool_pool_waited_us - ring_wait_us);
 	}
-	look_at_all();
+	collect_all_results();
 	if (step == IOPOOL_STEP_IDLE && count_done(requests, nrequests) == ndone)
 		iopool_stream_raise_idle();
 	return step != IOPOOL_STEP_LATE;
@@ -610,7 +505,7 @@ iopool_request_wait(IopoolRequest *request, IopoolDeadline deadline)
 
 	while (!iopool_request_is_done(request) && has_time)
 		has_time = iopool_request_step(&request, 1, false, deadline);
-	iopool_window_leave(false);
+	iopool_stream_leave(false);
 	return iopool_request_is_done(request);
 }
 
@@ -656,20 +551,18 @@ void
 iopool_request_hand_out(IopoolRequest *request, int rangeno)
 {
 	IopoolResult *result = &request->results[rangeno];
-	int64 memory = data_memory(request->sizes[rangeno]);
 
 	if (result->buffer != NULL)
 		pfree(result->buffer);
 	result->buffer = NULL;
 	request->states[rangeno] = IOPOOL_RANGE_OUT;
 	request->nout++;
-	request->held -= memory;
-	held_bytes -= memory;
+	iopool_request_release_data(request, request->sizes[rangeno]);
 }
 
 /* End a request, with whatever it still has to do left undone. */
 void
 iopool_request_end(IopoolRequest *request)
 {
-	destroy(request, false);
+	destroy_request(request, false);
 }

@@ -71,6 +71,14 @@ extern void iopool_request_raise_first(IopoolRequest *request);
 extern void iopool_request_hand_out(IopoolRequest *request, int rangeno);
 extern void iopool_request_end(IopoolRequest *request);
 
+/* request_memory.c */
+extern MemoryContext iopool_request_data_context(MemoryContext cxt);
+extern void iopool_request_check_memory(int nranges);
+extern void iopool_request_reserve_memory(IopoolRequest *request);
+extern void iopool_request_hold_memory(IopoolRequest *request);
+extern void iopool_request_release_data(IopoolRequest *request, int64 nbytes);
+extern void iopool_request_release_memory(IopoolRequest *request);
+
 static inline bool
 iopool_request_is_done(const IopoolRequest *request)
 {

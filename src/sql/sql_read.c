@@ -26,6 +26,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "base/range.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -34,12 +35,12 @@
 #include "utils/memutils.h"
 
 #include "base/compat.h"
-#include "sql/feed.h"
-#include "ring/settings.h"
+#include "engine/single.h"
 #include "file/log.h"
+#include "ring/settings.h"
+#include "sql/feed.h"
 #include "sql/request.h"
 #include "sql/row.h"
-#include "engine/single.h"
 
 /*
  * The kernel reads ahead at most about so much for one POSIX_FADV_WILLNEED,
@@ -131,7 +132,7 @@ iopool_read(PG_FUNCTION_ARGS)
 	IopoolResult result;
 
 	iopool_request_enter();
-	iopool_args_check_range(offset, length);
+	iopool_range_check(offset, length);
 
 	if (length <= IOPOOL_SINGLE_MAX)
 	{
@@ -154,20 +155,37 @@ iopool_read(PG_FUNCTION_ARGS)
 	PG_RETURN_BYTEA_P(result.buffer);
 }
 
+/* The ranges that a function is called with; they live as long as the call. */
+static void
+take_ranges(FunctionCallInfo fcinfo, IopoolArgsForm form, IopoolArgs *args)
+{
+	Datum datums[] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1),
+					  PG_GETARG_DATUM(2)};
+
+	iopool_args_take(args, CurrentMemoryContext, form, datums);
+}
+
 /* Rows of a call, into the tuplestore of a set-returning function. */
 static Datum
-return_rows(FunctionCallInfo fcinfo, const IopoolArgs *args)
+return_rows(FunctionCallInfo fcinfo, IopoolArgsForm form)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	bool report = iopool_args_is_report(PG_GETARG_DATUM(3));
+	IopoolArgs args;
+	bool report;
 	IopoolFeedOptions options = {.in_order = PG_GETARG_BOOL(4)};
-	IopoolFeed *feed = iopool_feed_begin(CurrentMemoryContext, &options);
-	IopoolCall *call = iopool_feed_new_call(feed, args, report);
+	IopoolFeed *feed;
+	IopoolCall *call;
+
+	iopool_request_enter();
+	take_ranges(fcinfo, form, &args);
+	report = iopool_args_is_report(PG_GETARG_DATUM(3));
+	feed = iopool_feed_begin(CurrentMemoryContext, &options);
+	call = iopool_feed_new_call(feed, &args, report);
 
 	InitMaterializedSRF(fcinfo, 0);
 	iopool_feed_add(feed, call);
 	iopool_feed_complete(feed);
-	while (call->nout < args->nranges)
+	while (call->nout < args.nranges)
 	{
 		IopoolResult result;
 
@@ -187,34 +205,19 @@ IOPOOL_FUNCTION(iopool_read_batch_paths);
 Datum
 iopool_read_batch(PG_FUNCTION_ARGS)
 {
-	IopoolArgs args;
-
-	iopool_request_enter();
-	iopool_args_path_lengths(&args, CurrentMemoryContext, PG_GETARG_DATUM(0),
-							 PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
-	return return_rows(fcinfo, &args);
+	return return_rows(fcinfo, IOPOOL_ARGS_LENGTHS);
 }
 
 Datum
 iopool_read_batch_length(PG_FUNCTION_ARGS)
 {
-	IopoolArgs args;
-
-	iopool_request_enter();
-	iopool_args_path_length(&args, CurrentMemoryContext, PG_GETARG_DATUM(0),
-							PG_GETARG_DATUM(1), PG_GETARG_INT64(2));
-	return return_rows(fcinfo, &args);
+	return return_rows(fcinfo, IOPOOL_ARGS_LENGTH);
 }
 
 Datum
 iopool_read_batch_paths(PG_FUNCTION_ARGS)
 {
-	IopoolArgs args;
-
-	iopool_request_enter();
-	iopool_args_paths_lengths(&args, CurrentMemoryContext, PG_GETARG_DATUM(0),
-							  PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
-	return return_rows(fcinfo, &args);
+	return return_rows(fcinfo, IOPOOL_ARGS_PATHS);
 }
 
 /* Bytes of an element in an array of bytea. */
@@ -285,25 +288,15 @@ layout_array(MemoryContext cxt, int nelems, const int64 *lengths, char **dests)
 }
 
 /* All ranges of a call as one array, in the order of the call. */
-static Datum
-return_array(const IopoolArgs *args, Datum on_error)
+static ArrayType *
+read_array(IopoolFeed *feed, IopoolCall *call)
 {
-	bool report = iopool_args_is_report(on_error);
-	IopoolFeedOptions options = {.in_order = false};
-	IopoolFeed *feed = iopool_feed_begin(CurrentMemoryContext, &options);
-	IopoolCall *call = iopool_feed_new_call(feed, args, report);
-	int nranges = args->nranges;
+	int nranges = call->args.nranges;
 	ArrayType *array;
 	int64 *expected;
 	int64 *actual;
 	char **dests;
 	bool as_expected = true;
-
-	if (nranges == 0)
-	{
-		iopool_feed_end(feed, NULL);
-		PG_RETURN_ARRAYTYPE_P(construct_empty_array(BYTEAOID));
-	}
 
 	/* laid out before anything is read, so that bytes are read into place */
 	expected = iopool_feed_measure(feed, call);
@@ -345,7 +338,28 @@ return_array(const IopoolArgs *args, Datum on_error)
 		}
 	}
 
-	PG_RETURN_ARRAYTYPE_P(array);
+	return array;
+}
+
+static Datum
+return_array(FunctionCallInfo fcinfo, IopoolArgsForm form)
+{
+	IopoolFeedOptions options = {.in_order = false};
+	IopoolArgs args;
+	bool report;
+	IopoolFeed *feed;
+	IopoolCall *call;
+
+	iopool_request_enter();
+	take_ranges(fcinfo, form, &args);
+	report = iopool_args_is_report(PG_GETARG_DATUM(3));
+	feed = iopool_feed_begin(CurrentMemoryContext, &options);
+	call = iopool_feed_new_call(feed, &args, report);
+	if (args.nranges > 0)
+		PG_RETURN_ARRAYTYPE_P(read_array(feed, call));
+
+	iopool_feed_end(feed, NULL);
+	PG_RETURN_ARRAYTYPE_P(construct_empty_array(BYTEAOID));
 }
 
 IOPOOL_FUNCTION(iopool_read_array);
@@ -355,34 +369,19 @@ IOPOOL_FUNCTION(iopool_read_array_paths);
 Datum
 iopool_read_array(PG_FUNCTION_ARGS)
 {
-	IopoolArgs args;
-
-	iopool_request_enter();
-	iopool_args_path_lengths(&args, CurrentMemoryContext, PG_GETARG_DATUM(0),
-							 PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
-	return return_array(&args, PG_GETARG_DATUM(3));
+	return return_array(fcinfo, IOPOOL_ARGS_LENGTHS);
 }
 
 Datum
 iopool_read_array_length(PG_FUNCTION_ARGS)
 {
-	IopoolArgs args;
-
-	iopool_request_enter();
-	iopool_args_path_length(&args, CurrentMemoryContext, PG_GETARG_DATUM(0),
-							PG_GETARG_DATUM(1), PG_GETARG_INT64(2));
-	return return_array(&args, PG_GETARG_DATUM(3));
+	return return_array(fcinfo, IOPOOL_ARGS_LENGTH);
 }
 
 Datum
 iopool_read_array_paths(PG_FUNCTION_ARGS)
 {
-	IopoolArgs args;
-
-	iopool_request_enter();
-	iopool_args_paths_lengths(&args, CurrentMemoryContext, PG_GETARG_DATUM(0),
-							  PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
-	return return_array(&args, PG_GETARG_DATUM(3));
+	return return_array(fcinfo, IOPOOL_ARGS_PATHS);
 }
 
 /*
@@ -390,7 +389,7 @@ iopool_read_array_paths(PG_FUNCTION_ARGS)
  * to be told about all of it.
  */
 static bool
-advise(const IopoolFile *file, int64 pos, int64 end)
+advise_range(const IopoolFile *file, int64 pos, int64 end)
 {
 	bool is_taken = true;
 
@@ -433,8 +432,7 @@ iopool_prefetch(PG_FUNCTION_ARGS)
 	int64 nhinted = 0;
 
 	iopool_request_enter();
-	iopool_args_path_lengths(&args, CurrentMemoryContext, PG_GETARG_DATUM(0),
-							 PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
+	take_ranges(fcinfo, IOPOOL_ARGS_LENGTHS, &args);
 	/* closes the file, whatever happens */
 	cxt = AllocSetContextCreate(CurrentMemoryContext, "iopool prefetch",
 								ALLOCSET_SMALL_SIZES);
@@ -462,7 +460,7 @@ iopool_prefetch(PG_FUNCTION_ARGS)
 		length = Min(length, size - pos);
 		told = Min(length, budget);
 		budget -= told;
-		if (advise(file, pos, pos + told) && told == length)
+		if (advise_range(file, pos, pos + told) && told == length)
 			nhinted++;
 	}
 

@@ -49,30 +49,30 @@ IOPOOL_FUNCTION(iopool_fetch_next);
 IOPOOL_FUNCTION(iopool_cancel);
 IOPOOL_FUNCTION(iopool_list_requests);
 
-Datum
-iopool_submit(PG_FUNCTION_ARGS)
+static Datum
+submit_ranges(FunctionCallInfo fcinfo, IopoolArgsForm form)
 {
+	Datum datums[] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1),
+					  PG_GETARG_DATUM(2)};
 	IopoolArgs args;
 	MemoryContext cxt;
 
 	iopool_request_enter();
 	cxt = iopool_request_context();
-	iopool_args_path_lengths(&args, cxt, PG_GETARG_DATUM(0),
-							 PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
+	iopool_args_take(&args, cxt, form, datums);
 	PG_RETURN_INT64(iopool_request_submit(cxt, &args)->number);
+}
+
+Datum
+iopool_submit(PG_FUNCTION_ARGS)
+{
+	return submit_ranges(fcinfo, IOPOOL_ARGS_LENGTHS);
 }
 
 Datum
 iopool_submit_paths(PG_FUNCTION_ARGS)
 {
-	IopoolArgs args;
-	MemoryContext cxt;
-
-	iopool_request_enter();
-	cxt = iopool_request_context();
-	iopool_args_paths_lengths(&args, cxt, PG_GETARG_DATUM(0),
-							  PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
-	PG_RETURN_INT64(iopool_request_submit(cxt, &args)->number);
+	return submit_ranges(fcinfo, IOPOOL_ARGS_PATHS);
 }
 
 Datum
@@ -153,7 +153,7 @@ iopool_wait_any(PG_FUNCTION_ARGS)
 		has_time = iopool_request_step(requests, nrequests, false, deadline);
 		done = first_done(requests, nrequests);
 	}
-	iopool_window_leave(false);
+	iopool_stream_leave(false);
 	if (done == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_INT64(done->number);
@@ -218,7 +218,7 @@ iopool_fetch_next(PG_FUNCTION_ARGS)
 
 	while (request->ndone == request->nout)
 		(void) iopool_request_step(&request, 1, true, IOPOOL_FOREVER);
-	iopool_window_leave(false);
+	iopool_stream_leave(false);
 	upto = request->nout + Min(max_rows, request->ndone - request->nout);
 
 	for (int i = request->nout; i < upto && !report; i++)

@@ -18,10 +18,11 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
-#include "ring/settings.h"
 #include "base/os_limits.h"
 #include "ring/method.h"
 #include "ring/pool.h"
+#include "ring/queue.h"
+#include "ring/settings.h"
 #include "sql/request.h"
 
 /*
@@ -202,7 +203,7 @@ iopool_stat_waiters(PG_FUNCTION_ARGS)
 	for (int p = 0; p < iopool_shared->npools; p++)
 	{
 		IopoolPool *pool = &iopool_shared->pools[p];
-		int nwaiters = iopool_pool_waiters(pool, waiters);
+		int nwaiters = iopool_queue_waiters(pool, waiters);
 
 		for (int i = 0; i < nwaiters; i++)
 		{
@@ -254,7 +255,7 @@ limit_text(int resource)
 
 	if (getrlimit(resource, &limit) != 0)
 		return pstrdup("unknown");
-	return iopool_limits_text(limit.rlim_cur);
+	return iopool_os_limits_text(limit.rlim_cur);
 }
 
 /* How reads are made in the session's pool, by io_mode. */

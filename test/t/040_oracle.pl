@@ -108,14 +108,6 @@ BEGIN
 	END LOOP;
 END $$;
 
-CREATE FUNCTION words(file_offset bigint, length bigint) RETURNS bytea
-LANGUAGE sql IMMUTABLE AS $$
-	SELECT coalesce(substr(string_agg(int8send(w), ''::bytea),
-						   (file_offset % 8)::int + 1, length::int), '')
-	FROM generate_series(file_offset - file_offset % 8,
-						 file_offset + length - 1, 8) AS w
-$$;
-
 -- Reads them in chunks, with settings that change from chunk to chunk, and
 -- compares.  A row: ranges, bytes, wrong ranges, the sample checked against
 -- the words, wrong ones of the sample, and the first wrong range.
@@ -195,6 +187,7 @@ foreach my $method (test_methods())
 		'iopool.rings' => 2, 'work_mem' => '512MB', 'jit' => 'off',
 		'statement_timeout' => '10min',
 		'iopool.pools' => 'small(rings=1, entries=3), deep(rings=1, entries=1000)');
+	sql_words($node);
 	$node->safe_psql('postgres', $functions);
 	my $id = 0;
 	foreach my $name ((grep { $_ ne 'sparse' } sort keys %sizes), 'sparse')

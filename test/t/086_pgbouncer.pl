@@ -10,8 +10,7 @@ use Test::More;
 
 use IopoolTest;
 
-my ($pgbouncer) = grep { -x $_ } map { "$_/pgbouncer" } split(/:/, $ENV{PATH}), '/usr/sbin';
-plan skip_all => 'pgbouncer is not installed' unless defined $pgbouncer;
+plan skip_all => 'pgbouncer is not installed' unless defined IopoolTest::PgBouncer->program;
 
 my $fs = IopoolTest::GateFS->new;
 my $tmp = PostgreSQL::Test::Utils::tempdir();
@@ -23,54 +22,6 @@ write_words($fs->backing('held'), 400_000);
 # Server connections that the clients share; sessions of the test itself go
 # past PgBouncer.
 my $pool_size = 2;
-my $pgbouncer_pid;
-
-# A PgBouncer before the node, on a socket and no TCP port; returns how clients
-# connect.
-sub start_pgbouncer
-{
-	my ($node) = @_;
-	my $sockets = PostgreSQL::Test::Utils::tempdir_short();
-	my $user = $node->safe_psql('postgres', 'SELECT current_user');
-
-	PostgreSQL::Test::Utils::append_to_file("$sockets/pgbouncer.ini", qq{
-[databases]
-postgres = host=@{[$node->host]} port=@{[$node->port]} dbname=postgres user=$user
-[pgbouncer]
-listen_addr =
-unix_socket_dir = $sockets
-listen_port = 6432
-logfile = $tmp/pgbouncer_@{[$node->name]}.log
-auth_type = any
-pool_mode = transaction
-default_pool_size = $pool_size
-max_client_conn = 50
-});
-	$pgbouncer_pid = fork() // die "could not fork: $!";
-	if ($pgbouncer_pid == 0)
-	{
-		exec $pgbouncer, '-q', "$sockets/pgbouncer.ini" or POSIX::_exit(127);
-	}
-	my $connstr = "host=$sockets port=6432 dbname=postgres";
-	poll_until(sub { is_listening("$sockets/.s.PGSQL.6432") }) or die 'pgbouncer did not start';
-	return $connstr;
-}
-
-sub stop_pgbouncer
-{
-	return unless defined $pgbouncer_pid;
-	kill 'TERM', $pgbouncer_pid;
-	waitpid($pgbouncer_pid, 0);
-	undef $pgbouncer_pid;
-	return;
-}
-
-END
-{
-	my $exit_code = $?;
-	stop_pgbouncer();
-	$? = $exit_code;
-}
 
 # The right ones of 2,000 ranges.  The first 1,000 are of the plain file,
 # because libaio makes its context only for a lease that is worth it, and has
@@ -94,8 +45,8 @@ foreach my $method (test_methods())
 		'iopool.rings' => 1, 'iopool.ring_entries' => 16,
 		'iopool.pools' => 'bulk(rings=1)',
 		'client_connection_check_interval' => '50ms');
-	my $connstr = start_pgbouncer($node);
-	my $client = sub { return start_sql($node, $_[0], connstr => $connstr); };
+	my $pgbouncer = IopoolTest::PgBouncer->new($node, $pool_size);
+	my $client = sub { return start_sql($node, $_[0], connstr => $pgbouncer->connstr); };
 	# Whoever comes next finds what the first one found.
 	my $clean = sub {
 		my ($label) = @_;
@@ -189,7 +140,7 @@ foreach my $method (test_methods())
 	reader_is_right($node, $plain, $method);
 	unlike(slurp_file($node->logfile), qr/PANIC|TRAP|does not hold it|is broken/,
 		"$method: nothing odd in the log");
-	stop_pgbouncer();
+	$pgbouncer->stop;
 	$node->stop;
 }
 

@@ -13,36 +13,6 @@ use IopoolTest;
 my $file = PostgreSQL::Test::Utils::tempdir() . '/words';
 write_words($file, 8 * 1024 * 1024);
 
-# Private memory of a process in kB: anonymous pages only, because shared memory
-# that is touched for the first time would count as well.
-sub anon_kb
-{
-	my ($pid) = @_;
-	my ($kb) = slurp_file("/proc/$pid/status") =~ /^RssAnon:\s*(\d+) kB/m;
-	return $kb;
-}
-
-# Runs a query of one value; returns the value, and by how much the backend
-# grew at most while it ran, in kB.
-sub run_and_watch
-{
-	my ($session, $pid, $query) = @_;
-	my $before = anon_kb($pid);
-	my $peak = $before;
-
-	$session->{stdin} .= "$query;\n\\echo done\n";
-	$session->{run}->pump_nb;
-	poll_until(sub {
-		my $now = anon_kb($pid);
-		$peak = $now if $now > $peak;
-		$session->{run}->pump_nb;
-		$session->{stdout} =~ /done/;
-	});
-	my ($value) = $session->{stdout} =~ /^(\d+)$/m;
-	$session->{stdout} = '';
-	return ($value, $peak - $before);
-}
-
 # Each of them leaves nothing behind, so the same again takes no more memory.
 my %cycles = (
 	'fetched' => 'PERFORM iopool_fetch(submit(20, 100000));',

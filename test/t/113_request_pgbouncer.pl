@@ -10,8 +10,7 @@ use Test::More;
 
 use IopoolTest;
 
-my ($pgbouncer) = grep { -x $_ } map { "$_/pgbouncer" } split(/:/, $ENV{PATH}), '/usr/sbin';
-plan skip_all => 'pgbouncer is not installed' unless defined $pgbouncer;
+plan skip_all => 'pgbouncer is not installed' unless defined IopoolTest::PgBouncer->program;
 
 my $fs = IopoolTest::GateFS->new;
 my $tmp = PostgreSQL::Test::Utils::tempdir();
@@ -23,53 +22,6 @@ write_words($fs->backing('held'), 400_000);
 # Server connections that the clients share; sessions of the test itself go
 # past PgBouncer.
 my $pool_size = 2;
-my $pgbouncer_pid;
-
-# A PgBouncer before the node, on a socket and no TCP port; returns how clients
-# connect.
-sub start_pgbouncer
-{
-	my ($node) = @_;
-	my $sockets = PostgreSQL::Test::Utils::tempdir_short();
-	my $user = ask($node, 'SELECT current_user');
-
-	PostgreSQL::Test::Utils::append_to_file("$sockets/pgbouncer.ini", qq{
-[databases]
-postgres = host=@{[$node->host]} port=@{[$node->port]} dbname=postgres user=$user
-[pgbouncer]
-listen_addr =
-unix_socket_dir = $sockets
-listen_port = 6432
-logfile = $tmp/pgbouncer_@{[$node->name]}.log
-auth_type = any
-pool_mode = transaction
-default_pool_size = $pool_size
-max_client_conn = 50
-});
-	$pgbouncer_pid = fork() // die "could not fork: $!";
-	if ($pgbouncer_pid == 0)
-	{
-		exec $pgbouncer, '-q', "$sockets/pgbouncer.ini" or POSIX::_exit(127);
-	}
-	poll_until(sub { is_listening("$sockets/.s.PGSQL.6432") }) or die 'pgbouncer did not start';
-	return "host=$sockets port=6432 dbname=postgres";
-}
-
-sub stop_pgbouncer
-{
-	return unless defined $pgbouncer_pid;
-	kill 'TERM', $pgbouncer_pid;
-	waitpid($pgbouncer_pid, 0);
-	undef $pgbouncer_pid;
-	return;
-}
-
-END
-{
-	my $exit_code = $?;
-	stop_pgbouncer();
-	$? = $exit_code;
-}
 
 foreach my $method (test_methods())
 {
@@ -83,8 +35,8 @@ foreach my $method (test_methods())
 				array_fill(8::bigint, ARRAY[n]))$$;
 		CREATE FUNCTION right_rows(request bigint) RETURNS bigint LANGUAGE sql VOLATILE AS $$
 			SELECT count(*) FILTER (WHERE data = int8send(file_offset)) FROM iopool_fetch(request)$$});
-	my $connstr = start_pgbouncer($node);
-	my $client = sub { return start_sql($node, $_[0], connstr => $connstr); };
+	my $pgbouncer = IopoolTest::PgBouncer->new($node, $pool_size);
+	my $client = sub { return start_sql($node, $_[0], connstr => $pgbouncer->connstr); };
 	# Whoever comes next finds no request, and makes its own.
 	my $clean = sub {
 		my ($label) = @_;
@@ -162,7 +114,7 @@ foreach my $method (test_methods())
 
 	unlike(log_since($node, $position), qr/PANIC|TRAP|does not hold it|is broken|stream was not ended/,
 		"$method: nothing odd in the log");
-	stop_pgbouncer();
+	$pgbouncer->stop;
 	$node->stop;
 }
 

@@ -22,9 +22,9 @@
 #include "utils/builtins.h"
 
 #include "base/compat.h"
-#include "ring/settings.h"
-#include "mock.h"
 #include "engine/stream.h"
+#include "mock.h"
+#include "ring/settings.h"
 #include "unit.h"
 
 PG_MODULE_MAGIC;

@@ -44,7 +44,7 @@ unit_lease_forget(IopoolPool *pool)
 	leases[poolno] = NULL;
 	pfree(lease->reads);
 	pfree(lease->free_reads);
-	unmap(lease);
+	unmap_arena(lease);
 	pfree(lease);
 }
 
@@ -93,7 +93,7 @@ begin(int nrings)
 
 	file = mock_file_create(1024 * 1024, 1024 * 1024, 0);
 	fd = open(file->path, O_RDONLY | O_CLOEXEC);
-	iopool_lease_hold(lease);
+	iopool_lease_add_user(lease);
 	CHECK(iopool_lease_ready(lease, IOPOOL_FOREVER));
 	mock_script.is_held = true;
 	return lease;
@@ -167,7 +167,7 @@ wait_for_all(IopoolLease *lease)
 static void
 end(IopoolLease *lease)
 {
-	iopool_lease_drop(lease, false);
+	iopool_lease_remove_user(lease, false);
 	CHECK(lease->ring == NULL);
 	mock_pool_check(lease->pool, 0);
 	CHECK_EQUAL(mock_counter(lease->pool, IOPOOL_COUNTER_STALE),
@@ -288,9 +288,9 @@ lease_stale_owner(int rounds)
 	for (int i = 0; i < ENTRIES; i++)
 		tags[i] = mock_tag(lease->ring, i);
 	wait_for_all(lease);
-	iopool_lease_drop(lease, false);
+	iopool_lease_remove_user(lease, false);
 
-	iopool_lease_hold(lease);
+	iopool_lease_add_user(lease);
 	CHECK(iopool_lease_ready(lease, IOPOOL_FOREVER));
 	begin_reads(lease, outcomes, ENTRIES);
 	iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
@@ -617,7 +617,7 @@ lease_attach_fails(int rounds)
 	MemoryContext cxt = CurrentMemoryContext;
 	volatile int sqlstate = 0;
 
-	iopool_lease_hold(lease);
+	iopool_lease_add_user(lease);
 	mock_script.attach_errno = EUCLEAN;
 	PG_TRY();
 	{
@@ -631,7 +631,7 @@ lease_attach_fails(int rounds)
 	}
 	PG_END_TRY();
 	CHECK_EQUAL(sqlstate, ERRCODE_INSUFFICIENT_RESOURCES);
-	iopool_lease_drop(lease, true);
+	iopool_lease_remove_user(lease, true);
 	CHECK_EQUAL(pool->nbroken, 2);
 	CHECK_EQUAL(mock_counter(pool, IOPOOL_COUNTER_RESETS), 2);
 	mock_pool_check(pool, 0);
@@ -650,7 +650,7 @@ lease_drain_foreign(int rounds)
 	Outcome theirs[4];
 	int in_flight = 2;
 
-	iopool_lease_hold(lease);
+	iopool_lease_add_user(lease);
 	begin_reads(lease, theirs, 2);
 	begin_reads(lease, mine, 1);
 	iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
@@ -669,7 +669,7 @@ lease_drain_foreign(int rounds)
 	in_flight = 1 - mine[0].ndone;
 	iopool_lease_drain(lease, &in_flight);
 	CHECK_EQUAL(iopool_ring_state(lease->ring), IOPOOL_RING_RESTING);
-	iopool_lease_drop(lease, true);
+	iopool_lease_remove_user(lease, true);
 
 	/* the neighbour keeps the ring */
 	CHECK(lease->ring != NULL);
@@ -705,7 +705,7 @@ lease_drain_own(int rounds)
 		Outcome mine[2];
 		Outcome theirs[4];
 
-		iopool_lease_hold(lease);
+		iopool_lease_add_user(lease);
 		begin_reads(lease, theirs, 4);
 		begin_reads(lease, mine, 2);
 		own_in_flight = 2;
@@ -718,7 +718,7 @@ lease_drain_own(int rounds)
 		CHECK_EQUAL(iopool_ring_state(lease->ring), IOPOOL_RING_RESTING);
 		CHECK_EQUAL(lease->in_flight, 4 - count_done(theirs, 4, LEN));
 		nleft += lease->in_flight;
-		iopool_lease_drop(lease, false);
+		iopool_lease_remove_user(lease, false);
 		wait_for_all(lease);
 		CHECK_EQUAL(count_done(theirs, 4, LEN), 4);
 		end(lease);
@@ -766,7 +766,7 @@ lease_exit(int rounds)
 	IopoolLease *lease = begin(2);
 	Outcome outcomes[6];
 
-	iopool_lease_hold(lease);
+	iopool_lease_add_user(lease);
 	begin_reads(lease, outcomes, 4);
 	iopool_lease_poll(lease, 0, IOPOOL_FOREVER);
 	begin_reads(lease, outcomes + 4, 2);
@@ -779,7 +779,7 @@ lease_exit(int rounds)
 	CHECK_EQUAL(mock_counter(lease->pool, IOPOOL_COUNTER_RECLAIMS), 1);
 
 	/* the streams end after that */
-	iopool_lease_drop(lease, true);
+	iopool_lease_remove_user(lease, true);
 	end(lease);
 	CHECK_EQUAL(mock_counter(lease->pool, IOPOOL_COUNTER_RECLAIMS), 1);
 }

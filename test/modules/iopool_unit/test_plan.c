@@ -98,7 +98,7 @@ check_extents(Plan *plan)
 
 		nextents++;
 		CHECK_EQUAL(piece->extent->nrefs, 1);
-		CHECK(piece->only == NULL);
+		CHECK(piece->single == NULL);
 		for (IopoolPending *pending = piece->extent->first; pending != NULL;
 			 pending = pending->next)
 		{
@@ -128,7 +128,7 @@ check_extents(Plan *plan)
 
 /* Read [start, end) of an extent as the kernel would; returns how far. */
 static int64
-read_part(Plan *plan, IopoolExtent *extent, IopoolPending *only, int64 start,
+read_part(Plan *plan, IopoolExtent *extent, IopoolPending *single, int64 start,
 		  int64 end, bool is_bounced)
 {
 	MockFile *file = plan->files[extent->file - plan->file];
@@ -136,7 +136,7 @@ read_part(Plan *plan, IopoolExtent *extent, IopoolPending *only, int64 start,
 	int64 pos;
 
 	read->extent = extent;
-	read->only = only;
+	read->single = single;
 	read->start = start;
 	if (is_bounced)
 	{
@@ -195,7 +195,7 @@ read_extents(Plan *plan)
 	typedef struct Part
 	{
 		IopoolExtent *extent;
-		IopoolPending *only;
+		IopoolPending *single;
 		int64 start;
 		int64 end;
 	} Part;
@@ -213,7 +213,7 @@ read_extents(Plan *plan)
 			Part *part = &parts[nparts++];
 
 			part->extent = piece->extent;
-			part->only = NULL;
+			part->single = NULL;
 			part->start = pos;
 			part->end =
 				cut < 4 ? mock_between(pos + 1, piece->end) : piece->end;
@@ -228,7 +228,7 @@ read_extents(Plan *plan)
 		bool is_bounced = mock_chance(30);
 
 		/* as after a failure: each range alone */
-		if (part->only == NULL && mock_chance(5))
+		if (part->single == NULL && mock_chance(5))
 		{
 			Part whole = *part;
 
@@ -246,7 +246,7 @@ read_extents(Plan *plan)
 			continue;
 		}
 
-		part->start = read_part(plan, part->extent, part->only, part->start,
+		part->start = read_part(plan, part->extent, part->single, part->start,
 								part->end, is_bounced);
 		if (part->start == part->end)
 			*part = parts[--nparts];

@@ -7,6 +7,7 @@
  *-------------------------------------------------------------------------
  */
 #include "../../../src/ring/pool.c"
+#include "../../../src/ring/queue.c"
 #include "../../../src/ring/park.c"
 
 #include "mock.h"
@@ -38,7 +39,7 @@ sqlstate_of_checkout(IopoolPool *pool)
 
 	PG_TRY();
 	{
-		(void) iopool_pool_checkout(pool, IOPOOL_FOREVER);
+		(void) iopool_pool_lease(pool, IOPOOL_FOREVER);
 	}
 	PG_CATCH();
 	{
@@ -81,7 +82,7 @@ unit_take_over(IopoolPool *pool)
 		CHECK_EQUAL(pg_atomic_read_u32(&ring->in_flight), 0);
 		for (int i = 0; i < pool->entries; i++)
 			CHECK_EQUAL(ring->tags[i], 0);
-		pass_ring_on(pool, ring);
+		iopool_queue_pass_ring_on(pool, ring);
 	}
 	LWLockRelease(pool->lock);
 	return ring != NULL;
@@ -92,8 +93,8 @@ static void
 pool_returns(int rounds)
 {
 	IopoolPool *pool = mock_pool_create(3, 4);
-	IopoolRing *first = iopool_pool_checkout(pool, IOPOOL_FOREVER);
-	IopoolRing *second = iopool_pool_checkout(pool, IOPOOL_FOREVER);
+	IopoolRing *first = iopool_pool_lease(pool, IOPOOL_FOREVER);
+	IopoolRing *second = iopool_pool_lease(pool, IOPOOL_FOREVER);
 	uint64 generation = iopool_ring_generation(first);
 
 	CHECK(first != second);
@@ -108,7 +109,7 @@ pool_returns(int rounds)
 	mock_pool_check(pool, 1);
 
 	/* that of an earlier lease, once the ring is somebody's again */
-	CHECK(iopool_pool_checkout(pool, IOPOOL_FOREVER) == first);
+	CHECK(iopool_pool_lease(pool, IOPOOL_FOREVER) == first);
 	CHECK(iopool_ring_generation(first) != generation);
 	iopool_pool_return(pool, first, generation, IOPOOL_RETURN_CLEAN);
 	iopool_pool_mark_draining(pool, first, generation, true);
@@ -149,7 +150,7 @@ static void
 pool_first_come(int rounds)
 {
 	IopoolPool *pool = mock_pool_create(1, 4);
-	IopoolRing *ring = iopool_pool_checkout(pool, IOPOOL_FOREVER);
+	IopoolRing *ring = iopool_pool_lease(pool, IOPOOL_FOREVER);
 	IopoolWaiter *waiters[3];
 
 	for (int i = 0; i < 3; i++)
@@ -184,7 +185,7 @@ static void
 pool_stop_waiting(int rounds)
 {
 	IopoolPool *pool = mock_pool_create(1, 4);
-	IopoolRing *ring = iopool_pool_checkout(pool, IOPOOL_FOREVER);
+	IopoolRing *ring = iopool_pool_lease(pool, IOPOOL_FOREVER);
 	IopoolWaiter *me = unit_queue_other(pool, iopool_my_proc_number());
 	IopoolWaiter *other = unit_queue_other(pool, me == iopool_shared->waiters);
 
@@ -226,7 +227,7 @@ static void
 pool_timeout(int rounds)
 {
 	IopoolPool *pool = mock_pool_create(1, 4);
-	IopoolRing *ring = iopool_pool_checkout(pool, IOPOOL_FOREVER);
+	IopoolRing *ring = iopool_pool_lease(pool, IOPOOL_FOREVER);
 
 	iopool_checkout_timeout_ms = 1;
 	CHECK_EQUAL(sqlstate_of_checkout(pool),
@@ -250,7 +251,7 @@ pool_all_broken(int rounds)
 	IopoolWaiter *waiters[2];
 
 	for (int i = 0; i < 2; i++)
-		rings[i] = iopool_pool_checkout(pool, IOPOOL_FOREVER);
+		rings[i] = iopool_pool_lease(pool, IOPOOL_FOREVER);
 	for (int i = 0; i < 2; i++)
 		waiters[i] = unit_queue_other(pool, i);
 
@@ -289,7 +290,7 @@ queue_limited(IopoolPool *pool, int number, Oid sessionid, int max_rings)
 static IopoolRing *
 hold_as(IopoolPool *pool, Oid sessionid)
 {
-	IopoolRing *ring = iopool_pool_checkout(pool, IOPOOL_FOREVER);
+	IopoolRing *ring = iopool_pool_lease(pool, IOPOOL_FOREVER);
 
 	ring->sessionid = sessionid;
 	return ring;
@@ -354,7 +355,7 @@ pool_role_limit(int rounds)
 static Oid
 takes_over(IopoolPool *pool, IopoolWaiter *waiter)
 {
-	bool at_limit = is_at_limit(pool, waiter);
+	bool at_limit = iopool_queue_is_at_limit(pool, waiter);
 	IopoolParkedRings left;
 	Oid owners[4];
 	IopoolRing *ring = NULL;
@@ -362,10 +363,10 @@ takes_over(IopoolPool *pool, IopoolWaiter *waiter)
 	for (int i = 0; i < pool->nrings; i++)
 		owners[i] = pool->rings[i].sessionid;
 	LWLockAcquire(pool->lock, LW_EXCLUSIVE);
-	if (has_turn(pool, waiter, at_limit))
+	if (iopool_queue_has_turn(pool, waiter, at_limit))
 		ring = take_over(pool, waiter, at_limit, &left);
 	if (ring != NULL)
-		leave_queue(pool, waiter);
+		iopool_queue_leave(pool, waiter);
 	LWLockRelease(pool->lock);
 	return ring != NULL ? owners[ring - pool->rings] : InvalidOid;
 }
@@ -412,7 +413,7 @@ static void
 pool_wait_time(int rounds)
 {
 	IopoolPool *pool = mock_pool_create(1, 4);
-	IopoolRing *ring = iopool_pool_checkout(pool, IOPOOL_FOREVER);
+	IopoolRing *ring = iopool_pool_lease(pool, IOPOOL_FOREVER);
 	IopoolWaiter *waiter = unit_queue_other(pool, 0);
 	IopoolPoolUse use;
 

@@ -16,8 +16,8 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
-#include "mock.h"
 #include "engine/stream_internal.h"
+#include "mock.h"
 #include "unit.h"
 
 #define MAX_STREAMS 3
@@ -202,7 +202,7 @@ check_nothing_outstanding(void *arg)
 	if (world->nstreams == 1 && mock_outstanding() > 0)
 		mock_violation("a context goes away with %d reads outstanding",
 					   mock_outstanding());
-	if (test->stream->in_flight > 0 || test->stream->is_holding ||
+	if (test->stream->in_flight > 0 || test->stream->uses_lease ||
 		test->stream->is_open)
 		mock_violation("a context goes away with its stream");
 }
@@ -282,9 +282,7 @@ begin_stream(TestStream *test)
 		windows[mock_between(0, lengthof(windows) - 1)];
 	test->options.merge_gap = gaps[mock_between(0, lengthof(gaps) - 1)];
 	test->options.header_size = mock_between(0, 2) * 4;
-	test->options.is_background = mock_chance(40);
-	test->options.is_interrupted = mock_chance(30);
-	test->options.keeps_results = mock_chance(20);
+	test->options.kind = mock_between(IOPOOL_STREAM_CALL, IOPOOL_STREAM_API);
 	test->options.source = test_source;
 	test->options.source_arg = test;
 	test->stream = iopool_stream_begin(test->cxt, &test->options);
@@ -297,7 +295,7 @@ begin_stream(TestStream *test)
 static bool
 take_next(IopoolStream *stream, IopoolResult *result)
 {
-	iopool_window_check_interrupts();
+	iopool_stream_check_interrupts();
 	while (!iopool_stream_take(stream, result))
 	{
 		IopoolStep step;
@@ -305,7 +303,7 @@ take_next(IopoolStream *stream, IopoolResult *result)
 		if (stream->npending == 0 && stream->source_ended)
 			return false;
 		step =
-			iopool_window_step(&stream, 1, NULL, false, false, IOPOOL_FOREVER);
+			iopool_stream_step(&stream, 1, NULL, false, false, IOPOOL_FOREVER);
 		/* LATER is for a source that waits for reads */
 		if (step == IOPOOL_STEP_IDLE && stream->npending == 0 &&
 			!stream->source_ended)
@@ -328,14 +326,14 @@ step_to_next(TestStream *test, IopoolResult *result)
 		if (stream->npending == 0 && stream->source_ended)
 			return false;
 		if (mock_chance(20))
-			iopool_window_pump();
+			iopool_stream_pump();
 		if (mock_chance(20))
-			iopool_window_start(stream);
+			iopool_stream_start(stream);
 		if (mock_chance(20))
-			iopool_window_leave(mock_chance(50));
+			iopool_stream_leave(mock_chance(50));
 		if (mock_chance(20))
 			(void) unit_take_over(world->pool);
-		(void) iopool_window_step(&stream, 1, NULL, mock_chance(50),
+		(void) iopool_stream_step(&stream, 1, NULL, mock_chance(50),
 								  mock_chance(50),
 								  mock_chance(30) ? IOPOOL_NO_WAIT
 												  : IOPOOL_FOREVER);
@@ -353,7 +351,7 @@ check_bounds(TestStream *test)
 
 	CHECK(mock_outstanding() <= world->pool->entries);
 	CHECK(stream->in_flight_bytes <= window || stream->in_flight <= 1);
-	if (!test->options.keeps_results)
+	if (test->options.kind != IOPOOL_STREAM_REQUEST)
 		CHECK(stream->reserved < 2 * window + Max(test->longest, 1));
 	for (int i = 0; i < world->nstreams; i++)
 	{
@@ -365,10 +363,10 @@ check_bounds(TestStream *test)
 	/* a ring is held by those that have something to read, and no longer */
 	if (world->nstreams == 1 && stream->in_flight == 0 &&
 		stream->source_ended && dlist_is_empty(&stream->todo))
-		CHECK(!stream->is_holding);
-	if (test->options.is_background &&
+		CHECK(!stream->uses_lease);
+	if (iopool_stream_is_background(stream) &&
 		iopool_lease_outstanding(stream->lease) == 0)
-		CHECK(!stream->is_holding);
+		CHECK(!stream->uses_lease);
 	if (stream->lease->in_flight > 0)
 		CHECK(stream->lease->ring != NULL);
 }
@@ -624,6 +622,21 @@ run_streams(void)
 	}
 }
 
+/* As the callbacks of requests do where a transaction is rolled back. */
+static void
+abort_requests(void)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &iopool_open_streams)
+	{
+		IopoolStream *stream = dlist_container(IopoolStream, node, iter.cur);
+
+		if (stream->options.kind == IOPOOL_STREAM_REQUEST)
+			iopool_stream_abort(stream);
+	}
+}
+
 /* Run all streams in a subtransaction, which is rolled back on ERROR. */
 static void
 run_round(void)
@@ -662,6 +675,7 @@ run_round(void)
 		/* in half of the rounds the memory goes first, as a portal's does */
 		if (mock_chance(50))
 			MemoryContextDeleteChildren(cxt);
+		abort_requests();
 		RollbackAndReleaseCurrentSubTransaction();
 		if (mock_outstanding() > 0)
 			mock_violation("a subtransaction ends with reads outstanding");
@@ -916,18 +930,17 @@ stream_pumps_refused(int rounds)
 	TestStream *test = plain_stream(8, 20, 1000, 2000);
 	IopoolLease *lease = test->stream->lease;
 
-	test->stream->options.is_background = test->options.is_background = true;
-	test->stream->options.keeps_results = test->options.keeps_results = true;
+	test->stream->options.kind = test->options.kind = IOPOOL_STREAM_REQUEST;
 	mock_script.is_held = true;
-	iopool_window_start(test->stream);
+	iopool_stream_start(test->stream);
 	CHECK(lease->in_flight > 0);
 	mock_script.fatal_errno = EBADF;
-	iopool_window_pump();
+	iopool_stream_pump();
 	CHECK_EQUAL(lease->fatal_errno, EBADF);
 	mock_complete(lease->ring, 100);
 	mock_script.is_held = false;
 	for (int i = 0; i < 10 && test->stream->in_flight > 0; i++)
-		iopool_window_pump();
+		iopool_stream_pump();
 	CHECK_EQUAL(test->stream->in_flight, 0);
 	end_stream(test);
 }
@@ -1296,9 +1309,9 @@ stream_refused(int rounds)
 		mock_script.refused_errno = ENOSYS;
 		if (is_background)
 		{
-			test->stream->options.is_background = true;
+			test->stream->options.kind = IOPOOL_STREAM_API;
 			for (int i = 0; i < 100; i++)
-				iopool_window_pump();
+				iopool_stream_pump();
 			CHECK(mock_nsubmits() - nsubmits <= 2);
 			CHECK_EQUAL(unit_sqlstate_of_refusal(test->stream->lease),
 						ERRCODE_IO_ERROR);

@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
- * check.h
+ * check_internal.h
  *	  The doctor: what iopool_check() looks at, and how a row is reported.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef IOPOOL_CHECK_H
-#define IOPOOL_CHECK_H
+#ifndef IOPOOL_CHECK_INTERNAL_H
+#define IOPOOL_CHECK_INTERNAL_H
 
 #include "nodes/execnodes.h"
 #include "nodes/pg_list.h"
@@ -43,10 +43,14 @@ typedef struct IopoolCheck
 	IopoolUringFacts uring;
 } IopoolCheck;
 
-/* check.c */
+/* check_row.c */
 extern void iopool_check_put(IopoolCheck *check, const char *name,
 							 IopoolCheckStatus status, const char *detail,
 							 const char *hint);
+
+/* check_rings.c */
+extern void iopool_check_rings(IopoolCheck *check);
+extern void iopool_check_leases(IopoolCheck *check);
 
 /* check_kernel.c */
 extern void iopool_check_io_uring(IopoolCheck *check);
@@ -66,4 +70,4 @@ extern const char *iopool_check_nofile_hint(IopoolCheck *check);
 extern void iopool_check_directories(IopoolCheck *check);
 extern void iopool_check_statx(IopoolCheck *check);
 
-#endif /* IOPOOL_CHECK_H */
+#endif /* IOPOOL_CHECK_INTERNAL_H */

@@ -1,0 +1,15 @@
+/*-------------------------------------------------------------------------
+ *
+ * range.h
+ *	  What offset and length of a range may be.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IOPOOL_RANGE_H
+#define IOPOOL_RANGE_H
+
+/* range.c */
+extern bool iopool_range_is_valid(int64 offset, int64 length);
+extern void iopool_range_check(int64 offset, int64 length);
+
+#endif /* IOPOOL_RANGE_H */

@@ -1,0 +1,270 @@
+/*-------------------------------------------------------------------------
+ *
+ * stream_fill.c
+ *	  How a stream takes ranges in, and keeps its window of reads full.
+ *
+ * Ranges are pulled from the source in groups, so that neighbours are found
+ * which the source does not give one after the other.  A group becomes pieces
+ * to read (plan.c), and these become reads (stream_read.c) as ring and window
+ * have room for them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "engine/stream_internal.h"
+
+/*
+ * Ranges pulled at a time, also where none of them has anything to read: a
+ * million of them past the end of a file, for each of which the file's size is
+ * looked at, must not hold up an interrupt.
+ */
+#define MAX_PULL 1024
+
+/* Every stream of this backend that has not ended. */
+dlist_head iopool_open_streams = DLIST_STATIC_INIT(iopool_open_streams);
+
+/*
+ * Make sure that there is a struct for the next range, because nothing may
+ * raise once the source has given it away.  False, unless may_raise: out of
+ * memory.
+ */
+static bool
+reserve_pending(IopoolStream *stream, bool may_raise)
+{
+	IopoolPending *pending;
+
+	if (!dlist_is_empty(&stream->free_pending))
+		return true;
+	pending = MemoryContextAllocExtended(stream->cxt, sizeof(IopoolPending),
+										 may_raise ? 0 : MCXT_ALLOC_NO_OOM);
+	if (pending == NULL)
+		return false;
+	dlist_push_head(&stream->free_pending, &pending->node);
+	return true;
+}
+
+static IopoolPending *
+take_pending(IopoolStream *stream)
+{
+	IopoolPending *pending =
+		dlist_container(IopoolPending, node,
+						dlist_pop_head_node(&stream->free_pending));
+
+	memset(pending, 0, sizeof(IopoolPending));
+	return pending;
+}
+
+/* Take one range in.  Returns true when there is something to read for it. */
+static bool
+accept_range(IopoolStream *stream, const IopoolRange *range,
+			 IopoolPending *pending)
+{
+	int64 available = 0;
+
+	pending->file = range->file;
+	pending->offset = range->offset;
+	pending->length = range->length;
+	pending->cookie = range->cookie;
+	pending->dest = range->dest;
+	pending->failure = range->file->failure;
+
+	if (pending->failure.kind == IOPOOL_FAILURE_NONE)
+		available =
+			iopool_file_available(range->file, range->offset, range->length);
+	/* the file may have grown since there was made room for it */
+	available = Min(available, range->max_bytes);
+	pending->start = range->offset;
+	pending->end = range->offset + available;
+	pending->valid_end = pending->end;
+	pending->unread = available;
+
+	dlist_push_tail(&stream->pending, &pending->node);
+	stream->npending++;
+	stream->reserved += available;
+	stream->totals.nranges++;
+
+	if (available == 0)
+		iopool_stream_finish_range(stream, pending);
+	return available > 0;
+}
+
+/* Is there room for one more range on its way? */
+static bool
+may_pull(const IopoolStream *stream)
+{
+	return stream->options.kind == IOPOOL_STREAM_REQUEST ||
+		(stream->npending < stream->max_pending &&
+		 stream->reserved < stream->max_reserved);
+}
+
+/* Plan what has been pulled. */
+void
+iopool_stream_plan_group(IopoolStream *stream)
+{
+	int nmerged = iopool_plan_merge(stream->group, stream->ngroup,
+									stream->options.merge_gap, &stream->todo);
+
+	stream->ngroup = 0;
+	if (nmerged > 0)
+		iopool_stream_count(stream, IOPOOL_COUNTER_MERGES, nmerged);
+}
+
+/*
+ * Pull the next group of ranges and plan it.  Pulling many at once is what
+ * lets neighbours be found that are not neighbours in the source's order.
+ * Where the source raises, the group is kept for the next time.
+ */
+static void
+pull_group(IopoolStream *stream, bool may_raise)
+{
+	int entries = stream->options.pool->entries;
+
+	for (int i = 0; i < MAX_PULL && !stream->source_ended &&
+		 stream->ngroup < entries && may_pull(stream);
+		 i++)
+	{
+		IopoolRange range;
+		IopoolPending *pending;
+		IopoolSourceStatus status;
+
+		if (!reserve_pending(stream, may_raise))
+			break;
+		status = stream->options.source(stream->options.source_arg, &range);
+		if (status == IOPOOL_SOURCE_END)
+			stream->source_ended = true;
+		stream->source_pauses = (status == IOPOOL_SOURCE_PAUSE);
+		if (status != IOPOOL_SOURCE_RANGE)
+			break;
+
+		pending = take_pending(stream);
+		if (accept_range(stream, &range, pending))
+			stream->group[stream->ngroup++] = pending;
+	}
+	iopool_stream_plan_group(stream);
+}
+
+/*
+ * The stream stops using its lease when there is nothing more to read, or not
+ * for now.  A stream in the background also stops when nothing is in flight,
+ * because it may be long before somebody looks at it again.
+ */
+void
+iopool_stream_release_if_idle(IopoolStream *stream)
+{
+	if (!stream->uses_lease || stream->in_flight > 0)
+		return;
+	if (iopool_stream_is_background(stream) ||
+		((stream->source_ended || stream->source_pauses) &&
+		 dlist_is_empty(&stream->todo)))
+	{
+		stream->uses_lease = false;
+		iopool_lease_remove_user(stream->lease, false);
+	}
+}
+
+/* The same for every stream whose reads may have come in. */
+void
+iopool_stream_release_idle(void)
+{
+	dlist_iter iter;
+
+	dlist_foreach(iter, &iopool_open_streams)
+		iopool_stream_release_if_idle(
+			dlist_container(IopoolStream, node, iter.cur));
+}
+
+/* The next piece that fits the window, or NULL. */
+static IopoolPiece *
+next_piece(IopoolStream *stream, bool may_raise)
+{
+	IopoolPiece *piece;
+
+	do
+	{
+		if (dlist_is_empty(&stream->todo))
+			pull_group(stream, may_raise);
+		if (dlist_is_empty(&stream->todo))
+			return NULL;
+		piece = dlist_head_element(IopoolPiece, node, &stream->todo);
+	} while (iopool_stream_skip_piece(stream, piece));
+
+	if (stream->in_flight > 0 &&
+		stream->in_flight_bytes +
+				Min(piece->end - piece->start, stream->split) >
+			stream->options.max_in_flight_bytes)
+		return NULL;
+	return piece;
+}
+
+/*
+ * Prepare reads until entries, window or ranges are exhausted.  Checks out a
+ * ring when there is something to start, waiting until the deadline, and gives
+ * it back when there is not.  Unless may_raise, out of memory only means that
+ * it does not go on.
+ *
+ * Sources run for as long as they like, so by the time that the reads are
+ * submitted the ring may be another's.  They stay prepared then, and the next
+ * call here gets another ring for them.
+ */
+void
+iopool_stream_fill(IopoolStream *stream, IopoolDeadline deadline,
+				   bool may_raise)
+{
+	IopoolLease *lease = stream->lease;
+	IopoolPiece *piece = next_piece(stream, may_raise);
+
+	/* most of many streams have nothing to start */
+	if (piece == NULL && !iopool_lease_lacks_ring(lease))
+	{
+		iopool_stream_release_if_idle(stream);
+		return;
+	}
+
+	if (piece != NULL && !stream->uses_lease)
+	{
+		iopool_lease_add_user(lease);
+		stream->uses_lease = true;
+	}
+	/* others have their turn when what is in flight has come in */
+	if (iopool_lease_gives_way(lease))
+		return;
+	if (iopool_lease_ready(lease, deadline))
+	{
+		iopool_lease_tick(lease);
+		while (piece != NULL &&
+			   iopool_stream_allocate_read(stream, piece, may_raise) &&
+			   iopool_stream_start_read(stream, piece))
+			piece = next_piece(stream, may_raise);
+	}
+	/* whoever waits for a stream in the background will hear of it */
+	else if (may_raise)
+		iopool_refusal_raise(lease);
+
+	iopool_stream_release_if_idle(stream);
+}
+
+/* The next range to hand out, or NULL. */
+IopoolPending *
+iopool_stream_next_ready(IopoolStream *stream)
+{
+	IopoolPending *pending;
+
+	if (!stream->options.in_order)
+		return dlist_is_empty(&stream->ready)
+			? NULL
+			: dlist_container(IopoolPending, ready_node,
+							  stream->ready.head.next);
+
+	if (dlist_is_empty(&stream->pending))
+		return NULL;
+	pending = dlist_container(IopoolPending, node, stream->pending.head.next);
+	return pending->is_done ? pending : NULL;
+}
+
+/* Is there a range to hand out? */
+bool
+iopool_stream_has_ready(IopoolStream *stream)
+{
+	return iopool_stream_next_ready(stream) != NULL;
+}
