@@ -1,7 +1,7 @@
 #!/bin/bash
 # install-deps.sh: install with apt what is missing to build, test or demonstrate iopool
 #
-#   scripts/install-deps.sh [build] [test] [roots] [demo] [bench] [ci] [package]
+#   scripts/install-deps.sh [build] [test] [roots] [demo] [bench] [ci] [docs] [package]
 #
 # Only what is missing is installed; with nothing missing, apt is not run. Who
 # is not root is told the command. PG_CONFIG, WITH_LIBURING=no and
@@ -113,6 +113,9 @@ if wants ci; then
     need clang-format have clang-format
     need shellcheck have shellcheck
     need binutils have nm
+fi
+if wants docs; then
+    need graphviz have dot
 fi
 if wants package; then
     need git have git

@@ -1,4 +1,4 @@
--- The example "Overlap reading with computing" of the README, as it stands
+-- The example "Overlap reading with computing" of doc/requests.md, as it stands
 -- there, with words for tiles.
 
 CREATE TABLE tile AS

@@ -14,8 +14,8 @@
  * an RCU grace period: some 30 ms.  A lease therefore starts out with plain
  * preads and makes its context when it has made so many that their time is
  * about that of a context: no lease takes more than twice as long as if it
- * had known its length beforehand.  A lease in the background makes it at
- * once, because its reads are to go on while the process does other things.
+ * had known its length beforehand.  Only a call that stays until its reads
+ * are in makes one, because nobody else could collect them meanwhile.
  *
  * A context belongs to this process alone, so whatever the kernel refuses to
  * do with it is no reason to give up more than the context: what has not been

@@ -7,7 +7,7 @@
  * That takes no lock, and neither does coming back.  A backend that waits for
  * a ring may take a parked one over when nothing is in flight on it any more:
  * it collects what has come in, and puts the results into the owner's mailbox,
- * which the owner looks into when it comes back.  src/README.md has the
+ * which the owner looks into when it comes back.  doc/internals.md has the
  * protocol, state by state.
  *
  * Order in memory.  Every change of ring->word is a full barrier, and what the

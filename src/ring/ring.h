@@ -12,7 +12,7 @@
 #include "port/atomics.h"
 
 /*
- * States of a ring, and who moves it where; src/README.md draws the picture.
+ * States of a ring, and who moves it where; doc/internals.md draws the picture.
  *
  * FREE: nobody has it; on the free list.  A checkout makes it ACTIVE.
  * ACTIVE: its owner is inside lease.c, or it has just been handed to its owner.

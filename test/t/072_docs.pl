@@ -1,8 +1,9 @@
 # What the documentation shows is what happens: every code block of every page
-# runs here, in the order of the page, in a database of the page's own, and what
-# it prints is compared where the page shows it.  IopoolDocs.pm tells how blocks
-# are marked.  Nothing is made beforehand: a page makes the files and tables that
-# it uses, and the first page brings the settings that the server needs.
+# runs here, in the order of the page, and what it prints is compared where the
+# page shows it.  IopoolDocs.pm tells how blocks are marked.  Nothing is made
+# beforehand: README brings the settings that the server needs, and makes the
+# files and tables that the pages in doc/ go on with, in the same database.  Every
+# other page has a database of its own.
 #
 # Two things are not as on a reader's machine: /srv/ is a directory of this test
 # (its name is put in the place of "/srv/", and taken out of what is shown), and
@@ -31,11 +32,18 @@ plan skip_all => 'what the pages install needs an installation of this run (make
 # At least so many blocks are on these pages, so that none gets lost; each new
 # page adds its own.
 my %nblocks = (
-	'README.md' => 33,
+	'README.md' => 14,
 	'bench/README.md' => 4,
 	'doc/c-api.md' => 7,
+	'doc/directories.md' => 17,
+	'doc/executor-nodes.md' => 11,
+	'doc/internals.md' => 2,
+	'doc/operations.md' => 18,
+	'doc/performance.md' => 4,
+	'doc/reference.md' => 24,
+	'doc/requests.md' => 10,
 	'docker/README.md' => 2,
-	'src/README.md' => 2,
+	'test/README.md' => 2,
 );
 
 my $top = dirname(dirname(dirname(abs_path(__FILE__))));
@@ -151,7 +159,7 @@ sub missing_sources
 	my ($block) = @_;
 	my @names = $block->{text} =~ /([\w*]+\.[ch])\b/g;
 	return 'no name' unless @names;
-	return join ' ', grep { my @files = glob("$top/src/$_"); !grep { -e } @files } @names;
+	return join ' ', grep { my @files = glob("$top/src/$_ $top/src/*/$_"); !grep { -e } @files } @names;
 }
 
 sub test_block
@@ -193,13 +201,15 @@ sub test_page
 	my ($name) = @_;
 	my ($blocks, $wrong) = code_blocks(slurp_file("$top/$name"));
 	my $dir = "$scratch/" . ($name =~ s/\W/_/gr);
-	my $page = { name => $name, blocks => $blocks, dir => $dir, database => "page $name" };
+	my $database = $name =~ m{^doc/} ? 'page README.md' : "page $name";
+	my $page = { name => $name, blocks => $blocks, dir => $dir, database => $database };
 
 	is_deeply($wrong, [], "$name: every block can be tested");
 	cmp_ok(scalar @$blocks, '>=', $nblocks{$name} // 0, "$name: the number of blocks");
 	return unless @$blocks;
 	make_path($dir);
-	$node->safe_psql('postgres', qq{CREATE DATABASE "page $name"});
+	$node->safe_psql('postgres', qq{CREATE DATABASE "$database"})
+	  unless $node->safe_psql('postgres', "SELECT 1 FROM pg_database WHERE datname = '$database'");
 	test_block($page, $_) foreach (@$blocks);
 	return;
 }
@@ -225,8 +235,9 @@ $node->append_conf('postgresql.conf', "$_ = '$settings{$_}'") foreach (keys %set
 $node->start;
 
 is_deeply([ grep { !-f "$top/$_" } sort keys %nblocks ], [], 'the pages are there');
-test_page('README.md');
-test_page($_) foreach (sort grep { $_ ne 'README.md' } @pages);
+# README's database comes first, with README first.
+sub place { return $_[0] eq 'README.md' ? 0 : $_[0] =~ m{^doc/} ? 1 : 2 }
+test_page($_) foreach (sort { place($a) <=> place($b) || $a cmp $b } @pages);
 
 # --------------------------------------------------------------------------
 # What README promises of its own queries: they are read ahead.
@@ -235,26 +246,63 @@ my ($first) = grep { $_->{lang} eq 'sql' } @$readme;
 like($node->safe_psql('page README.md', "EXPLAIN (COSTS OFF) $first->{text}"),
 	qr/IopoolLateral/, 'the first query of README is read ahead');
 
-# README's tables name what there is: all settings, rows of the doctor, columns of
-# the views and functions that users call.
+# The pages name what there is: all settings, rows of the doctor, columns of the
+# views and functions that users call.  (make check-docs compares them with the
+# sources, both ways; this is what the server has.)
 sub is_named
 {
-	my ($what, $sql) = @_;
+	my ($page, $what, $sql) = @_;
 	my @names = split /\n/, $node->safe_psql('page README.md', $sql);
-	my $text = slurp_file("$top/README.md");
+	my $text = slurp_file("$top/$page");
 
-	cmp_ok(scalar @names, '>', 4, "README: there are $what");
-	is_deeply([ grep { $text !~ /`\Q$_\E[`(]/ } @names ], [], "README names all $what");
+	cmp_ok(scalar @names, '>', 4, "$page: there are $what");
+	is_deeply([ grep { $text !~ /^#+ \Q$_\E$|`\Q$_\E`/m } @names ], [], "$page names all $what");
 	return;
 }
-is_named('settings', "SELECT name FROM pg_settings WHERE name LIKE 'iopool.%'");
-is_named('rows of the doctor', "SELECT regexp_replace(check_name, '^directory_[a-z]+', 'directory_NAME') FROM iopool_check()");
-is_named('columns of views', "SELECT attname FROM pg_attribute WHERE attnum > 0 AND attrelid IN (SELECT oid FROM pg_class WHERE relkind = 'v' AND relname LIKE 'iopool%')");
-is_named('functions', "SELECT DISTINCT proname FROM pg_proc WHERE proname ~ '^iopool_' AND proname !~ 'support|validator|_list_|_stat_(pools|rings|waiters)'");
-my %is_setting = map { $_ => 1 }
-  split /\n/, $node->safe_psql('page README.md', "SELECT name FROM pg_settings WHERE name LIKE 'iopool.%'");
-my @tabled = slurp_file("$top/README.md") =~ /^\| `(iopool\.\w+)` \|/mg;
-is_deeply([ grep { !$is_setting{$_} } @tabled ], [], 'README names no other setting');
+is_named($_, 'settings', "SELECT name FROM pg_settings WHERE name LIKE 'iopool.%'")
+  foreach ('README.md', 'doc/reference.md');
+is_named('doc/operations.md', 'rows of the doctor',
+	"SELECT regexp_replace(check_name, '^directory_[a-z]+', 'directory_NAME') FROM iopool_check()");
+is_named('doc/reference.md', 'columns of views',
+	"SELECT attname FROM pg_attribute WHERE attnum > 0 AND attrelid IN (SELECT oid FROM pg_class WHERE relkind = 'v' AND relname LIKE 'iopool%')");
+is_named('doc/reference.md', 'functions',
+	"SELECT DISTINCT proname FROM pg_proc WHERE proname ~ '^iopool_' AND proname !~ 'support|validator|_list_|_stat_(pools|rings|waiters)'");
+
+# Default and context of each setting, as a page has them.
+my %size_of = (B => 1, kB => 1024, MB => 1024 * 1024, ms => 1, s => 1000);
+my %who_may = (postmaster => 'server start', superuser => 'superuser', user => 'session');
+
+sub in_units
+{
+	my ($value, $unit) = @_;
+	return '' if $value eq 'empty';
+	return $value =~ s/`//gr unless $value =~ /^(-?\d+)([A-Za-z]+)$/;
+	return $1 * $size_of{$2} / $size_of{$unit};
+}
+
+sub settings_are
+{
+	my ($page, $pattern) = @_;
+	my (%expected, %unit_of, %found);
+
+	foreach (split /\n/,
+		$node->safe_psql('page README.md', "SELECT name, coalesce(unit, ''), context, boot_val FROM pg_settings WHERE name LIKE 'iopool.%'"))
+	{
+		my ($name, $unit, $context, $value) = split /\|/, $_, -1;
+		$unit_of{$name} = $unit;
+		$expected{$name} = "$value, $who_may{$context}";
+	}
+	my $text = slurp_file("$top/$page");
+	while ($text =~ /$pattern/g)
+	{
+		my ($name, $default, $who) = ($1, $2, $3);
+		$found{$name} = in_units($default, $unit_of{$name}) . ", $who";
+	}
+	is_deeply(\%found, \%expected, "$page: defaults of settings, and who may set them");
+	return;
+}
+settings_are('README.md', qr/^\| `(iopool\.\w+)` \| (\S+) \| ([\w ]+) \|/m);
+settings_are('doc/reference.md', qr/^### (iopool\.\w+)\n\n\w+, default (\S+),[^;.]*?\b(server start|superuser|session)\b/m);
 
 # --------------------------------------------------------------------------
 # The example in the header of the C interface.
@@ -284,8 +332,9 @@ ok($compiles && $said eq '', 'it compiles') or diag($said);
 # The queries that "make demo" prints, on an archive as it makes one.
 {
 	my $archive = "$scratch/archive.tar";
+	my %expected = map { (s{^\Q$top/src/\E}{}r => slurp_file($_)) } glob("$top/src/*.h $top/src/*/*.h");
 	my ($ok, undef, $err) = run_with('', 'tar', '-C', "$top/src", '--create', "--file=$archive",
-		'--format=gnu', map { s{.*/}{}r } glob("$top/src/*.h"));
+		'--format=gnu', sort keys %expected);
 	ok($ok, 'an archive of the headers') or diag($err);
 	my ($listed, $members) = run_with('', 'tar', '--list', '--verbose', '--block-number', '--numeric-owner', "--file=$archive");
 	my @rows = $members =~ /^block (\d+): -\S+ \S+ +(\d+) \S+ \S+ (\S+)$/mg;
@@ -302,7 +351,6 @@ ok($compiles && $said eq '', 'it compiles') or diag($said);
 		'-d', $node->connstr('page README.md'), '-f', '-');
 	my ($runs, $out, $errors) = run_with($queries, @command);
 	ok($runs, 'the queries of make demo') or diag($errors);
-	my %expected = map { (s{.*/}{}r => slurp_file($_)) } glob("$top/src/*.h");
 	my @found = grep { $expected{$_} =~ /io_uring/ } sort keys %expected;
 	is_deeply([ sort grep { exists $expected{$_} } split /\n/, $out ], \@found, 'they find what is in the files');
 	my @digests = $out =~ /^(\S+\.h)\|(\d+)\|([0-9a-f]{64})$/mg;
