@@ -131,8 +131,23 @@ lintian_is_content()
     as_user lintian --fail-on error --info "$T/build.$1"/tmp/iopool_*.changes
 }
 
+# Each page and file that a page links to by a relative name is there, for all
+# pages but those for who has the sources.
+links_lead_somewhere()
+{
+    local docs=$1 page target
+    (cd "$docs" && find . -name '*.md' -not -path './test/*' -not -path './bench/*' -not -name internals.md) |
+        while read -r page; do
+            grep -o '](\([^)#:]*\)' "$docs/$page" | cut -c3- | sort -u | while read -r target; do
+                [[ -e $docs/$(dirname "$page")/$target ]] || echo "$page: $target"
+            done
+        done >"$T/dangling"
+    cat "$T/dangling"
+    [[ ! -s $T/dangling ]]
+}
+
 # What PGXS and Debian's flags are to bring about: the scripts, both methods,
-# hardening and bitcode.
+# hardening and bitcode; and the documentation.
 package_is_whole()
 {
     local major=$1 dir=$T/unpacked.$1 file
@@ -147,6 +162,8 @@ package_is_whole()
     grep -q BIND_NOW "$T/elf"
     grep -q GNU_RELRO "$T/elf"
     [[ -s $lib/bitcode/iopool.index.bc ]]
+    cmp "$T/tree/README.md" "$dir/usr/share/doc/postgresql-$1-iopool/README.md"
+    links_lead_somewhere "$dir/usr/share/doc/postgresql-$1-iopool"
 }
 
 # Without the network first, which suffices as long as the root has what the
