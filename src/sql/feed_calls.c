@@ -16,6 +16,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "base/compat.h"
 #include "ring/settings.h"
 #include "sql/feed_internal.h"
 
