@@ -20,16 +20,15 @@
 
 #include <errno.h>
 
-#include "base/range.h"
 #include "utils/memutils.h"
 
 #include "api/api.h"
 #include "api/api_internal.h"
+#include "base/range.h"
 #include "engine/stream.h"
 #include "ring/lease.h"
 #include "ring/method.h"
 #include "ring/settings.h"
-#include "sql/args.h"
 
 /* As for iopool.merge_gap, in bytes. */
 #define MAX_MERGE_GAP (64 * 1024 * 1024)

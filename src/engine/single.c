@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "executor/execdesc.h"
+#include "pgstat.h"
 #include "portability/instr_time.h"
 #include "storage/fd.h"
 #include "tcop/pquery.h"
@@ -32,7 +33,6 @@
 #include "engine/plan.h"
 #include "engine/single.h"
 #include "file/file.h"
-#include "pgstat.h"
 #include "ring/method.h"
 
 /* Read what fits [0, len) of the vector's only element, counting each read. */

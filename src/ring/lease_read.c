@@ -20,8 +20,9 @@
 
 #include <errno.h>
 
-#include "base/compat.h"
 #include "pgstat.h"
+
+#include "base/compat.h"
 #include "ring/lease_internal.h"
 
 StaticAssertDecl(IOPOOL_MAX_ENTRIES <= IOPOOL_TAG_READ_MASK,

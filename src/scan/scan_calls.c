@@ -10,7 +10,6 @@
  */
 #include "postgres.h"
 
-#include "base/range.h"
 #include "access/xact.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -18,6 +17,7 @@
 #include "utils/memutils.h"
 
 #include "base/compat.h"
+#include "base/range.h"
 #include "ring/settings.h"
 #include "scan/scan_internal.h"
 #include "sql/request.h"

@@ -21,7 +21,6 @@
  */
 #include "postgres.h"
 
-#include "base/range.h"
 #include "catalog/objectaccess.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -31,6 +30,7 @@
 #include "utils/tuplestore.h"
 
 #include "base/compat.h"
+#include "base/range.h"
 #include "scan/scan_internal.h"
 
 /* ------------------------------------------------------------------------

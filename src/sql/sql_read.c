@@ -26,7 +26,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "base/range.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -35,6 +34,7 @@
 #include "utils/memutils.h"
 
 #include "base/compat.h"
+#include "base/range.h"
 #include "engine/single.h"
 #include "file/log.h"
 #include "ring/settings.h"
