@@ -138,8 +138,7 @@ iopool_stream_begin(MemoryContext cxt, const IopoolStreamOptions *options)
 	/* what was refused to another may be possible now */
 	stream->lease->refused_errno = 0;
 	stream->group = MemoryContextAlloc(cxt, sizeof(IopoolPending *) * entries);
-	stream->split =
-		iopool_stream_split_size(options->max_in_flight_bytes, entries);
+	iopool_stream_set_split(stream);
 	dlist_init(&stream->todo);
 	dlist_init(&stream->pending);
 	dlist_init(&stream->ready);

@@ -191,7 +191,8 @@ next_piece(IopoolStream *stream, bool may_raise)
 
 	if (stream->in_flight > 0 &&
 		stream->in_flight_bytes +
-				Min(piece->end - piece->start, stream->split) >
+				Min(piece->end - piece->start,
+					iopool_stream_split(stream, piece)) >
 			stream->options.max_in_flight_bytes)
 		return NULL;
 	return piece;

@@ -35,7 +35,9 @@ struct IopoolStream
 	bool is_aborted; /* only drains */
 	bool source_ended;
 	bool source_pauses; /* as it said when it was last asked */
+	bool has_flags;		/* reads were made with RWF_* */
 	int64 split;		/* longest buffered read, bytes */
+	int64 direct_split; /* longest direct read, bytes */
 
 	dlist_head todo;	/* of IopoolPiece, next first */
 	dlist_head pending; /* of IopoolPending, in the source's order */
@@ -70,6 +72,14 @@ iopool_stream_is_attended(const IopoolStream *stream)
 	return stream->options.kind == IOPOOL_STREAM_CALL;
 }
 
+/* How long a read of the piece may be, in bytes. */
+static inline int64
+iopool_stream_split(const IopoolStream *stream, const IopoolPiece *piece)
+{
+	return piece->extent->file->alignment > 0 ? stream->direct_split
+											  : stream->split;
+}
+
 /* Count in the pool's statistics. */
 static inline void
 iopool_stream_count(IopoolStream *stream, IopoolCounter counter, uint64 n)
@@ -96,7 +106,7 @@ extern void iopool_stream_drain_all(void);
 extern void iopool_stream_leave_by_error(void);
 
 /* stream_read.c */
-extern int64 iopool_stream_split_size(int64 max_in_flight_bytes, int entries);
+extern void iopool_stream_set_split(IopoolStream *stream);
 extern bool iopool_stream_allocate_read(IopoolStream *stream,
 										IopoolPiece *piece, bool may_raise);
 extern bool iopool_stream_start_read(IopoolStream *stream, IopoolPiece *piece);

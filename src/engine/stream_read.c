@@ -30,6 +30,12 @@
 #define MIN_SPLIT (64 * 1024)
 #define MAX_SPLIT (1024 * 1024)
 
+/*
+ * Direct reads of a long range that keep a disk busy.  So few are longer than
+ * they would be if they filled the queue, which costs less on both sides.
+ */
+#define DIRECT_DEPTH 16
+
 /* Of the processors that we know; elsewhere the advice is refused or useless. */
 #define HUGE_PAGE_SIZE (2 * 1024 * 1024)
 
@@ -343,13 +349,14 @@ static int64
 aim_direct(const IopoolPiece *piece, int64 upto, IopoolRead *read)
 {
 	const IopoolFile *file = piece->extent->file;
-	Size room = read->lease->slot_size;
 	int64 start = piece->start;
+	/* a block at each end, which may belong to it in part only */
+	int64 slack = 2 * file->alignment;
+	Size room = iopool_arena_take(read, upto - start + slack);
 	int64 end;
 	int64 cut;
 
-	/* a block at each end, which may belong to it in part only */
-	upto = Min(upto, start + (int64) room - 2 * file->alignment);
+	upto = Min(upto, start + (int64) room - slack);
 	cut = upto - upto % file->alignment;
 	if (upto < piece->end && cut > start)
 		upto = cut;
@@ -357,7 +364,6 @@ aim_direct(const IopoolPiece *piece, int64 upto, IopoolRead *read)
 	end = upto;
 	iopool_plan_align(file, &start, &end);
 	Assert(end - start <= (int64) room);
-	read->slot = iopool_arena_take_slot(read);
 	read->io.offset = start;
 	aim_at_slot(read, start, end);
 	return upto;
@@ -411,15 +417,19 @@ iopool_stream_skip_piece(IopoolStream *stream, IopoolPiece *piece)
 	return true;
 }
 
-/* Length in bytes of the reads that a long range is split into. */
-int64
-iopool_stream_split_size(int64 max_in_flight_bytes, int entries)
+/* Set the lengths of the reads that the stream's long ranges are split into. */
+void
+iopool_stream_set_split(IopoolStream *stream)
 {
-	int64 split = max_in_flight_bytes / entries;
+	int64 window = stream->options.max_in_flight_bytes;
+	int64 split = window / stream->options.pool->entries;
+	int64 direct_split = Min(window / DIRECT_DEPTH, MAX_SPLIT);
 
 	split = Min(Max(split, MIN_SPLIT), MAX_SPLIT);
-	split = Min(split, max_in_flight_bytes);
-	return split - split % IOPOOL_BLOCK_SIZE;
+	split = Min(split, window);
+	stream->split = split - split % IOPOOL_BLOCK_SIZE;
+	direct_split -= direct_split % IOPOOL_BLOCK_SIZE;
+	stream->direct_split = Max(direct_split, stream->split);
 }
 
 /* Where the next read off the front of the piece ends at most. */
@@ -429,7 +439,8 @@ cut_end(IopoolStream *stream, IopoolPiece *piece)
 	iopool_plan_skip_gap(piece);
 	return iopool_plan_trim(piece,
 							piece->start +
-								Min(piece->end - piece->start, stream->split));
+								Min(piece->end - piece->start,
+									iopool_stream_split(stream, piece)));
 }
 
 /*
@@ -534,6 +545,7 @@ iopool_stream_start_read(IopoolStream *stream, IopoolPiece *piece)
 	read->io.is_advised = stream->lease->method->reads_ahead &&
 		!read->io.is_direct && iopool_file_takes_advice(file);
 	read->io.rw_flags = file->rw_flags;
+	stream->has_flags |= file->rw_flags != 0;
 	read->start = piece->start;
 
 	if (read->io.is_direct && stream->options.is_aligned)

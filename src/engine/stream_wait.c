@@ -396,6 +396,13 @@ start_reads(WaitArgs *args)
 		 */
 	} while (stream->lease->fatal_errno != 0 &&
 			 stream->lease->in_flight == 0 && !dlist_is_empty(&stream->todo));
+	/* who does not know the flags refuses them at once: read without */
+	if (stream->has_flags)
+	{
+		iopool_lease_poll(stream->lease, 0, IOPOOL_NO_WAIT);
+		iopool_stream_fill(stream, IOPOOL_NO_WAIT, true);
+		submit_all();
+	}
 	iopool_stream_release_idle();
 	iopool_stream_leave(false);
 }

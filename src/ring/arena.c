@@ -8,11 +8,18 @@
  * copied from there when the read is complete, which costs nothing beside the
  * first touch of the memory that they go to.
  *
- * Each read of a lease has a slot of the arena, so there is nothing to
- * allocate while reads are in flight.  The arena is the process's own: a ring
- * that another backend takes over has nothing of it in it.  It is mapped
- * MADV_DONTFORK, because before Linux 6.5 a write to a page that a direct read
- * is in flight to, after a fork(), loses what the read brings.
+ * The arena has a slot for each read of a lease, so there is nothing to
+ * allocate while reads are in flight.  A long read takes several slots in a
+ * row: as many as it wants, or as there are in one place.  The arena is the
+ * process's own: a ring that another backend takes over has nothing of it in
+ * it.  It is mapped MADV_DONTFORK, because before Linux 6.5 a write to a page
+ * that a direct read is in flight to, after a fork(), loses what the read
+ * brings.
+ *
+ * Long reads want large pages: a disk takes a megabyte as one piece, or as 256
+ * pieces, which here halved its speed.  Small reads do not: they touch slots
+ * where these begin, and would take a large page for every few of them.  So the
+ * first long read asks for large pages.
  *
  *-------------------------------------------------------------------------
  */
@@ -29,6 +36,9 @@
  */
 #define MAX_SLACK 4
 
+/* Of the processors that we know; elsewhere the advice is refused or useless. */
+#define HUGE_PAGE_SIZE ((Size) 2 * 1024 * 1024)
+
 static Size
 arena_size(const IopoolLease *lease)
 {
@@ -44,47 +54,122 @@ unmap_arena(IopoolLease *lease)
 	lease->slot_size = 0;
 }
 
+/* Map so many bytes, which begin where a large page can; NULL with errno. */
+static char *
+map_aligned(Size size)
+{
+	char *memory = mmap(NULL, size + HUGE_PAGE_SIZE, PROT_READ | PROT_WRITE,
+						MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *begin;
+
+	if (memory == MAP_FAILED)
+		return NULL;
+	begin = (char *) TYPEALIGN(HUGE_PAGE_SIZE, memory);
+	if (begin > memory)
+		munmap(memory, begin - memory);
+	munmap(begin + size, memory + HUGE_PAGE_SIZE - begin);
+	return begin;
+}
+
 /*
- * Give each read of the lease a slot of at least `wanted` bytes, or of at
- * least `needed` where reads are on their way to smaller ones.  Returns 0,
- * EAGAIN (not before these reads are in), or the errno of mmap(2).
- *
- * Large pages are not asked for: slots are touched where they begin, so small
- * reads would take a large page for every few of them, and the arena is used
- * again and again once it has been touched.
+ * Have a slot for another read: of at least `wanted` bytes, or of at least
+ * `needed` where reads are on their way to smaller ones.  Returns 0, EAGAIN
+ * (not before some of these reads are in), or the errno of mmap(2).
  */
 int
 iopool_arena_reserve(IopoolLease *lease, Size wanted, Size needed)
 {
-	void *memory;
+	int entries = lease->pool->entries;
 
 	wanted = TYPEALIGN(IOPOOL_BLOCK_SIZE, wanted);
 	if (lease->nslots_used > 0)
-		return lease->slot_size >= needed ? 0 : EAGAIN;
+		return lease->slot_size >= needed && lease->nslots_used < entries
+			? 0
+			: EAGAIN;
 	if (lease->slot_size >= wanted && lease->slot_size / MAX_SLACK <= wanted)
 		return 0;
 
 	unmap_arena(lease);
-	memory = mmap(NULL, wanted * lease->pool->entries, PROT_READ | PROT_WRITE,
-				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (memory == MAP_FAILED)
+	lease->arena = map_aligned(wanted * entries);
+	if (lease->arena == NULL)
 		return errno;
-	lease->arena = memory;
 	lease->slot_size = wanted;
-	(void) madvise(memory, arena_size(lease), MADV_DONTFORK);
+	lease->has_huge_pages = false;
+	memset(lease->slots, 0, entries);
+	(void) madvise(lease->arena, arena_size(lease), MADV_DONTFORK);
 	return 0;
 }
 
+/* The first free slots in a row, `wanted` of them or as many as there are. */
+static int
+find_slots(const IopoolLease *lease, int wanted, int *nfound)
+{
+	int entries = lease->pool->entries;
+	int best = 0;
+
+	*nfound = 0;
+	for (int first = 0; first < entries && *nfound < wanted;)
+	{
+		const char *free = memchr(lease->slots + first, 0, entries - first);
+		const char *end;
+		int nfree;
+
+		if (free == NULL)
+			break;
+		first = free - lease->slots;
+		end = memchr(free, 1, Min(entries - first, wanted));
+		nfree = end != NULL ? end - free : Min(entries - first, wanted);
+		if (nfree > *nfound)
+		{
+			*nfound = nfree;
+			best = first;
+		}
+		first += nfree + 1;
+	}
+	return best;
+}
+
 /*
- * The slot of a read, block aligned.  It is taken until the read is put back
- * (iopool_lease_put_read()).
+ * Take memory for a read of so many bytes, block aligned; it is taken until the
+ * read is put back (iopool_lease_put_read()).  Returns how many bytes there
+ * are: a slot at least, for which iopool_arena_reserve() has to have been
+ * called, and no more than was asked for, rounded up to slots.
  */
-char *
-iopool_arena_take_slot(IopoolRead *read)
+Size
+iopool_arena_take(IopoolRead *read, Size size)
+{
+	IopoolLease *lease = read->lease;
+	Size nwanted = (size + lease->slot_size - 1) / lease->slot_size;
+	int first;
+
+	Assert(lease->arena != NULL);
+	nwanted = Min(Max(nwanted, 1), (Size) lease->pool->entries);
+	if (nwanted > 1 && !lease->has_huge_pages)
+	{
+		/* what small reads have touched would stay in small pages */
+		if (lease->nslots_used == 0)
+			(void) madvise(lease->arena, arena_size(lease), MADV_DONTNEED);
+		(void) madvise(lease->arena, arena_size(lease), MADV_HUGEPAGE);
+		lease->has_huge_pages = true;
+	}
+	first = find_slots(lease, (int) nwanted, &read->nslots);
+	Assert(read->nslots > 0);
+	memset(lease->slots + first, 1, read->nslots);
+	lease->nslots_used += read->nslots;
+	read->slot = lease->arena + lease->slot_size * first;
+	return lease->slot_size * read->nslots;
+}
+
+/* Give back what a read has, if anything. */
+void
+iopool_arena_put_back(IopoolRead *read)
 {
 	IopoolLease *lease = read->lease;
 
-	Assert(lease->arena != NULL);
-	lease->nslots_used++;
-	return lease->arena + lease->slot_size * (read - lease->reads);
+	if (read->slot == NULL)
+		return;
+	memset(lease->slots + (read->slot - lease->arena) / lease->slot_size, 0,
+		   read->nslots);
+	lease->nslots_used -= read->nslots;
+	read->slot = NULL;
 }

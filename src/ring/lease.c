@@ -72,6 +72,7 @@ make_lease(IopoolPool *pool)
 		MemoryContextAllocExtended(cxt, sizeof(IopoolRead) * pool->entries,
 								   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	lease->free_reads = MemoryContextAlloc(cxt, sizeof(int) * pool->entries);
+	lease->slots = MemoryContextAllocZero(cxt, pool->entries);
 	dlist_init(&lease->prepared);
 
 	local_size = lease->method->local_size(pool->entries);

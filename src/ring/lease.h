@@ -37,6 +37,7 @@ struct IopoolRead
 	IopoolIo io;
 	struct iovec iov[IOPOOL_MAX_IOV];
 	char *slot; /* of the arena, that its blocks go to, or NULL */
+	int nslots; /* in a row, from there on */
 
 	/* of the stream: which bytes of which file these are */
 	struct IopoolExtent *extent;
@@ -61,7 +62,9 @@ struct IopoolLease
 	/* memory that direct reads end in, see arena.c */
 	char *arena;	/* [entries * slot_size], or NULL */
 	Size slot_size; /* bytes */
+	char *slots;	/* [entries]: is it taken? */
 	int nslots_used;
+	bool has_huge_pages; /* it has asked for them */
 
 	/* while it has a ring */
 	IopoolRing *ring; /* or NULL */
@@ -98,7 +101,8 @@ extern uint64 iopool_lease_nlost;
 
 /* arena.c */
 extern int iopool_arena_reserve(IopoolLease *lease, Size wanted, Size needed);
-extern char *iopool_arena_take_slot(IopoolRead *read);
+extern Size iopool_arena_take(IopoolRead *read, Size size);
+extern void iopool_arena_put_back(IopoolRead *read);
 
 /* refusal.c */
 extern void iopool_refusal_raise(IopoolLease *lease);

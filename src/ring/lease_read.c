@@ -89,9 +89,7 @@ iopool_lease_put_read(IopoolRead *read)
 {
 	IopoolLease *lease = read->lease;
 
-	if (read->slot != NULL)
-		lease->nslots_used--;
-	read->slot = NULL;
+	iopool_arena_put_back(read);
 	read->io.tag = 0;
 	lease->free_reads[lease->nfree_reads++] = read - lease->reads;
 }

@@ -121,6 +121,23 @@ foreach my $method (test_methods())
 		# be asked for what it has.
 		if ($async)
 		{
+			# All of it is in flight when the submit returns, also where the file
+			# system does not know uncached reads and refuses them first.
+			take_lock($node);
+			$fs->gate('held1');
+			$session = start_sql($node, $set . qq{
+				BEGIN;
+				SELECT submit('$held{held1}', 8) AS r \\gset
+				$pause
+				SELECT 'right: ' || right_rows(:r);
+				COMMIT;});
+			wait_for_pause($node, backend_pid($node, $session));
+			ok(poll_until(sub { $fs->blocked('held1') == 8 }), "$label: what is submitted is in flight");
+			$fs->ungate('held1');
+			release_lock($node);
+			like(($session->finish)[0], qr/^right: 8$/m, "$label: it comes in");
+			rings_home($node, "$label, submitted");
+
 			take_lock($node);
 			$fs->gate('held1');
 			$session = start_sql($node, $set . qq{

@@ -1138,7 +1138,7 @@ lease_arena(int rounds)
 	for (int i = 0; i < ENTRIES; i++)
 	{
 		reads[i] = iopool_lease_get_read(lease);
-		reads[i]->slot = iopool_arena_take_slot(reads[i]);
+		CHECK_EQUAL(iopool_arena_take(reads[i], 8192), 8192);
 		CHECK_EQUAL((uintptr_t) reads[i]->slot % IOPOOL_BLOCK_SIZE, 0);
 		memset(reads[i]->slot, i + 1, lease->slot_size);
 	}
@@ -1148,12 +1148,16 @@ lease_arena(int rounds)
 			CHECK_EQUAL(reads[i]->slot[at], i + 1);
 	}
 
+	/* none is left, though there may be reads that need none */
+	CHECK_EQUAL(iopool_arena_reserve(lease, 1, 1), EAGAIN);
+
 	/* no read may lose its slot, and smaller ones may do */
+	iopool_lease_put_read(reads[ENTRIES - 1]);
 	arena = lease->arena;
 	CHECK_EQUAL(iopool_arena_reserve(lease, 1024 * 1024, 8192), 0);
 	CHECK_EQUAL(iopool_arena_reserve(lease, 1024 * 1024, 8193), EAGAIN);
 	CHECK_EQUAL(iopool_arena_reserve(lease, 1, 1), 0);
-	for (int i = 1; i < ENTRIES; i++)
+	for (int i = 1; i < ENTRIES - 1; i++)
 		iopool_lease_put_read(reads[i]);
 	CHECK_EQUAL(iopool_arena_reserve(lease, 1024 * 1024, 8193), EAGAIN);
 	CHECK(lease->arena == arena);
@@ -1172,6 +1176,64 @@ lease_arena(int rounds)
 	CHECK_EQUAL(iopool_arena_reserve(lease, 4096, 4096), 0);
 	CHECK_EQUAL(lease->slot_size, 4096);
 	CHECK_EQUAL(lease->nslots_used, 0);
+}
+
+/*
+ * Reads of random lengths take slots in a row, as many as they want or as there
+ * are, and no two the same one.
+ */
+static void
+lease_arena_runs(int rounds)
+{
+	IopoolPool *pool = mock_pool_create(1, ENTRIES);
+	IopoolLease *lease = iopool_lease_of(pool);
+	IopoolRead *reads[ENTRIES] = {NULL};
+	Size sizes[ENTRIES];
+	int nslots = 0;
+
+	CHECK_EQUAL(iopool_arena_reserve(lease, IOPOOL_BLOCK_SIZE, 1), 0);
+	for (int round = 0; round < 1000; round++)
+	{
+		int i = (int) mock_between(0, ENTRIES - 1);
+		Size wanted = mock_between(1, 5) * IOPOOL_BLOCK_SIZE - 1;
+		Size longest = 0;
+
+		if (reads[i] != NULL)
+		{
+			for (Size at = 0; at < sizes[i]; at++)
+				CHECK_EQUAL(reads[i]->slot[at], i + 1);
+			nslots -= sizes[i] / IOPOOL_BLOCK_SIZE;
+			iopool_lease_put_read(reads[i]);
+			reads[i] = NULL;
+			continue;
+		}
+		if (iopool_arena_reserve(lease, IOPOOL_BLOCK_SIZE, 1) != 0)
+		{
+			CHECK_EQUAL(nslots, ENTRIES);
+			continue;
+		}
+		for (int first = 0; first < ENTRIES; first++)
+		{
+			int n = 0;
+
+			while (first + n < ENTRIES && !lease->slots[first + n])
+				n++;
+			longest = Max(longest, n * (Size) IOPOOL_BLOCK_SIZE);
+		}
+		reads[i] = iopool_lease_get_read(lease);
+		sizes[i] = iopool_arena_take(reads[i], wanted);
+		CHECK_EQUAL(sizes[i], Min(wanted + 1, longest));
+		nslots += sizes[i] / IOPOOL_BLOCK_SIZE;
+		CHECK_EQUAL(lease->nslots_used, nslots);
+		memset(reads[i]->slot, i + 1, sizes[i]);
+	}
+	for (int i = 0; i < ENTRIES; i++)
+	{
+		if (reads[i] != NULL)
+			iopool_lease_put_read(reads[i]);
+	}
+	CHECK_EQUAL(lease->nslots_used, 0);
+	CHECK(memchr(lease->slots, 1, ENTRIES) == NULL);
 }
 
 const UnitCase unit_lease_cases[] = {
@@ -1204,5 +1266,6 @@ const UnitCase unit_lease_cases[] = {
 	{"lease_stale_collected", lease_stale_collected},
 	{"lease_gives_way", lease_gives_way},
 	{"lease_arena", lease_arena},
+	{"lease_arena_runs", lease_arena_runs},
 	{NULL, NULL},
 };
