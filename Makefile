@@ -192,7 +192,7 @@ endif
 # Bitcode only serves JIT inlining. Leave it out where the LLVM tools that the
 # server was built with are missing. Makefile.global sets with_llvm and
 # pgxs.mk tests it, so only an override set beforehand reaches both.
-pgxs_var = $(shell sed -n 's/^$(1) *= *//p' $(PGXS_GLOBAL))
+pgxs_var = $(shell sed -n 's/^$(1)[[:space:]]*=[[:space:]]*//p' $(PGXS_GLOBAL))
 ifneq ($(origin with_llvm),command line)
 ifeq ($(call pgxs_var,with_llvm),yes)
 ifeq ($(and $(shell command -v $(call pgxs_var,CLANG)),$(wildcard $(call pgxs_var,LLVM_BINPATH)/llvm-lto)),)

@@ -197,12 +197,12 @@ wait_for_all()
     done
 }
 
-"$scriptdir/install-deps.sh" build test roots
 mapfile -t names < <(all_combinations)
 if [[ ${1:-} == list ]]; then
     printf '%s\n' "${names[@]}"
     exit
 fi
+"$scriptdir/install-deps.sh" build test roots
 [[ $EUID -eq 0 ]] || die "roots with other releases of PostgreSQL need root; make test runs on this machine's alone"
 selected=()
 majors=()

@@ -339,12 +339,23 @@ check_server(IopoolCheck *check, IopoolDirectory *dir, const char *name)
 {
 	Directory *directory = make_directory(name, dir->path);
 	IopoolFailure failure;
+	bool lacks_pool;
 
 	if (!check_definition(check, dir, name))
 		return;
+	/* whatever else is wrong: every read fails */
+	lacks_pool = dir->pool_name != NULL &&
+		iopool_shmem_lookup_pool(dir->pool_name) == NULL;
+	if (lacks_pool)
+		iopool_check_put(check, name, IOPOOL_CHECK_FAIL,
+						 psprintf("pool \"%s\" does not exist",
+								  dir->pool_name),
+						 psprintf("ALTER SERVER %s OPTIONS (DROP pool);",
+								  quote_identifier(dir->name)));
 	if (!iopool_directory_open(dir, &failure))
 	{
-		report_closed(check, dir, name, &failure);
+		if (!lacks_pool)
+			report_closed(check, dir, name, &failure);
 		if (may_be_missing(dir, &failure))
 			check_ancestors(check, directory);
 		return;
@@ -356,17 +367,11 @@ check_server(IopoolCheck *check, IopoolDirectory *dir, const char *name)
 	{
 		failure.kind = IOPOOL_FAILURE_KERNEL_FS;
 		failure.errnum = 0;
-		report_closed(check, dir, name, &failure);
+		if (!lacks_pool)
+			report_closed(check, dir, name, &failure);
 		return;
 	}
-	if (dir->pool_name != NULL &&
-		iopool_shmem_lookup_pool(dir->pool_name) == NULL)
-		iopool_check_put(check, name, IOPOOL_CHECK_FAIL,
-						 psprintf("pool \"%s\" does not exist",
-								  dir->pool_name),
-						 psprintf("ALTER SERVER %s OPTIONS (DROP pool);",
-								  quote_identifier(dir->name)));
-	else
+	if (!lacks_pool)
 		iopool_check_put(check, name, IOPOOL_CHECK_OK,
 						 psprintf("\"%s\" can be opened", dir->path), NULL);
 	check_ancestors(check, directory);

@@ -352,6 +352,11 @@ foreach my $method (@methods)
 		like(error_of($node, $query), qr/^42704: pool "bulk" of directory "tiles" does not exist/, "without the pool: $query");
 	}
 	is($node->safe_psql('postgres', q{SELECT name, pool, may_read FROM iopool_directories WHERE name = 'tiles'}), 'tiles|bulk|t', 'the view shows it');
+	my $doctor = q{SELECT status, detail FROM iopool_check() WHERE check_name = 'directory_tiles'};
+	is($node->safe_psql('postgres', $doctor), 'fail|pool "bulk" does not exist', 'the doctor says so');
+	rename $tiles, "$tiles.away" or die "could not rename \"$tiles\": $!";
+	is($node->safe_psql('postgres', $doctor), 'fail|pool "bulk" does not exist', 'also where the path is missing');
+	rename "$tiles.away", $tiles or die "could not rename \"$tiles\" back: $!";
 	like(error_of($node, q{ALTER SERVER tiles OPTIONS (ADD io_mode 'direct')}), qr/^22023: invalid value for option "pool": "bulk"/, 'it cannot be kept in a change');
 	is($node->safe_psql('postgres', q{ALTER SERVER tiles OPTIONS (DROP pool); SELECT length(iopool_read('tiles:words', 0, 8))}), 8, 'and can be dropped');
 	$node->stop;
