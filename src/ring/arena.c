@@ -18,8 +18,9 @@
  *
  * Long reads want large pages: a disk takes a megabyte as one piece, or as 256
  * pieces, which here halved its speed.  Small reads do not: they touch slots
- * where these begin, and would take a large page for every few of them.  So the
- * first long read asks for large pages.
+ * where these begin, and would take a large page for every few of them.  So
+ * large pages are asked for only where a long read goes.  Slots are taken from
+ * the beginning on, so that is no more than long reads had in flight at a time.
  *
  *-------------------------------------------------------------------------
  */
@@ -36,8 +37,15 @@
  */
 #define MAX_SLACK 4
 
-/* Of the processors that we know; elsewhere the advice is refused or useless. */
+/*
+ * Of the processors that we know; elsewhere the advice is refused or useless.
+ * Where slots are longer, for a file system with such blocks, the end of the
+ * arena goes without.
+ */
 #define HUGE_PAGE_SIZE ((Size) 2 * 1024 * 1024)
+
+/* Bytes from which on a read wants large pages. */
+#define LONG_READ ((Size) 128 * 1024)
 
 static Size
 arena_size(const IopoolLease *lease)
@@ -94,8 +102,8 @@ iopool_arena_reserve(IopoolLease *lease, Size wanted, Size needed)
 	if (lease->arena == NULL)
 		return errno;
 	lease->slot_size = wanted;
-	lease->has_huge_pages = false;
 	memset(lease->slots, 0, entries);
+	memset(lease->huge_pages, 0, entries + 1);
 	(void) madvise(lease->arena, arena_size(lease), MADV_DONTFORK);
 	return 0;
 }
@@ -129,6 +137,39 @@ find_slots(const IopoolLease *lease, int wanted, int *nfound)
 	return best;
 }
 
+/* Is no slot taken that has memory in [begin, end) of the arena? */
+static bool
+is_unused(const IopoolLease *lease, Size begin, Size end)
+{
+	Size first = begin / lease->slot_size;
+	Size last = (end - 1) / lease->slot_size;
+
+	return memchr(lease->slots + first, 1, last - first + 1) == NULL;
+}
+
+/* Ask for large pages where these slots are, which are about to be taken. */
+static void
+ask_for_huge_pages(IopoolLease *lease, int first, int nslots)
+{
+	Size end = lease->slot_size * (first + nslots);
+
+	for (Size page = lease->slot_size * first / HUGE_PAGE_SIZE;
+		 page * HUGE_PAGE_SIZE < end && page <= (Size) lease->pool->entries;
+		 page++)
+	{
+		Size begin = page * HUGE_PAGE_SIZE;
+		Size size = Min(HUGE_PAGE_SIZE, arena_size(lease) - begin);
+
+		if (lease->huge_pages[page])
+			continue;
+		lease->huge_pages[page] = true;
+		/* small pages that have been touched would stay */
+		if (is_unused(lease, begin, begin + size))
+			(void) madvise(lease->arena + begin, size, MADV_DONTNEED);
+		(void) madvise(lease->arena + begin, size, MADV_HUGEPAGE);
+	}
+}
+
 /*
  * Take memory for a read of so many bytes, block aligned; it is taken until the
  * read is put back (iopool_lease_put_read()).  Returns how many bytes there
@@ -144,16 +185,10 @@ iopool_arena_take(IopoolRead *read, Size size)
 
 	Assert(lease->arena != NULL);
 	nwanted = Min(Max(nwanted, 1), (Size) lease->pool->entries);
-	if (nwanted > 1 && !lease->has_huge_pages)
-	{
-		/* what small reads have touched would stay in small pages */
-		if (lease->nslots_used == 0)
-			(void) madvise(lease->arena, arena_size(lease), MADV_DONTNEED);
-		(void) madvise(lease->arena, arena_size(lease), MADV_HUGEPAGE);
-		lease->has_huge_pages = true;
-	}
 	first = find_slots(lease, (int) nwanted, &read->nslots);
 	Assert(read->nslots > 0);
+	if (size >= LONG_READ)
+		ask_for_huge_pages(lease, first, read->nslots);
 	memset(lease->slots + first, 1, read->nslots);
 	lease->nslots_used += read->nslots;
 	read->slot = lease->arena + lease->slot_size * first;

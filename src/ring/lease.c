@@ -73,6 +73,8 @@ make_lease(IopoolPool *pool)
 								   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	lease->free_reads = MemoryContextAlloc(cxt, sizeof(int) * pool->entries);
 	lease->slots = MemoryContextAllocZero(cxt, pool->entries);
+	lease->huge_pages =
+		MemoryContextAllocZero(cxt, sizeof(bool) * (pool->entries + 1));
 	dlist_init(&lease->prepared);
 
 	local_size = lease->method->local_size(pool->entries);

@@ -64,7 +64,7 @@ struct IopoolLease
 	Size slot_size; /* bytes */
 	char *slots;	/* [entries]: is it taken? */
 	int nslots_used;
-	bool has_huge_pages; /* it has asked for them */
+	bool *huge_pages; /* [entries + 1]: have they been asked for there? */
 
 	/* while it has a ring */
 	IopoolRing *ring; /* or NULL */

@@ -16,7 +16,8 @@ write_words($file, 8 * 1024 * 1024);
 foreach my $method (test_methods())
 {
 	my $node = iopool_node("memory_$method", $method,
-		'iopool.rings' => 2, 'work_mem' => '4MB');
+		'iopool.rings' => 2, 'work_mem' => '4MB',
+		'iopool.pools' => 'deep(rings=1, entries=4096)');
 
 	foreach my $mode (io_modes())
 	{
@@ -60,6 +61,17 @@ foreach my $method (test_methods())
 		$session->query_safe($loop);
 		cmp_ok(anon_kb($pid) - $before, '<', 4 * 1024,
 			"$label: 300 calls more take no more memory");
+
+		# Memory that long reads have used serves small ones, which touch little
+		# of it each, however many there are at a time.
+		$session->query_safe("SET iopool.pool = deep; SET iopool.max_in_flight_bytes = '16MB'");
+		my $small = "SELECT count(*) FROM iopool_read_batch('$file', "
+		  . "(SELECT array_agg(n * 2048) FROM generate_series(0, 4095) AS n), 512)";
+		$session->query_safe($small);
+		is($session->query_safe("SELECT length(iopool_read('$file', 1, 8000000))"), 8_000_000, "$label: a long read");
+		$before = anon_kb($pid);
+		$session->query_safe($small);
+		cmp_ok(anon_kb($pid) - $before, '<', 64 * 1024, "$label: small reads after a long one take less than 64 MB");
 		$session->quit;
 		rings_home($node, $label);
 	}
