@@ -138,8 +138,8 @@ links_lead_somewhere()
     local docs=$1 page target
     (cd "$docs" && find . -name '*.md' -not -path './test/*' -not -path './bench/*' -not -name internals.md) |
         while read -r page; do
-            grep -o '](\([^)#:]*\)' "$docs/$page" | cut -c3- | sort -u | while read -r target; do
-                [[ -e $docs/$(dirname "$page")/$target ]] || echo "$page: $target"
+            grep -o '](\([^)#]*\)' "$docs/$page" | cut -c3- | sort -u | while read -r target; do
+                [[ $target == *://* || -e $docs/$(dirname "$page")/$target ]] || echo "$page: $target"
             done
         done >"$T/dangling"
     cat "$T/dangling"

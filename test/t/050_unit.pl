@@ -82,6 +82,10 @@ if (@traps)
 
 		isnt($trap_node->psql('postgres', "SELECT iopool_unit_trap('$trap')"),
 			0, "$trap: ends the backend");
+		# The postmaster may not know yet: the next backend must not be one
+		# that it ends for this one's sake.
+		poll_until(sub { slurp_file($trap_node->logfile, $from) =~ /database system is ready to accept connections/ })
+		  or BAIL_OUT('the server is gone');
 		$trap_node->poll_query_until('postgres', 'SELECT true')
 		  or BAIL_OUT('the server is gone');
 		like(slurp_file($trap_node->logfile, $from),
