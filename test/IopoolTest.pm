@@ -50,7 +50,7 @@ use Time::HiRes qw(usleep);
 
 our @EXPORT = qw(
   test_methods io_modes async_in goes_on_alone iopool_node start_under stop_plain
-  write_words words sql_words anon_kb run_and_watch start_sql poll_until is_listening stays wait_inside holds_back ask ask_until canary lock_canary
+  write_words words sql_words anon_kb run_and_watch start_sql poll_until is_listening stays wait_inside holds_back ask ask_until cancel_has_come canary lock_canary
   unlock_canary rings_home ring_counts reader_is_right fd_count backend_pid helper_program log_since
   pg_test_program kernel_at_least without_server_rings doctor
 );
@@ -376,6 +376,23 @@ sub ask_until
 		});
 	diag("expected: $expected\nlast answer: $answer\nto: $sql");
 	return 0;
+}
+
+# Waits until a cancel has come to a backend that waits for a read: its ring
+# drains, or, where the process is in a system call that does not end for it,
+# the signal is pending (the sets of /proc are hexadecimal, SIGINT is the second
+# bit).  Returns whether it came.
+sub cancel_has_come
+{
+	my ($node, $pid) = @_;
+
+	return poll_until(
+		sub {
+			my $status = eval { slurp_file("/proc/$pid/status") } // '';
+
+			return 1 if grep { hex(substr($_, -1)) & 2 } $status =~ /^S(?:ig|hd)Pnd:\s*(\w+)$/mg;
+			return ask($node, "SELECT count(*) FROM iopool_rings WHERE pid = $pid AND state = 'draining'");
+		});
 }
 
 # A script that fills memory, as an error or an end leaves it free, waits until

@@ -103,6 +103,7 @@ foreach my $method (test_methods())
 			ok( ask_until($node, "SELECT count(*) = 1 FROM iopool_rings WHERE pid = $pid AND in_flight > 0 AND state "
 					  . (goes_on_alone($method) ? "= 'draining'" : "IN ('leased', 'draining')")),
 				"$label: the ring is kept for what is in flight");
+			ok(cancel_has_come($node, $pid), "$label: it has come to the server") if $end eq 'cancelled';
 			$fs->ungate('held');
 			($out, $err) = $session->finish;
 			like($err, qr/ERROR:  57014/, "$label: cancelled") if $end eq 'cancelled';
