@@ -313,7 +313,7 @@ collect_results(IopoolApiStream *api, IopoolApiResult *results, int max)
 		result->buffer =
 			entry->read.buffer != NULL ? entry->read.buffer : done.buffer;
 		if (done.buffer != NULL)
-			iopool_api_set_add(api->buffers, done.buffer);
+			iopool_api_set_add(api->buffers, done.buffer, done.buffer_size);
 		drop_read(api, entry);
 	}
 }
@@ -351,12 +351,15 @@ api_take(IopoolApiStream *api, IopoolApiResult *results, int max,
 static void
 api_release(IopoolApiStream *api, char *buffer)
 {
+	Size size;
+
 	check_stream(api);
-	if (!iopool_api_set_remove(api->buffers, buffer))
+	size = iopool_api_set_remove(api->buffers, buffer);
+	if (size == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("buffer is not one of the stream's")));
-	pfree(buffer);
+	iopool_stream_put_back(api->stream, buffer, size);
 }
 
 static int64

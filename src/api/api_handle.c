@@ -20,7 +20,8 @@
 typedef struct HandleEntry
 {
 	const void *handle;
-	IopoolApiKind kind;
+	IopoolApiKind kind; /* of a handle */
+	Size size;			/* of a buffer, in bytes */
 	char status;
 } HandleEntry;
 
@@ -69,8 +70,8 @@ iopool_api_is_registered(const void *handle, IopoolApiKind kind)
 }
 
 /*
- * Sets of pointers, by which a stream knows its buffers again: asking palloc
- * whose a pointer is would follow it.
+ * Sets of buffers, by which a stream knows its own again: asking palloc whose
+ * a pointer is would follow it.
  */
 struct handle_table_hash *
 iopool_api_set_create(MemoryContext cxt)
@@ -87,18 +88,26 @@ iopool_api_set_reserve(struct handle_table_hash *set)
 }
 
 void
-iopool_api_set_add(struct handle_table_hash *set, const void *pointer)
+iopool_api_set_add(struct handle_table_hash *set, const void *buffer,
+				   Size size)
 {
 	bool found;
 
-	(void) handle_table_insert(set, pointer, &found);
+	handle_table_insert(set, buffer, &found)->size = size;
 }
 
-/* False: it was not there. */
-bool
-iopool_api_set_remove(struct handle_table_hash *set, const void *pointer)
+/* Returns the size that it was added with, in bytes; 0: it was not there. */
+Size
+iopool_api_set_remove(struct handle_table_hash *set, const void *buffer)
 {
-	return handle_table_delete(set, pointer);
+	HandleEntry *entry = handle_table_lookup(set, buffer);
+	Size size;
+
+	if (entry == NULL)
+		return 0;
+	size = entry->size;
+	handle_table_delete_item(set, entry);
+	return size;
 }
 
 /*

@@ -34,9 +34,9 @@ extern bool iopool_api_is_registered(const void *handle, IopoolApiKind kind);
 extern struct handle_table_hash *iopool_api_set_create(MemoryContext cxt);
 extern void iopool_api_set_reserve(struct handle_table_hash *set);
 extern void iopool_api_set_add(struct handle_table_hash *set,
-							   const void *pointer);
-extern bool iopool_api_set_remove(struct handle_table_hash *set,
-								  const void *pointer);
+							   const void *buffer, Size size);
+extern Size iopool_api_set_remove(struct handle_table_hash *set,
+								  const void *buffer);
 extern void iopool_api_check_size(const char *what, Size size, Size known);
 extern MemoryContext iopool_api_guard(MemoryContext cxt,
 									  MemoryContextCallbackFunction func,

@@ -24,21 +24,28 @@
 #define GAP_BUFFER_SIZE (64 * 1024)
 static char gap_buffer[GAP_BUFFER_SIZE];
 
-static int
-compare_pending(const void *a, const void *b)
-{
-	const IopoolPending *pa = *(IopoolPending *const *) a;
-	const IopoolPending *pb = *(IopoolPending *const *) b;
+/* An element to be sorted. */
+typedef IopoolPending *PendingPointer;
 
-	if (pa->file->number != pb->file->number)
-		return pa->file->number < pb->file->number ? -1 : 1;
-	if (pa->start != pb->start)
-		return pa->start < pb->start ? -1 : 1;
+static inline int
+compare_pending(const IopoolPending *a, const IopoolPending *b)
+{
+	if (a->file->number != b->file->number)
+		return a->file->number < b->file->number ? -1 : 1;
+	if (a->start != b->start)
+		return a->start < b->start ? -1 : 1;
 	/* the longest first owns all the bytes */
-	if (pa->end != pb->end)
-		return pa->end > pb->end ? -1 : 1;
-	return pa->cookie < pb->cookie ? -1 : (pa->cookie > pb->cookie ? 1 : 0);
+	if (a->end != b->end)
+		return a->end > b->end ? -1 : 1;
+	return a->cookie < b->cookie ? -1 : (a->cookie > b->cookie ? 1 : 0);
 }
+
+#define ST_SORT			 sort_pending
+#define ST_ELEMENT_TYPE	 PendingPointer
+#define ST_COMPARE(a, b) compare_pending(*(a), *(b))
+#define ST_SCOPE		 static
+#define ST_DEFINE
+#include "lib/sort_template.h"
 
 static void
 start_extent(IopoolPending *pending, dlist_head *pieces)
@@ -50,6 +57,7 @@ start_extent(IopoolPending *pending, dlist_head *pieces)
 	extent->first = pending;
 	extent->nranges = 1;
 	extent->nrefs = 1; /* the piece */
+	extent->place = pending->place;
 	pending->extent = extent;
 	pending->next = NULL;
 
@@ -62,28 +70,20 @@ start_extent(IopoolPending *pending, dlist_head *pieces)
 	dlist_push_tail(pieces, &piece->node);
 }
 
-/*
- * Make extents of a group of ranges (none of them empty), and append a piece
- * for each to pieces.  Ranges of one file join when the gap between them is
- * at most merge_gap bytes; -1 joins none.  Returns how many ranges joined
- * another's extent.
- */
-int
-iopool_plan_merge(IopoolPending **group, int ngroup, int merge_gap,
-				  dlist_head *pieces)
+/* Join ranges that are sorted into extents; returns how many joined another's. */
+static int
+join_neighbours(IopoolPending **group, int ngroup, int merge_gap,
+				dlist_head *pieces)
 {
 	IopoolPending *last = NULL;
 	int nmerged = 0;
-
-	if (merge_gap >= 0 && ngroup > 1)
-		qsort(group, ngroup, sizeof(IopoolPending *), compare_pending);
 
 	for (int i = 0; i < ngroup; i++)
 	{
 		IopoolPending *pending = group[i];
 		IopoolPiece *piece = last ? &last->extent->first->own_piece : NULL;
 
-		if (merge_gap < 0 || last == NULL || last->file != pending->file ||
+		if (last == NULL || last->file != pending->file ||
 			pending->start - piece->end > merge_gap)
 		{
 			start_extent(pending, pieces);
@@ -96,8 +96,51 @@ iopool_plan_merge(IopoolPending **group, int ngroup, int merge_gap,
 		last->next = pending;
 		last = pending;
 		pending->extent->nranges++;
+		pending->extent->place = Min(pending->extent->place, pending->place);
 		piece->end = Max(piece->end, pending->end);
 		nmerged++;
+	}
+	return nmerged;
+}
+
+/*
+ * Make extents of a group of ranges (none of them empty), and append a piece
+ * for each to pieces, in the order in which the ranges come: who wants results
+ * in that order would have to keep the others.  Ranges of one file join when
+ * the gap between them is at most merge_gap bytes; -1 joins none.  Returns how
+ * many ranges joined another's extent.  Uses the array up.
+ */
+int
+iopool_plan_merge(IopoolPending **group, int ngroup, int merge_gap,
+				  dlist_head *pieces)
+{
+	dlist_head sorted = DLIST_STATIC_INIT(sorted);
+	int nmerged;
+
+	for (int i = 0; i < ngroup; i++)
+		group[i]->place = i;
+	if (merge_gap < 0 || ngroup == 1)
+	{
+		for (int i = 0; i < ngroup; i++)
+			start_extent(group[i], pieces);
+		return 0;
+	}
+
+	sort_pending(group, ngroup);
+	nmerged = join_neighbours(group, ngroup, merge_gap, &sorted);
+
+	memset(group, 0, sizeof(IopoolPending *) * ngroup);
+	while (!dlist_is_empty(&sorted))
+	{
+		IopoolPiece *piece =
+			dlist_container(IopoolPiece, node, dlist_pop_head_node(&sorted));
+
+		group[piece->extent->place] = piece->extent->first;
+	}
+	for (int i = 0; i < ngroup; i++)
+	{
+		if (group[i] != NULL)
+			dlist_push_tail(pieces, &group[i]->own_piece.node);
 	}
 	return nmerged;
 }

@@ -26,6 +26,7 @@ typedef struct IopoolExtent
 	IopoolPending *first; /* its ranges, by start, linked by next */
 	int nranges;
 	int nrefs; /* pieces to read and reads that point here */
+	int place; /* in its group, of the range that came first */
 } IopoolExtent;
 
 /* A part of an extent that is to be read. */
@@ -61,9 +62,12 @@ struct IopoolPending
 	char *dest;		 /* byte at start goes here; NULL: not yet
 								 * allocated */
 	char *allocated; /* what the stream allocated for it, if so */
+	Size allocated_size;
 	IopoolFailure failure;
 	bool is_done;
 	bool is_emitted;
+
+	int place; /* in its group */
 
 	/* the extent that it lies in; its own, or that of a neighbour */
 	IopoolExtent *extent;

@@ -142,6 +142,7 @@ iopool_stream_begin(MemoryContext cxt, const IopoolStreamOptions *options)
 	dlist_init(&stream->todo);
 	dlist_init(&stream->pending);
 	dlist_init(&stream->ready);
+	dlist_init(&stream->free_buffers);
 	dlist_init(&stream->free_pending);
 	dlist_init(&stream->free_pieces);
 
@@ -215,10 +216,13 @@ emit_range(IopoolStream *stream, IopoolPending *pending, IopoolResult *result)
 		result->nbytes = pending->valid_end - pending->start;
 		/* nothing there to read: the header alone */
 		if (pending->dest == NULL)
-			pending->allocated =
-				MemoryContextAlloc(stream->options.buffer_cxt,
-								   Max(stream->options.header_size, 1));
+		{
+			pending->allocated_size = Max(stream->options.header_size, 1);
+			pending->allocated = MemoryContextAlloc(stream->options.buffer_cxt,
+													pending->allocated_size);
+		}
 		result->buffer = pending->allocated;
+		result->buffer_size = pending->allocated_size;
 	}
 	else if (pending->allocated != NULL)
 		pfree(pending->allocated);

@@ -92,12 +92,13 @@ typedef struct IopoolResult
 	int64 cookie;
 	const char *path;
 	int64 offset;
-	int64 length; /* as asked for */
-	int64 nbytes; /* as read: less at end of file */
-	char *buffer; /* allocated by the stream, starts with the
-								 * header; now the caller's, to pfree before
-								 * its memory context goes.  NULL
+	int64 length;	  /* as asked for */
+	int64 nbytes;	  /* as read: less at end of file */
+	char *buffer;	  /* allocated by the stream, starts with the
+								 * header; now the caller's, to pfree or put
+								 * back before its memory context goes.  NULL
 								 * when the caller gave dest or on failure */
+	Size buffer_size; /* bytes, if buffer is not NULL */
 	IopoolFailure failure;
 } IopoolResult;
 
@@ -145,6 +146,10 @@ extern int iopool_stream_in_flight(const IopoolStream *stream,
 extern void iopool_stream_end(IopoolStream *stream,
 							  IopoolStreamTotals *totals);
 extern void iopool_stream_register_callbacks(void);
+
+/* stream_buffer.c */
+extern void iopool_stream_put_back(IopoolStream *stream, char *memory,
+								   Size size);
 
 /* stream_fill.c */
 extern bool iopool_stream_has_ready(IopoolStream *stream);

@@ -21,6 +21,9 @@
  */
 #define MAX_PULL 1024
 
+/* Bytes that are in flight while reads need no waiting. */
+#define QUICK_WINDOW (256 * 1024)
+
 /* Every stream of this backend that has not ended. */
 dlist_head iopool_open_streams = DLIST_STATIC_INIT(iopool_open_streams);
 
@@ -174,6 +177,23 @@ iopool_stream_release_idle(void)
 			dlist_container(IopoolStream, node, iter.cur));
 }
 
+/*
+ * Bytes of reads like this one that may be in flight.  What comes at once is
+ * best read a little at a time, into memory that the processor's cache has
+ * still, and that the consumer has just given back.
+ */
+static int64
+window_for(const IopoolStream *stream, const IopoolPiece *piece)
+{
+	int64 window = stream->options.max_in_flight_bytes;
+
+	if (stream->options.kind == IOPOOL_STREAM_REQUEST ||
+		piece->extent->file->alignment > 0 ||
+		!iopool_lease_is_quick(stream->lease))
+		return window;
+	return Min(window, QUICK_WINDOW);
+}
+
 /* The next piece that fits the window, or NULL. */
 static IopoolPiece *
 next_piece(IopoolStream *stream, bool may_raise)
@@ -193,7 +213,7 @@ next_piece(IopoolStream *stream, bool may_raise)
 		stream->in_flight_bytes +
 				Min(piece->end - piece->start,
 					iopool_stream_split(stream, piece)) >
-			stream->options.max_in_flight_bytes)
+			window_for(stream, piece))
 		return NULL;
 	return piece;
 }

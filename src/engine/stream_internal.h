@@ -22,6 +22,16 @@
 /* Between two tries to open a file that somebody has a lease on. */
 #define IOPOOL_PAUSE_US 5000
 
+/* Free buffers that a stream keeps, in bytes. */
+#define IOPOOL_MAX_FREE_BYTES (1024 * 1024)
+
+/* A buffer that has been put back, in its own memory. */
+typedef struct IopoolFreeBuffer
+{
+	dlist_node node; /* in stream->free_buffers */
+	Size size;		 /* bytes */
+} IopoolFreeBuffer;
+
 struct IopoolStream
 {
 	dlist_node node; /* in open_streams */
@@ -50,6 +60,8 @@ struct IopoolStream
 	int in_flight; /* reads */
 	int64 in_flight_bytes;
 
+	dlist_head free_buffers; /* of IopoolFreeBuffer, last put back first */
+	Size free_bytes;		 /* of all of these */
 	dlist_head free_pending;
 	dlist_head free_pieces;
 	IopoolPending **group; /* [entries], pulled and not planned yet */
@@ -89,6 +101,11 @@ iopool_stream_count(IopoolStream *stream, IopoolCounter counter, uint64 n)
 
 /* Every stream of this backend that has not ended. */
 extern dlist_head iopool_open_streams;
+
+/* stream_buffer.c */
+extern bool iopool_stream_allocate_buffer(IopoolStream *stream,
+										  IopoolPending *pending,
+										  bool may_raise);
 
 /* stream_fill.c */
 extern void iopool_stream_fill(IopoolStream *stream, IopoolDeadline deadline,

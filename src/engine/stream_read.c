@@ -16,7 +16,6 @@
 #include "postgres.h"
 
 #include <errno.h>
-#include <sys/mman.h>
 
 #include "utils/memutils.h"
 
@@ -35,9 +34,6 @@
  * they would be if they filled the queue, which costs less on both sides.
  */
 #define DIRECT_DEPTH 16
-
-/* Of the processors that we know; elsewhere the advice is refused or useless. */
-#define HUGE_PAGE_SIZE (2 * 1024 * 1024)
 
 /*
  * A piece of its own; NULL when out of memory, because this is called where
@@ -444,20 +440,6 @@ cut_end(IopoolStream *stream, IopoolPiece *piece)
 }
 
 /*
- * Memory for a long range comes page by page from the kernel, which costs more
- * than reading into it.  Ask for large pages where there are any.
- */
-static void
-advise_huge(char *memory, Size size)
-{
-	char *start = (char *) TYPEALIGN(HUGE_PAGE_SIZE, memory);
-	char *end = (char *) TYPEALIGN_DOWN(HUGE_PAGE_SIZE, memory + size);
-
-	if (start < end)
-		(void) madvise(start, end - start, MADV_HUGEPAGE);
-}
-
-/*
  * Room in the arena for a direct read.  False, unless may_raise: out of
  * memory; or not before others that are on their way have come.
  */
@@ -487,7 +469,6 @@ bool
 iopool_stream_allocate_read(IopoolStream *stream, IopoolPiece *piece,
 							bool may_raise)
 {
-	Size header_size = stream->options.header_size;
 	IopoolPending *pending = iopool_plan_first(piece->extent, piece->single);
 	int64 end = cut_end(stream, piece);
 
@@ -497,23 +478,10 @@ iopool_stream_allocate_read(IopoolStream *stream, IopoolPiece *piece,
 
 	for (; pending != NULL; pending = iopool_plan_next(piece->single, pending))
 	{
-		Size size = header_size + (pending->end - pending->start);
-		char *memory;
-
-		if (pending->dest != NULL || pending->start >= end ||
-			pending->end <= piece->start)
-			continue;
-		memory = MemoryContextAllocExtended(size <= IOPOOL_SMALL_BUFFER
-												? stream->options.buffer_cxt
-												: stream->cxt,
-											size,
-											may_raise ? 0 : MCXT_ALLOC_NO_OOM);
-		if (memory == NULL)
+		if (pending->dest == NULL && pending->start < end &&
+			pending->end > piece->start &&
+			!iopool_stream_allocate_buffer(stream, pending, may_raise))
 			return false;
-		if (pending->end - pending->start >= 2 * HUGE_PAGE_SIZE)
-			advise_huge(memory, size);
-		pending->allocated = memory;
-		pending->dest = memory + header_size;
 	}
 	return true;
 }

@@ -227,6 +227,48 @@ fill_streams(const WaitArgs *args, IopoolDeadline deadline)
 	}
 }
 
+/*
+ * Start the first few reads where they have needed no waiting so far, and take
+ * what is there at once.  True: there may be more to start now.
+ */
+static bool
+look_quickly(const WaitArgs *args)
+{
+	IopoolLease *leases[IOPOOL_MAX_POOLS + 1];
+	int nleases = leases_of(args->streams, args->nstreams, leases);
+	bool has_moved = false;
+
+	for (int i = 0; i < nleases; i++)
+	{
+		IopoolLease *lease = leases[i];
+		int noutstanding = iopool_lease_outstanding(lease);
+
+		if (lease->nprepared == 0 || !iopool_lease_is_quick(lease))
+			continue;
+		iopool_lease_poll(lease, noutstanding, IOPOOL_NO_WAIT);
+		has_moved |= iopool_lease_outstanding(lease) < noutstanding ||
+			!iopool_lease_is_quick(lease);
+	}
+	return has_moved;
+}
+
+/*
+ * Start what can be started of these streams, before anything is waited for:
+ * a little at a time as long as that is there at once, then all of the window.
+ */
+static void
+start_streams(const WaitArgs *args, IopoolDeadline deadline)
+{
+	fill_streams(args, deadline);
+	while (look_quickly(args) && !has_result(args))
+	{
+		iopool_stream_check_interrupts();
+		fill_streams(args, IOPOOL_NO_WAIT);
+		if (iopool_deadline_has_passed(deadline))
+			break;
+	}
+}
+
 /* Wait for one or several leases until the deadline. */
 static void
 poll_leases(IopoolLease **leases, int nleases, unsigned wait_nr,
@@ -257,7 +299,7 @@ wait_once(WaitArgs *args)
 
 	iopool_stream_check_interrupts();
 	mark_attended(streams, nstreams, args->stays);
-	fill_streams(args, deadline);
+	start_streams(args, deadline);
 
 	/* ranges past the end of a file, say, need no waiting */
 	if (has_result(args))
@@ -340,7 +382,7 @@ wait_for_all(WaitArgs *args)
 
 		iopool_stream_check_interrupts();
 		mark_attended(streams, nstreams, true);
-		fill_streams(args, IOPOOL_NO_WAIT);
+		start_streams(args, IOPOOL_NO_WAIT);
 		nleases = leases_of(streams, nstreams, leases);
 
 		/* a ring is waited for when there is nothing else to do */
@@ -398,8 +440,10 @@ start_reads(WaitArgs *args)
 			 stream->lease->in_flight == 0 && !dlist_is_empty(&stream->todo));
 	/* who does not know the flags refuses them at once: read without */
 	if (stream->has_flags)
-	{
 		iopool_lease_poll(stream->lease, 0, IOPOOL_NO_WAIT);
+	/* also where only a few were started, and are not there at once */
+	if (stream->has_flags || !iopool_lease_is_quick(stream->lease))
+	{
 		iopool_stream_fill(stream, IOPOOL_NO_WAIT, true);
 		submit_all();
 	}

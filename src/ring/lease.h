@@ -146,6 +146,16 @@ iopool_lease_lacks_ring(const IopoolLease *lease)
 		(lease->in_flight > 0 && lease->ring == NULL);
 }
 
+/*
+ * Do reads come as soon as they are started?  So it is taken to be before the
+ * first.
+ */
+static inline bool
+iopool_lease_is_quick(const IopoolLease *lease)
+{
+	return lease->handle.nquick >= IOPOOL_QUICK_READS;
+}
+
 /* Is there something to wait for on its ring? */
 static inline bool
 iopool_lease_can_poll(const IopoolLease *lease)

@@ -174,6 +174,7 @@ fill_ring(IopoolLease *lease)
 		if (iopool_lease_absence(lease) == IOPOOL_ABSENCE_COLLECTED)
 			ring->tags[readno] = read->io.tag;
 	}
+	lease->handle.in_flight = lease->in_flight;
 	pg_atomic_write_u32(&ring->in_flight, lease->in_flight);
 	lease->delta.max_in_flight =
 		Max(lease->delta.max_in_flight, (uint32) lease->in_flight);

@@ -135,6 +135,7 @@ forget_ring(IopoolLease *lease)
 	lease->nfruitless = 0;
 	lease->has_failed = false;
 	lease->handle.is_attended = false;
+	lease->handle.nquick = IOPOOL_QUICK_READS;
 }
 
 /* Give the ring back, which is active and empty. */

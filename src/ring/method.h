@@ -64,7 +64,18 @@ typedef struct IopoolHandle
 	 * started that nobody else can collect.
 	 */
 	bool is_attended;
+
+	int in_flight; /* reads that were prepared and not reaped */
+
+	/*
+	 * Reads in a row that were there as soon as they were started, as those of
+	 * cached pages are; kept by submit().
+	 */
+	int nquick;
 } IopoolHandle;
+
+/* After so many such reads in a row, a method is taken to be quick. */
+#define IOPOOL_QUICK_READS 128
 
 /*
  * Tag of a read that is in flight: the low bits say which read of the lease,
@@ -136,7 +147,7 @@ typedef struct IopoolMethod
 	/*
 	 * Start everything prepared, then wait until wait_nr completions can be
 	 * reaped, a signal arrives or timeout_us microseconds have passed; -1: no
-	 * limit, 0: only look.  A transient failure (see refusal.c) may leave
+	 * limit, 0: only look.  Keeps nquick of the handle.  A transient failure (see refusal.c) may leave
 	 * reads prepared; call again.  Any other failure means that the ring
 	 * cannot be used any more, or not by this process.
 	 */

@@ -203,18 +203,26 @@ wait_until(struct io_uring *ring, unsigned wait_nr, int64 timeout_us)
 	return rc == -ETIME ? 0 : Min(rc, 0);
 }
 
+/*
+ * The kernel has taken what was prepared, and nothing was waited for yet: is
+ * all of it there?
+ */
+static void
+note_quick(IopoolHandle *handle, unsigned nstarted)
+{
+	if (io_uring_cq_ready(handle->shared) == (unsigned) handle->in_flight)
+		handle->nquick =
+			Min(handle->nquick + (int) nstarted, IOPOOL_QUICK_READS);
+	else
+		handle->nquick = 0;
+}
+
+/* Start everything prepared. */
 static int
-uring_submit(IopoolHandle *handle, unsigned wait_nr, int64 timeout_us)
+start_prepared(IopoolHandle *handle)
 {
 	struct io_uring *ring = handle->shared;
-	unsigned wait_now = timeout_us < 0 ? wait_nr : 0;
-
-	/*
-	 * The queue has room for twice the entries, so it cannot overflow unless
-	 * somebody else uses the ring.  What was lost then cannot be known.
-	 */
-	if (io_uring_cq_has_overflow(ring) || *ring->cq.koverflow != 0)
-		return -EOVERFLOW;
+	unsigned nstarted = 0;
 
 	for (;;)
 	{
@@ -223,24 +231,49 @@ uring_submit(IopoolHandle *handle, unsigned wait_nr, int64 timeout_us)
 
 		if ((int) nprepared < 0)
 			return -EUCLEAN; /* somebody else used the ring */
-		if (nprepared == 0 && io_uring_cq_ready(ring) >= wait_now)
+		if (nprepared == 0)
 			break;
 
-		rc = io_uring_submit_and_wait(ring, wait_now);
+		/* a partial submission is progress, and goes on here */
+		rc = io_uring_submit(ring);
 		if (rc < 0)
 			return rc;
-
-		/*
-		 * With more than one completion ready or a signal, the kernel comes
-		 * back early; the caller looks at what there is and calls again.  A
-		 * partial submission is progress, and goes on here.
-		 */
-		if ((unsigned) rc >= nprepared)
-			break;
 		if (rc == 0)
 			return -EAGAIN;
+		nstarted += rc;
 	}
-	return timeout_us < 0 ? 0 : wait_until(ring, wait_nr, timeout_us);
+	if (nstarted > 0)
+		note_quick(handle, nstarted);
+	return 0;
+}
+
+static int
+uring_submit(IopoolHandle *handle, unsigned wait_nr, int64 timeout_us)
+{
+	struct io_uring *ring = handle->shared;
+	int rc;
+
+	/*
+	 * The queue has room for twice the entries, so it cannot overflow unless
+	 * somebody else uses the ring.  What was lost then cannot be known.
+	 */
+	if (io_uring_cq_has_overflow(ring) || *ring->cq.koverflow != 0)
+		return -EOVERFLOW;
+
+	rc = start_prepared(handle);
+	if (rc < 0)
+		return rc;
+	if (timeout_us >= 0)
+		return wait_until(ring, wait_nr, timeout_us);
+	if (io_uring_cq_ready(ring) >= wait_nr)
+		return 0;
+
+	/*
+	 * With more than one completion ready or a signal, the kernel comes back
+	 * early; the caller looks at what there is and calls again.
+	 */
+	rc = io_uring_submit_and_wait(ring, wait_nr);
+	return Min(rc, 0);
 }
 
 static int

@@ -350,7 +350,9 @@ libaio_submit(IopoolHandle *handle, unsigned wait_nr, int64 timeout_us)
 	int nready;
 
 	rc = submit_prepared(ring);
-	iopool_sync_queue_advise(&ring->sync);
+	if (ring->nready < (int) wait_nr)
+		iopool_sync_queue_try(&ring->sync, handle, wait_nr - ring->nready);
+	iopool_sync_queue_advise(&ring->sync, handle);
 
 	nready = ring->nready + ring->sync.ndone;
 	if (nready < (int) wait_nr && ring->sync.nqueued > 0)

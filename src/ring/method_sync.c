@@ -8,6 +8,8 @@
  * one by one.  On cold page cache this is as fast as a ring.  Direct reads
  * have no cache to read ahead into and are made one at a time.
  *
+ * While all that is asked for is in the page cache, it is not told but read.
+ *
  * A wait with a time limit, or none at all, makes only reads that the page
  * cache can serve by now: what was advised comes in by itself meanwhile.
  *
@@ -32,6 +34,9 @@
 
 /* Pause between two looks at a read that would have to wait. */
 #define TRY_PAUSE_US 200
+
+/* Of so many reads that are told to the kernel, one is looked for before. */
+#define SAMPLE_READS 8
 
 /* Pages of a read that are looked for in the page cache at most. */
 #define MAX_PROBED_PAGES 256
@@ -81,28 +86,6 @@ io_len(const IopoolIo *io)
 	return len;
 }
 
-/* Tell the kernel about the reads that it has not heard of. */
-void
-iopool_sync_queue_advise(IopoolSyncQueue *queue)
-{
-	while (queue->nadvised < queue->nqueued)
-	{
-		const IopoolIo *io =
-			&queue->queue[(queue->head + queue->nadvised) % queue->entries];
-
-		/*
-		 * A lone read gains nothing, preadv follows at once.  Pages that are
-		 * read ahead would stay in the cache, against the wish of a read
-		 * that is to leave none (rw_flags).
-		 */
-		if (io->is_advised && io->rw_flags == 0 && queue->nqueued > 1)
-			/* advice: a failure only means that it was not taken */
-			(void) posix_fadvise(io->fd, io->offset, io_len(io),
-								 POSIX_FADV_WILLNEED);
-		queue->nadvised++;
-	}
-}
-
 /*
  * One read, now: bytes or -errno.  EINTR is the caller's to retry, where it
  * looks at interrupts.
@@ -139,6 +122,91 @@ finish_head(IopoolSyncQueue *queue, int result)
 	queue->head_tried_at = 0;
 	if (queue->nadvised > 0)
 		queue->nadvised--;
+}
+
+/*
+ * Is it of use to tell the kernel about a read?  Pages that are read ahead
+ * would stay in the cache, against the wish of a read that is to leave none
+ * (rw_flags).
+ */
+static bool
+takes_advice(const IopoolIo *io)
+{
+	return io->is_advised && io->rw_flags == 0;
+}
+
+/* A read that must not wait for the disk, if the kernel knows such reads. */
+static int
+read_nowait(const IopoolIo *io)
+{
+	IopoolIo attempt = *io;
+
+	attempt.rw_flags |= RWF_NOWAIT;
+	return iopool_sync_read(&attempt);
+}
+
+/*
+ * As long as reads need no waiting, make them without telling the kernel
+ * before, until so many completions wait or one is not there.
+ */
+void
+iopool_sync_queue_try(IopoolSyncQueue *queue, IopoolHandle *handle,
+					  unsigned ndone)
+{
+	while (handle->nquick >= IOPOOL_QUICK_READS && queue->nqueued > 0 &&
+		   queue->nadvised == 0 && queue->ndone < (int) ndone)
+	{
+		const IopoolIo *io = &queue->queue[queue->head];
+		int result;
+
+		if (!takes_advice(io))
+			return;
+		result = read_nowait(io);
+		if (result > 0)
+			finish_head(queue, result);
+		else
+			handle->nquick = 0;
+	}
+}
+
+/* Is the first page of a read that nobody has asked for in the cache? */
+static bool
+has_first_page(const IopoolIo *io)
+{
+	char byte;
+	struct iovec iov = {&byte, 1};
+	IopoolIo look = *io;
+
+	look.iov = &iov;
+	look.niov = 1;
+	return read_nowait(&look) > 0;
+}
+
+/* Tell the kernel about the reads that it has not heard of. */
+void
+iopool_sync_queue_advise(IopoolSyncQueue *queue, IopoolHandle *handle)
+{
+	while (queue->nadvised < queue->nqueued)
+	{
+		const IopoolIo *io =
+			&queue->queue[(queue->head + queue->nadvised) % queue->entries];
+
+		/* a lone read gains nothing, preadv follows at once */
+		if (takes_advice(io) && queue->nqueued > 1)
+		{
+			if (++queue->nunseen == SAMPLE_READS)
+			{
+				handle->nquick = has_first_page(io)
+					? Min(handle->nquick + SAMPLE_READS, IOPOOL_QUICK_READS)
+					: 0;
+				queue->nunseen = 0;
+			}
+			/* advice: a failure only means that it was not taken */
+			(void) posix_fadvise(io->fd, io->offset, io_len(io),
+								 POSIX_FADV_WILLNEED);
+		}
+		queue->nadvised++;
+	}
 }
 
 /*
@@ -187,11 +255,8 @@ is_missing_pages(const IopoolIo *io)
 static int
 try_read(const IopoolIo *io)
 {
-	IopoolIo attempt = *io;
-	int result;
+	int result = read_nowait(io);
 
-	attempt.rw_flags |= RWF_NOWAIT;
-	result = iopool_sync_read(&attempt);
 	if (result > 0 || result == -EAGAIN)
 		return result;
 	if (result < 0 && is_missing_pages(io))
@@ -346,7 +411,8 @@ sync_prepare(IopoolHandle *handle, const IopoolIo *io)
 static int
 sync_submit(IopoolHandle *handle, unsigned wait_nr, int64 timeout_us)
 {
-	iopool_sync_queue_advise(handle->local);
+	iopool_sync_queue_try(handle->local, handle, wait_nr);
+	iopool_sync_queue_advise(handle->local, handle);
 	iopool_sync_queue_run(handle->local, wait_nr, timeout_us);
 	return 0;
 }

@@ -17,6 +17,7 @@ typedef struct IopoolSyncQueue
 	int nqueued; /* prepared, from head on */
 	int head;
 	int nadvised;			/* of the queued, told to the kernel */
+	int nunseen;			/* told since one was looked for */
 	int ndone;				/* completions that wait to be reaped, ... */
 	int done_head;			/* ... from here on */
 	int64 head_tried_at;	/* when the first of the queue was tried for the
@@ -30,7 +31,10 @@ extern Size iopool_sync_queue_size(int entries);
 extern void iopool_sync_queue_init(IopoolSyncQueue *queue, void *memory,
 								   int entries);
 extern void iopool_sync_queue_add(IopoolSyncQueue *queue, const IopoolIo *io);
-extern void iopool_sync_queue_advise(IopoolSyncQueue *queue);
+extern void iopool_sync_queue_try(IopoolSyncQueue *queue, IopoolHandle *handle,
+								  unsigned ndone);
+extern void iopool_sync_queue_advise(IopoolSyncQueue *queue,
+									 IopoolHandle *handle);
 extern void iopool_sync_queue_run(IopoolSyncQueue *queue, unsigned ndone,
 								  int64 timeout_us);
 extern int iopool_sync_queue_reap(IopoolSyncQueue *queue,

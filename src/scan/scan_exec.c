@@ -41,11 +41,10 @@
 static void
 free_last_result(IopoolScanState *state)
 {
-	if (state->buffer != NULL)
-		pfree(state->buffer);
+	if (state->result.buffer != NULL)
+		iopool_feed_put_back(state->feed, &state->result);
 	if (state->message != NULL)
 		pfree(state->message);
-	state->buffer = NULL;
 	state->message = NULL;
 }
 
@@ -83,19 +82,18 @@ show_result(IopoolScanState *state)
 {
 	Datum values[IOPOOL_ROW_COLUMNS];
 	bool nulls[IOPOOL_ROW_COLUMNS];
-	IopoolResult result;
+	IopoolResult *result = &state->result;
 
 	state->current_has_row = true;
-	iopool_feed_next(state->feed, &result);
-	state->buffer = result.buffer;
+	iopool_feed_next(state->feed, result);
 	if (state->function == IOPOOL_SCAN_READ)
 	{
-		values[0] = PointerGetDatum(result.buffer);
+		values[0] = PointerGetDatum(result->buffer);
 		nulls[0] = false;
 	}
 	else
 	{
-		state->message = iopool_row_values(&result, values, nulls);
+		state->message = iopool_row_values(result, values, nulls);
 	}
 	return show_values(state, values, nulls);
 }

@@ -97,7 +97,7 @@ typedef struct IopoolScanState
 	bool outer_ended;		/* no more calls */
 	IopoolScanRow *current; /* whose results are handed out */
 	bool current_has_row;
-	char *buffer; /* of the last result, freed with the next */
+	IopoolResult result; /* the last; its buffer is put back with the next */
 	text *message;
 
 	/* rows are kept where they may be wanted again */

@@ -290,8 +290,7 @@ find_first_failure(IopoolFeed *feed, IopoolCall *call, IopoolResult *failure)
 		{
 			call->nout++;
 			feed->nahead--;
-			if (other.buffer != NULL)
-				pfree(other.buffer);
+			iopool_feed_put_back(feed, &other);
 			if (other.failure.kind != IOPOOL_FAILURE_NONE &&
 				other.cookie < failure->cookie)
 				*failure = other;
@@ -347,6 +346,17 @@ iopool_feed_next(IopoolFeed *feed, IopoolResult *result)
 		raise_failure(feed, call, result);
 	if (result->buffer != NULL)
 		SET_VARSIZE(result->buffer, VARHDRSZ + result->nbytes);
+}
+
+/* The buffer of a result, which may have none, is not needed any more. */
+void
+iopool_feed_put_back(IopoolFeed *feed, IopoolResult *result)
+{
+	/* all streams of a feed are alike, but for the pool */
+	if (result->buffer != NULL)
+		iopool_stream_put_back(feed->streams[0], result->buffer,
+							   result->buffer_size);
+	result->buffer = NULL;
 }
 
 /* The streams that read, as iopool_stream_step() wants them. */

@@ -191,8 +191,7 @@ return_rows(FunctionCallInfo fcinfo, IopoolArgsForm form)
 
 		iopool_feed_next(feed, &result);
 		iopool_row_put(rsinfo->setResult, rsinfo->setDesc, &result);
-		if (result.buffer != NULL)
-			pfree(result.buffer);
+		iopool_feed_put_back(feed, &result);
 	}
 	iopool_feed_end(feed, NULL);
 	return (Datum) 0;

@@ -784,6 +784,10 @@ mock_submit(IopoolHandle *handle, unsigned wait_nr, int64 timeout_us)
 		note_call(true);
 	else
 		note_call(false);
+	if (n > 0)
+		handle->nquick = ring->nkernel == 0 && wait_nr == 0
+			? Min(handle->nquick + n, IOPOOL_QUICK_READS)
+			: 0;
 	return is_partial ? -EAGAIN : 0;
 }
 

@@ -82,18 +82,23 @@ are_neighbours(const Plan *plan, const IopoolPending *a,
 		a->start - b->end <= plan->gap && b->start - a->end <= plan->gap;
 }
 
-/* Every range is in one extent, with all its neighbours, within its piece. */
+/*
+ * Every range is in one extent, with all its neighbours, within its piece; and
+ * the pieces are in the order of the ranges.
+ */
 static void
 check_extents(Plan *plan)
 {
 	dlist_iter iter;
 	int nextents = 0;
 	int nranges = 0;
+	int last_place = -1;
 
 	dlist_foreach(iter, &plan->pieces)
 	{
 		IopoolPiece *piece = dlist_container(IopoolPiece, node, iter.cur);
 		int64 upto = piece->start;
+		int place = plan->nranges;
 		int n = 0;
 
 		nextents++;
@@ -107,10 +112,13 @@ check_extents(Plan *plan)
 			CHECK(pending->start >= piece->start);
 			CHECK(n == 0 || pending->start - upto <= plan->gap);
 			upto = Max(upto, pending->end);
+			place = Min(place, pending->place);
 			n++;
 		}
 		CHECK_EQUAL(upto, piece->end);
 		CHECK_EQUAL(n, piece->extent->nranges);
+		CHECK(place > last_place);
+		last_place = place;
 		nranges += n;
 	}
 	CHECK_EQUAL(nranges, plan->nranges);

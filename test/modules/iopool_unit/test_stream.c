@@ -54,9 +54,8 @@ typedef struct TestRange
 /* A buffer of a result that the caller has not freed yet. */
 typedef struct Kept
 {
-	char *buffer;
+	IopoolResult result;
 	int rangeno;
-	int64 len;
 } Kept;
 
 typedef struct TestStream
@@ -351,6 +350,7 @@ check_bounds(TestStream *test)
 
 	CHECK(mock_outstanding() <= world->pool->entries);
 	CHECK(stream->in_flight_bytes <= window || stream->in_flight <= 1);
+	CHECK(stream->free_bytes <= IOPOOL_MAX_FREE_BYTES + test->longest);
 	if (test->options.kind != IOPOOL_STREAM_REQUEST)
 		CHECK(stream->reserved < 2 * window + Max(test->longest, 1));
 	for (int i = 0; i < world->nstreams; i++)
@@ -371,6 +371,18 @@ check_bounds(TestStream *test)
 		CHECK(stream->lease->ring != NULL);
 }
 
+/* A result is not needed any more. */
+static void
+free_result(TestStream *test, const IopoolResult *result)
+{
+	memset(result->buffer, 0xEE, result->buffer_size);
+	if (mock_chance(50))
+		pfree(result->buffer);
+	else
+		iopool_stream_put_back(test->stream, result->buffer,
+							   result->buffer_size);
+}
+
 static void
 check_kept(TestStream *test)
 {
@@ -380,8 +392,9 @@ check_kept(TestStream *test)
 		TestRange *range = &test->ranges[kept->rangeno];
 
 		check_bytes(world->files[range->fileno], range,
-					kept->buffer + test->options.header_size, kept->len);
-		pfree(kept->buffer);
+					kept->result.buffer + test->options.header_size,
+					kept->result.nbytes);
+		free_result(test, &kept->result);
 	}
 }
 
@@ -394,13 +407,12 @@ take_buffer(TestStream *test, const IopoolResult *result)
 		unit_fail(__FILE__, __LINE__, "a result is still being read into");
 	if (test->nkept < MAX_KEPT && mock_chance(30))
 	{
-		test->kept[test->nkept].buffer = result->buffer;
-		test->kept[test->nkept].rangeno = (int) result->cookie;
-		test->kept[test->nkept++].len = result->nbytes;
+		test->kept[test->nkept].result = *result;
+		test->kept[test->nkept++].rangeno = (int) result->cookie;
 		return;
 	}
-	memset(result->buffer, 0xEE, header_size + result->nbytes);
-	pfree(result->buffer);
+	CHECK(result->buffer_size >= header_size + result->nbytes);
+	free_result(test, result);
 }
 
 static void
@@ -945,6 +957,122 @@ stream_pumps_refused(int rounds)
 	end_stream(test);
 }
 
+/* Ranges that are read and not handed out yet. */
+static int
+count_done(IopoolStream *stream)
+{
+	int n = 0;
+	dlist_iter iter;
+
+	dlist_foreach(iter, &stream->pending)
+		n += dlist_container(IopoolPending, node, iter.cur)->is_done;
+	return n;
+}
+
+/*
+ * Reads that are there at once are made a little at a time, into the same
+ * memory again and again; when one is not, the whole window is filled before
+ * it is waited for; and so back.
+ */
+static void
+stream_quick(int rounds)
+{
+	const int few = 256 / 16;
+	TestStream *test = plain_stream(64, 200, 16 * 1024, 5000);
+	IopoolStream *stream = test->stream;
+	const char *buffers[200];
+	int nbuffers = 0;
+	IopoolResult result;
+
+	for (int n = 0; n < 60; n++)
+	{
+		int i = 0;
+
+		CHECK(take_next(stream, &result));
+		check_bytes(world->files[0], &test->ranges[result.cookie],
+					result.buffer, result.nbytes);
+		CHECK(count_done(stream) < few);
+		CHECK_EQUAL(stream->in_flight, 0);
+		while (i < nbuffers && buffers[i] != result.buffer)
+			i++;
+		if (i == nbuffers)
+			buffers[nbuffers++] = result.buffer;
+		iopool_stream_put_back(stream, result.buffer, result.buffer_size);
+	}
+	CHECK(nbuffers <= few);
+	CHECK(stream->totals.max_in_flight <= few);
+
+	mock_script.is_held = true;
+	for (int n = 0; n < few + 1; n++)
+	{
+		CHECK(take_next(stream, &result));
+		iopool_stream_put_back(stream, result.buffer, result.buffer_size);
+	}
+	CHECK(stream->totals.max_in_flight > 2 * few);
+
+	mock_script.is_held = false;
+	for (int n = 60 + few + 1; n < 200; n++)
+	{
+		CHECK(take_next(stream, &result));
+		check_bytes(world->files[0], &test->ranges[result.cookie],
+					result.buffer, result.nbytes);
+		iopool_stream_put_back(stream, result.buffer, result.buffer_size);
+	}
+	CHECK(stream->lease->ring == NULL);
+	CHECK(!take_next(stream, &result));
+	iopool_stream_end(stream, NULL);
+	MemoryContextDelete(test->parent);
+	mock_files_remove();
+	mock_reset();
+}
+
+/* Long buffers that are put back: the last of them serves the next range. */
+static void
+stream_put_back(int rounds)
+{
+	TestStream *test = plain_stream(64, 30, 1024 * 1024 - 30, 1);
+	IopoolStream *stream = test->stream;
+	IopoolResult results[3];
+
+	for (int n = 0; n < 30; n += lengthof(results))
+	{
+		for (size_t i = 0; i < lengthof(results); i++)
+			CHECK(take_next(stream, &results[i]));
+		for (size_t i = 0; i < lengthof(results); i++)
+			iopool_stream_put_back(stream, results[i].buffer,
+								   results[i].buffer_size);
+		CHECK(stream->free_bytes <= IOPOOL_MAX_FREE_BYTES + test->longest);
+		CHECK(!dlist_is_empty(&stream->free_buffers));
+		CHECK(dlist_head_element(IopoolFreeBuffer, node,
+								 &stream->free_buffers) ==
+			  (void *) results[lengthof(results) - 1].buffer);
+	}
+	iopool_stream_end(stream, NULL);
+	MemoryContextDelete(test->parent);
+	mock_files_remove();
+	mock_reset();
+}
+
+/* The same for a range that is longer than what is read at a time. */
+static void
+stream_quick_long(int rounds)
+{
+	TestStream *test = plain_stream(64, 1, 1024 * 1024, 0);
+	IopoolStream *stream = test->stream;
+
+	CHECK_EQUAL(stream->split, 64 * 1024);
+	CHECK(next_result(test));
+	CHECK_EQUAL(stream->totals.nreads, 16);
+	CHECK_EQUAL(stream->totals.max_in_flight, 4);
+	end_stream(test);
+
+	test = plain_stream(64, 1, 1024 * 1024, 0);
+	mock_script.is_held = true;
+	CHECK(next_result(test));
+	CHECK_EQUAL(test->stream->totals.max_in_flight, 16);
+	end_stream(test);
+}
+
 /* The queue is full while results are handed out: no batch barrier. */
 static void
 stream_refills(int rounds)
@@ -1090,7 +1218,8 @@ stream_memory(int rounds)
 		while (take_next(test->stream, &result))
 		{
 			if (result.buffer != NULL)
-				pfree(result.buffer);
+				iopool_stream_put_back(test->stream, result.buffer,
+									   result.buffer_size);
 			if (++n == 30000)
 				at_first = MemoryContextMemAllocated(test->cxt, true);
 		}
@@ -1367,6 +1496,9 @@ const UnitCase unit_stream_cases[] = {
 	{"stream_holds", stream_holds},
 	{"stream_lets_go", stream_lets_go},
 	{"stream_pumps_refused", stream_pumps_refused},
+	{"stream_quick", stream_quick},
+	{"stream_put_back", stream_put_back},
+	{"stream_quick_long", stream_quick_long},
 	{"stream_refills", stream_refills},
 	{"stream_cancel", stream_cancel},
 	{"stream_forgotten", stream_forgotten},

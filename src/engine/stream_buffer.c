@@ -1,0 +1,134 @@
+/*-------------------------------------------------------------------------
+ *
+ * stream_buffer.c
+ *	  Memory that the ranges of a stream are read into.
+ *
+ * Short buffers share blocks of memory, and are cheap to allocate again.  A
+ * longer one is a block of its own, which the C library gets from the kernel
+ * page by page, and may give back as soon as it is free; each page is zeroed
+ * before it is read into, which costs about as much as reading it from the
+ * page cache.  So a few long ones that the consumer has put back are kept for
+ * the next ranges, the last of them first: the processor's cache still has it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <sys/mman.h>
+
+#include "utils/memutils.h"
+
+#include "engine/stream_internal.h"
+
+/* Buffers that are looked at for one that fits. */
+#define MAX_LOOKS 4
+
+/* Of the processors that we know; elsewhere the advice is refused or useless. */
+#define HUGE_PAGE_SIZE (2 * 1024 * 1024)
+
+/*
+ * Memory for a long range comes page by page from the kernel, which costs more
+ * than reading into it.  Ask for large pages where there are any.
+ */
+static void
+advise_huge(char *memory, Size size)
+{
+	char *start = (char *) TYPEALIGN(HUGE_PAGE_SIZE, memory);
+	char *end = (char *) TYPEALIGN_DOWN(HUGE_PAGE_SIZE, memory + size);
+
+	if (start < end)
+		(void) madvise(start, end - start, MADV_HUGEPAGE);
+}
+
+static void
+remove_buffer(IopoolStream *stream, IopoolFreeBuffer *buffer)
+{
+	dlist_delete(&buffer->node);
+	stream->free_bytes -= buffer->size;
+}
+
+/* A free buffer of this size or a little more, or NULL. */
+static IopoolFreeBuffer *
+find_buffer(IopoolStream *stream, Size size)
+{
+	int nlooks = 0;
+	dlist_iter iter;
+
+	dlist_foreach(iter, &stream->free_buffers)
+	{
+		IopoolFreeBuffer *buffer =
+			dlist_container(IopoolFreeBuffer, node, iter.cur);
+
+		if (buffer->size >= size && buffer->size - size <= size / 4)
+			return buffer;
+		if (++nlooks == MAX_LOOKS)
+			break;
+	}
+	return NULL;
+}
+
+/*
+ * Allocate what the range is read into.  False, unless may_raise: out of
+ * memory.
+ */
+bool
+iopool_stream_allocate_buffer(IopoolStream *stream, IopoolPending *pending,
+							  bool may_raise)
+{
+	Size header_size = stream->options.header_size;
+	int64 length = pending->end - pending->start;
+	Size size = header_size + length;
+	bool is_small = size <= IOPOOL_SMALL_BUFFER;
+	IopoolFreeBuffer *found = is_small ? NULL : find_buffer(stream, size);
+	char *memory = (char *) found;
+
+	if (found != NULL)
+	{
+		size = found->size;
+		remove_buffer(stream, found);
+	}
+	else
+		memory =
+			MemoryContextAllocExtended(is_small ? stream->options.buffer_cxt
+												: stream->cxt,
+									   size,
+									   may_raise ? 0 : MCXT_ALLOC_NO_OOM);
+	if (memory == NULL)
+		return false;
+	if (length >= 2 * HUGE_PAGE_SIZE)
+		advise_huge(memory, size);
+	pending->allocated = memory;
+	pending->allocated_size = size;
+	pending->dest = memory + header_size;
+	return true;
+}
+
+/*
+ * The consumer does not need a result's buffer, of so many bytes, any more: it
+ * is freed, or read into again.  It may be that of another stream with the same
+ * options and memory context.  Does not raise.
+ */
+void
+iopool_stream_put_back(IopoolStream *stream, char *memory, Size size)
+{
+	IopoolFreeBuffer *buffer = (IopoolFreeBuffer *) memory;
+
+	if (!stream->is_open || size <= IOPOOL_SMALL_BUFFER)
+	{
+		pfree(memory);
+		return;
+	}
+	buffer->size = size;
+	dlist_push_head(&stream->free_buffers, &buffer->node);
+	stream->free_bytes += size;
+	/* the last one stays, however long it is */
+	while (stream->free_bytes > IOPOOL_MAX_FREE_BYTES &&
+		   dlist_has_next(&stream->free_buffers, &buffer->node))
+	{
+		IopoolFreeBuffer *oldest =
+			dlist_tail_element(IopoolFreeBuffer, node, &stream->free_buffers);
+
+		remove_buffer(stream, oldest);
+		pfree(oldest);
+	}
+}
