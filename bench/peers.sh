@@ -181,6 +181,7 @@ SQL
                 echo "INSERT INTO size_arrays SELECT $length, array_agg(\"offset\" ORDER BY id) FROM size_$length;"
             done
         fi
+        make_ways_tables
         echo "VACUUM ANALYZE;"
     } | server_psql "$PORT_MAIN"
 }
@@ -310,6 +311,7 @@ set_cache()
 {
     case $1 in
         hot) echo "$T/pread warm $data" ;;
+        mixed:*) echo "$T/pread mix $data $T/offsets.ways.${1#*:} ${1#*:} 10" ;;
         *) echo "$T/pread drop $data" ;;
     esac
 }
@@ -715,6 +717,9 @@ LIST
     depth_peers
     size_peers
     method_peers
+    ways_peers
+    natural_peers
+    files_peers
 }
 
 lease_time_peers()

@@ -6,8 +6,9 @@
  *
  * pread fill FILE BYTES				write a file that does not compress
  * pread offsets N BLOCKS LEN SEED		N different block-aligned offsets
- * pread drop FILE						out of the page cache, and verify
+ * pread drop FILE...					out of the page cache, and verify
  * pread warm FILE						all of it into the page cache
+ * pread mix FILE OFFSETS LEN EVERY		the same, but for every so manieth range
  * pread loop FILE OFFSETS LEN WINDOW	read them, print the seconds it took
  * pread range FILE BYTES				one range into new memory, the seconds it took
  * pread direct FILE BYTES				the same with O_DIRECT
@@ -248,6 +249,25 @@ load_offsets(const char *path, off_t **offsets)
 	return n;
 }
 
+/* Ranges of whole pages. */
+static void
+mix(const char *path, const char *offsets_path, size_t len, size_t every)
+{
+	off_t *offsets;
+	size_t n = load_offsets(offsets_path, &offsets);
+	int fd = open_file(path);
+
+	warm(path);
+	for (size_t i = 0; i < n; i += every)
+	{
+		if ((errno = posix_fadvise(fd, offsets[i], (off_t) len,
+								   POSIX_FADV_DONTNEED)) != 0)
+			die("posix_fadvise");
+	}
+	close(fd);
+	free(offsets);
+}
+
 static double
 now(void)
 {
@@ -402,10 +422,16 @@ main(int argc, char **argv)
 	else if (strcmp(what, "offsets") == 0 && argc == 6)
 		print_offsets((size_t) atoll(argv[2]), (size_t) atoll(argv[3]),
 					  (off_t) atoll(argv[4]), (uint64_t) atoll(argv[5]));
-	else if (strcmp(what, "drop") == 0 && argc == 3)
-		drop(argv[2]);
+	else if (strcmp(what, "drop") == 0 && argc >= 3)
+	{
+		for (int i = 2; i < argc; i++)
+			drop(argv[i]);
+	}
 	else if (strcmp(what, "warm") == 0 && argc == 3)
 		warm(argv[2]);
+	else if (strcmp(what, "mix") == 0 && argc == 6 && atoll(argv[5]) > 0)
+		mix(argv[2], argv[3], (size_t) atoll(argv[4]),
+			(size_t) atoll(argv[5]));
 	else if (strcmp(what, "loop") == 0 && argc == 6)
 		loop(argv[2], argv[3], (size_t) atoll(argv[4]),
 			 (size_t) atoll(argv[5]));
@@ -419,7 +445,7 @@ main(int argc, char **argv)
 	{
 		fprintf(
 			stderr,
-			"usage: pread fill|offsets|drop|warm|loop|range|direct|touch ..., see bench/pread.c\n");
+			"usage: pread fill|offsets|drop|warm|mix|loop|range|direct|touch ..., see bench/pread.c\n");
 		return 2;
 	}
 	return 0;
