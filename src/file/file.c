@@ -108,9 +108,13 @@ check_open_file(IopoolFile *file, int fd, const struct stat *st)
 	return true;
 }
 
-/* Set how an open file is read: its flags, and those of each read. */
+/*
+ * Set how an open file is read: its flags, and those of each read.  O_NONBLOCK,
+ * which it has been opened with, may stay where it says nothing.
+ */
 static bool
-set_io_mode(IopoolFile *file, int fd, const struct stat *st)
+set_io_mode(IopoolFile *file, int fd, const struct stat *st,
+			bool may_be_nonblock)
 {
 	int flags = 0;
 
@@ -124,6 +128,8 @@ set_io_mode(IopoolFile *file, int fd, const struct stat *st)
 	else if (file->io_mode == IOPOOL_IO_UNCACHED)
 		file->rw_flags = RWF_DONTCACHE;
 
+	if (flags == 0 && may_be_nonblock)
+		return true;
 	if (fcntl(fd, F_SETFL, flags) != 0)
 		return iopool_file_fail(file,
 								flags != 0 && errno == EINVAL
@@ -134,17 +140,13 @@ set_io_mode(IopoolFile *file, int fd, const struct stat *st)
 }
 
 /*
- * Open a file, whose directory is open, for reading.  Returns true with
- * file's fd, size and limits set, or false with file->failure.  Does not
- * raise.
- *
  * O_NONBLOCK keeps the open of a FIFO or device from blocking until fstat has
- * told that it is none, and that of a file from waiting for somebody's lease;
- * it goes away afterwards, because io_uring takes it as "fail with EAGAIN
- * rather than wait for the disk".
+ * told that it is none, and that of a file from waiting for somebody's lease.
+ * To pread(2) it means nothing afterwards.  io_uring takes it as "fail with
+ * EAGAIN rather than wait for the disk".
  */
-bool
-iopool_file_open(IopoolFile *file)
+static bool
+open_file(IopoolFile *file, bool may_be_nonblock)
 {
 	const int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
 	struct stat st;
@@ -160,7 +162,7 @@ iopool_file_open(IopoolFile *file)
 	if (fstat(fd, &st) != 0)
 		(void) iopool_file_fail(file, IOPOOL_FAILURE_STAT, errno);
 	else if (check_open_file(file, fd, &st))
-		(void) set_io_mode(file, fd, &st);
+		(void) set_io_mode(file, fd, &st, may_be_nonblock);
 
 	if (file->failure.kind != IOPOOL_FAILURE_NONE)
 	{
@@ -172,7 +174,19 @@ iopool_file_open(IopoolFile *file)
 	file->dev = st.st_dev;
 	file->ino = st.st_ino;
 	file->size = st.st_size;
+	file->is_just_open = true;
 	return true;
+}
+
+/*
+ * Open a file, whose directory is open, for reading through a ring.  Returns
+ * true with file's fd, size and limits set, or false with file->failure.  Does
+ * not raise.
+ */
+bool
+iopool_file_open(IopoolFile *file)
+{
+	return open_file(file, false);
 }
 
 /* Tell the log of a file that has been opened, or could not be. */
@@ -184,8 +198,9 @@ iopool_file_log_open(const IopoolFile *file)
 }
 
 /*
- * Open a file outside of any set, for a caller that raises nothing until it
- * has closed it.  Returns false with file->failure if it cannot be opened.
+ * Open a file outside of any set, to be read with pread(2) only, for a caller
+ * that raises nothing until it has closed it.  Returns false with file->failure
+ * if it cannot be opened.
  */
 bool
 iopool_file_open_now(IopoolFile *file)
@@ -193,10 +208,10 @@ iopool_file_open_now(IopoolFile *file)
 	bool is_open;
 
 	if (file->dir == NULL)
-		is_open = iopool_file_open(file);
+		is_open = open_file(file, true);
 	else if (iopool_directory_open(file->dir, &file->failure))
 	{
-		is_open = iopool_file_open(file);
+		is_open = open_file(file, true);
 		close(file->dir->fd);
 		file->dir->fd = -1;
 	}

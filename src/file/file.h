@@ -39,9 +39,10 @@ typedef struct IopoolFile
 	/* valid once it has been opened */
 	dev_t dev;
 	ino_t ino;
-	int64 size;	   /* bytes, as of the last look */
-	int alignment; /* of direct reads, in bytes; 0: not direct */
-	int rw_flags;  /* RWF_* for each read */
+	int64 size;		   /* bytes, as of the last look */
+	bool is_just_open; /* no range has been compared with size yet */
+	int alignment;	   /* of direct reads, in bytes; 0: not direct */
+	int rw_flags;	   /* RWF_* for each read */
 	IopoolAdvice advice;
 
 	/* somebody's lease is waited for until then; 0: none is */
