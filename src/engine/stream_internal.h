@@ -47,6 +47,11 @@ struct IopoolStream
 	int64 reserved;		/* bytes of the pending ranges */
 	int64 max_reserved; /* no more are pulled from there on */
 
+	/* see stream_now.c */
+	int nopened;	  /* files opened for a range, as far as it matters */
+	int now_skip;	  /* so many more are not tried */
+	int now_distance; /* how many were skipped after the last failure */
+
 	int in_flight; /* reads */
 	int64 in_flight_bytes;
 
@@ -98,6 +103,10 @@ extern void iopool_stream_release_if_idle(IopoolStream *stream);
 extern void iopool_stream_release_idle(void);
 extern IopoolPending *iopool_stream_next_ready(IopoolStream *stream);
 
+/* stream_now.c */
+extern bool iopool_stream_read_now(IopoolStream *stream,
+								   IopoolPending *pending);
+
 /* stream_leave.c */
 extern void iopool_stream_add_lease(IopoolLease **leases, int *nleases,
 									IopoolLease *lease);
@@ -107,6 +116,9 @@ extern void iopool_stream_leave_by_error(void);
 
 /* stream_read.c */
 extern void iopool_stream_set_split(IopoolStream *stream);
+extern bool iopool_stream_allocate_range(IopoolStream *stream,
+										 IopoolPending *pending,
+										 bool may_raise);
 extern bool iopool_stream_allocate_read(IopoolStream *stream,
 										IopoolPiece *piece, bool may_raise);
 extern bool iopool_stream_start_read(IopoolStream *stream, IopoolPiece *piece);

@@ -479,6 +479,34 @@ reserve_slots(IopoolStream *stream, const IopoolFile *file, bool may_raise)
 }
 
 /*
+ * Allocate where the bytes of a range go, if they have no place.  False, unless
+ * may_raise: out of memory.
+ */
+bool
+iopool_stream_allocate_range(IopoolStream *stream, IopoolPending *pending,
+							 bool may_raise)
+{
+	Size header_size = stream->options.header_size;
+	Size size = header_size + (pending->end - pending->start);
+	char *memory;
+
+	if (pending->dest != NULL)
+		return true;
+	memory =
+		MemoryContextAllocExtended(size <= IOPOOL_SMALL_BUFFER
+									   ? stream->options.buffer_cxt
+									   : stream->cxt,
+								   size, may_raise ? 0 : MCXT_ALLOC_NO_OOM);
+	if (memory == NULL)
+		return false;
+	if (pending->end - pending->start >= 2 * HUGE_PAGE_SIZE)
+		advise_huge(memory, size);
+	pending->allocated = memory;
+	pending->dest = memory + header_size;
+	return true;
+}
+
+/*
  * Allocate where the bytes of the piece's next read go, as far as they have
  * no place.  False, unless may_raise: out of memory; or not before others that
  * are on their way have come.
@@ -487,7 +515,6 @@ bool
 iopool_stream_allocate_read(IopoolStream *stream, IopoolPiece *piece,
 							bool may_raise)
 {
-	Size header_size = stream->options.header_size;
 	IopoolPending *pending = iopool_plan_first(piece->extent, piece->single);
 	int64 end = cut_end(stream, piece);
 
@@ -497,23 +524,9 @@ iopool_stream_allocate_read(IopoolStream *stream, IopoolPiece *piece,
 
 	for (; pending != NULL; pending = iopool_plan_next(piece->single, pending))
 	{
-		Size size = header_size + (pending->end - pending->start);
-		char *memory;
-
-		if (pending->dest != NULL || pending->start >= end ||
-			pending->end <= piece->start)
-			continue;
-		memory = MemoryContextAllocExtended(size <= IOPOOL_SMALL_BUFFER
-												? stream->options.buffer_cxt
-												: stream->cxt,
-											size,
-											may_raise ? 0 : MCXT_ALLOC_NO_OOM);
-		if (memory == NULL)
+		if (pending->start < end && pending->end > piece->start &&
+			!iopool_stream_allocate_range(stream, pending, may_raise))
 			return false;
-		if (pending->end - pending->start >= 2 * HUGE_PAGE_SIZE)
-			advise_huge(memory, size);
-		pending->allocated = memory;
-		pending->dest = memory + header_size;
 	}
 	return true;
 }

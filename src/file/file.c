@@ -110,43 +110,41 @@ check_open_file(IopoolFile *file, int fd, const struct stat *st)
 
 /*
  * Set how an open file is read: its flags, and those of each read.  O_NONBLOCK,
- * which it has been opened with, may stay where it says nothing.
+ * which it has been opened with, stays until iopool_file_make_blocking().
  */
 static bool
-set_io_mode(IopoolFile *file, int fd, const struct stat *st,
-			bool may_be_nonblock)
+set_io_mode(IopoolFile *file, int fd, const struct stat *st)
 {
-	int flags = 0;
+	file->is_nonblock = true;
 
-	if (file->io_mode == IOPOOL_IO_DIRECT)
-	{
-		flags = O_DIRECT;
-		file->alignment = direct_alignment(fd, st);
-		if (file->alignment == 0)
-			return iopool_file_fail(file, IOPOOL_FAILURE_NO_DIRECT, 0);
-	}
-	else if (file->io_mode == IOPOOL_IO_UNCACHED)
+	if (file->io_mode == IOPOOL_IO_UNCACHED)
 		file->rw_flags = RWF_DONTCACHE;
-
-	if (flags == 0 && may_be_nonblock)
+	if (file->io_mode != IOPOOL_IO_DIRECT)
 		return true;
-	if (fcntl(fd, F_SETFL, flags) != 0)
+
+	file->alignment = direct_alignment(fd, st);
+	if (file->alignment == 0)
+		return iopool_file_fail(file, IOPOOL_FAILURE_NO_DIRECT, 0);
+	if (fcntl(fd, F_SETFL, O_DIRECT) != 0)
 		return iopool_file_fail(file,
-								flags != 0 && errno == EINVAL
-									? IOPOOL_FAILURE_NO_DIRECT
-									: IOPOOL_FAILURE_OPEN,
+								errno == EINVAL ? IOPOOL_FAILURE_NO_DIRECT
+												: IOPOOL_FAILURE_OPEN,
 								errno);
+	file->is_nonblock = false;
 	return true;
 }
 
 /*
+ * Open a file, whose directory is open, for reading.  Returns true with
+ * file's fd, size and limits set, or false with file->failure.  Does not
+ * raise.
+ *
  * O_NONBLOCK keeps the open of a FIFO or device from blocking until fstat has
  * told that it is none, and that of a file from waiting for somebody's lease.
- * To pread(2) it means nothing afterwards.  io_uring takes it as "fail with
- * EAGAIN rather than wait for the disk".
+ * To pread(2) it means nothing afterwards.
  */
-static bool
-open_file(IopoolFile *file, bool may_be_nonblock)
+bool
+iopool_file_open(IopoolFile *file)
 {
 	const int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
 	struct stat st;
@@ -162,7 +160,7 @@ open_file(IopoolFile *file, bool may_be_nonblock)
 	if (fstat(fd, &st) != 0)
 		(void) iopool_file_fail(file, IOPOOL_FAILURE_STAT, errno);
 	else if (check_open_file(file, fd, &st))
-		(void) set_io_mode(file, fd, &st, may_be_nonblock);
+		(void) set_io_mode(file, fd, &st);
 
 	if (file->failure.kind != IOPOOL_FAILURE_NONE)
 	{
@@ -179,14 +177,14 @@ open_file(IopoolFile *file, bool may_be_nonblock)
 }
 
 /*
- * Open a file, whose directory is open, for reading through a ring.  Returns
- * true with file's fd, size and limits set, or false with file->failure.  Does
- * not raise.
+ * A file that was opened is going to be read through a ring.  io_uring takes
+ * O_NONBLOCK as "fail with EAGAIN rather than wait for the disk".
  */
-bool
-iopool_file_open(IopoolFile *file)
+void
+iopool_file_make_blocking(IopoolFile *file)
 {
-	return open_file(file, false);
+	if (file->is_nonblock && fcntl(file->fd, F_SETFL, 0) == 0)
+		file->is_nonblock = false;
 }
 
 /* Tell the log of a file that has been opened, or could not be. */
@@ -208,10 +206,10 @@ iopool_file_open_now(IopoolFile *file)
 	bool is_open;
 
 	if (file->dir == NULL)
-		is_open = open_file(file, true);
+		is_open = iopool_file_open(file);
 	else if (iopool_directory_open(file->dir, &file->failure))
 	{
-		is_open = open_file(file, true);
+		is_open = iopool_file_open(file);
 		close(file->dir->fd);
 		file->dir->fd = -1;
 	}
