@@ -100,7 +100,14 @@ accept_range(IopoolStream *stream, const IopoolRange *range,
 	}
 	if (is_just_open && iopool_stream_read_now(stream, pending))
 		return false;
-	iopool_file_make_blocking(pending->file);
+	if (!iopool_file_make_blocking(pending->file, &pending->failure))
+	{
+		pending->end = pending->valid_end = pending->start;
+		pending->unread = 0;
+		stream->reserved -= available;
+		iopool_stream_finish_range(stream, pending);
+		return false;
+	}
 	return true;
 }
 

@@ -178,13 +178,22 @@ iopool_file_open(IopoolFile *file)
 
 /*
  * A file that was opened is going to be read through a ring.  io_uring takes
- * O_NONBLOCK as "fail with EAGAIN rather than wait for the disk".
+ * O_NONBLOCK as "fail with EAGAIN rather than wait for the disk".  False with
+ * *failure if the file cannot be read.
  */
-void
-iopool_file_make_blocking(IopoolFile *file)
+bool
+iopool_file_make_blocking(IopoolFile *file, IopoolFailure *failure)
 {
-	if (file->is_nonblock && fcntl(file->fd, F_SETFL, 0) == 0)
-		file->is_nonblock = false;
+	if (!file->is_nonblock)
+		return true;
+	if (fcntl(file->fd, F_SETFL, 0) != 0)
+	{
+		failure->kind = IOPOOL_FAILURE_OPEN;
+		failure->errnum = errno;
+		return false;
+	}
+	file->is_nonblock = false;
+	return true;
 }
 
 /* Tell the log of a file that has been opened, or could not be. */

@@ -62,7 +62,8 @@ extern void iopool_file_name(IopoolFile *file, IopoolAccess *access,
 extern bool iopool_file_fail(IopoolFile *file, IopoolFailureKind kind,
 							 int errnum);
 extern bool iopool_file_open(IopoolFile *file);
-extern void iopool_file_make_blocking(IopoolFile *file);
+extern bool iopool_file_make_blocking(IopoolFile *file,
+									  IopoolFailure *failure);
 extern bool iopool_file_open_now(IopoolFile *file);
 extern void iopool_file_log_open(const IopoolFile *file);
 extern bool iopool_file_open_kept(IopoolFile *file);
