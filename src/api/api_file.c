@@ -85,6 +85,8 @@ open_for(IopoolApiFile *file, MemoryContext cxt)
 	iopool_stream_acquire(file->set, &file->file);
 	if (file->file.failure.kind != IOPOOL_FAILURE_NONE)
 		iopool_errors_raise(&file->file.failure, file->file.path, 0, 0);
+	/* it may be long before the consumer reads from it */
+	file->file.is_just_open = false;
 
 	iopool_api_register(file, IOPOOL_API_FILE);
 	file->guard = iopool_api_guard(cxt, file_dropped, file);

@@ -75,6 +75,13 @@
 #define iopool_my_proc_number() (MyProc->pgprocno)
 #endif
 
+/* Number of the transaction, which no other of this backend has had. */
+#if PG_VERSION_NUM >= 170000
+#define iopool_my_lxid() (MyProc->vxid.lxid)
+#else
+#define iopool_my_lxid() (MyProc->lxid)
+#endif
+
 /*
  * Custom wait events have names from 17 on; before, every extension shows as
  * "Extension".  A name costs a shared hash lookup, so the caller keeps the

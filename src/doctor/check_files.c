@@ -352,6 +352,7 @@ check_server(IopoolCheck *check, IopoolDirectory *dir, const char *name)
 								  dir->pool_name),
 						 psprintf("ALTER SERVER %s OPTIONS (DROP pool);",
 								  quote_identifier(dir->name)));
+	iopool_directory_forget_checks();
 	if (!iopool_directory_open(dir, &failure))
 	{
 		if (!lacks_pool)

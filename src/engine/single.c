@@ -14,6 +14,10 @@
  * few of these files stay open at a time, and all of them make room for those
  * that a set needs (file.c).
  *
+ * The right to the path is looked at again when the user or the catalog has
+ * changed.  Outside of a query, a file in a directory is opened anew then, and
+ * by each statement, which looks at the directory, too.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -22,6 +26,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "access/xact.h"
 #include "executor/execdesc.h"
 #include "pgstat.h"
 #include "portability/instr_time.h"
@@ -34,6 +39,7 @@
 #include "engine/single.h"
 #include "file/file.h"
 #include "ring/method.h"
+#include "ring/settings.h"
 
 /* Read what fits [0, len) of the vector's only element, counting each read. */
 static int
@@ -158,28 +164,6 @@ read_open(IopoolPool *pool, IopoolFile *file, int64 offset, int64 length,
 	return nread;
 }
 
-/*
- * Read up to length bytes (at most IOPOOL_SINGLE_MAX) at offset of a file,
- * which has been named and not opened, into dest.  Returns how many, less at
- * the end of the file; -1 with file->failure set when it cannot be read.
- * EAGAIN and EINTR mean that the kernel wants to be asked again, which is for a
- * stream to do, because that can be interrupted.  Does not raise, so the two
- * descriptors that it has for a moment need no owner; they come out of those
- * that fd.c keeps back.
- */
-int64
-iopool_single_read(IopoolPool *pool, IopoolFile *file, int64 offset,
-				   int64 length, char *dest)
-{
-	int64 nread;
-
-	if (!iopool_file_open_now(file))
-		return -1;
-	nread = read_open(pool, file, offset, length, dest);
-	close(file->fd);
-	return nread;
-}
-
 static void
 close_at_reset(void *arg)
 {
@@ -205,60 +189,208 @@ iopool_single_keep(MemoryContext cxt)
 	return kept;
 }
 
-/* Is it this file that is open, and does its name still lead to it? */
+/* Does the path that is kept open lead to another file by now? */
 static bool
-is_kept(const IopoolKeptFile *kept, const IopoolFile *file)
+leads_elsewhere(IopoolKeptFile *kept)
 {
+	const IopoolFile *file = &kept->file;
 	struct stat st;
 
+	if (kept->is_query)
+		return false;
+	if (kept->full_path == NULL)
+		return stat(file->path, &st) != 0 || st.st_dev != file->dev ||
+			st.st_ino != file->ino;
+
+	if (!kept->is_plain_below ||
+		kept->statement != GetCurrentStatementStartTimestamp())
+		return true;
+	if (iopool_directory_leads_to(kept->full_path, file->dev, file->ino))
+		return false;
+	/* it may be a link that stays inside: not to be tried each time */
+	if (errno == ELOOP)
+		kept->is_plain_below = false;
+	return true;
+}
+
+/* Is it this path that is kept open, as whoever reads would open it now? */
+static bool
+is_named(const IopoolKeptFile *kept, const char *path)
+{
+	return kept->file.fd >= 0 && strcmp(kept->file.path, path) == 0 &&
+		kept->session_io_mode == iopool_io_mode &&
+		iopool_access_is_as_of(&kept->time);
+}
+
+/* Is this the full path of the part of a path that is below a directory? */
+static bool
+is_full_path(const char *full_path, const IopoolFile *file)
+{
+	size_t len = strlen(file->dir->path);
+
+	return strncmp(full_path, file->dir->path, len) == 0 &&
+		full_path[len] == '/' &&
+		strcmp(full_path + len + 1, file->relative) == 0;
+}
+
+/* Is it this file, which has just been named, that is kept open? */
+static bool
+is_kept(IopoolKeptFile *kept, const IopoolFile *file)
+{
 	if (kept->file.fd < 0 || kept->file.io_mode != file->io_mode ||
 		strcmp(kept->file.path, file->path) != 0)
 		return false;
-	return kept->is_query ||
-		(stat(file->path, &st) == 0 && st.st_dev == kept->file.dev &&
-		 st.st_ino == kept->file.ino);
+	if (file->dir == NULL)
+		return kept->full_path == NULL && !leads_elsewhere(kept);
+	return kept->full_path != NULL && kept->is_query &&
+		is_full_path(kept->full_path, file);
+}
+
+/* Is one of the names in a path ".."? */
+static bool
+goes_up(const char *path)
+{
+	const char *name = path;
+
+	while ((name = strstr(name, "..")) != NULL)
+	{
+		if ((name == path || name[-1] == '/') &&
+			(name[2] == '/' || name[2] == '\0'))
+			return true;
+		name += 2;
+	}
+	return false;
+}
+
+static void
+free_path(char *path)
+{
+	if (path != NULL)
+		pfree(path);
+}
+
+/* The file is kept as what the session's rights and settings make of it now. */
+static void
+stamp_kept(IopoolKeptFile *kept, const IopoolAccess *access,
+		   const IopoolFile *file)
+{
+	kept->time = access->time;
+	kept->session_io_mode = iopool_io_mode;
+	kept->pool = file->dir != NULL ? file->dir->pool : NULL;
 }
 
 /*
- * As iopool_single_read(), of a file that is in no directory, and stays open
- * for the next call if a descriptor is to be had for it.
+ * Keep a file open that has been named, in the place of the one that is; false
+ * with its failure.
  */
-int64
-iopool_single_read_kept(IopoolPool *pool, IopoolKeptFile *kept,
-						IopoolFile *file, int64 offset, int64 length,
-						char *dest)
+static bool
+open_kept(IopoolKeptFile *kept, const IopoolAccess *access, IopoolFile *file)
+{
+	bool is_open;
+	/* before anything is open: these may raise */
+	char *path = MemoryContextStrdup(kept->cxt, file->path);
+	char *full_path = NULL;
+
+	if (file->dir != NULL)
+	{
+		Size size = strlen(file->dir->path) + strlen(file->relative) + 2;
+
+		full_path = MemoryContextAlloc(kept->cxt, size);
+		snprintf(full_path, size, "%s/%s", file->dir->path, file->relative);
+	}
+
+	iopool_file_close_kept(&kept->file);
+	free_path(unconstify(char *, kept->file.path));
+	free_path(kept->full_path);
+	kept->file = *file;
+	kept->file.path = path;
+	kept->full_path = full_path;
+	kept->is_plain_below = full_path != NULL && !goes_up(file->relative);
+	kept->statement = GetCurrentStatementStartTimestamp();
+	stamp_kept(kept, access, file);
+
+	is_open = iopool_file_open_kept(&kept->file);
+	file->failure = kept->file.failure;
+	/* these do not live as long */
+	kept->file.dir = NULL;
+	kept->file.relative = NULL;
+	kept->file.log_role = NULL;
+	return is_open;
+}
+
+/* Read from a file that is kept open. */
+static int64
+read_kept(IopoolKeptFile *kept, int64 offset, int64 length, char *dest,
+		  IopoolSingleResult *result)
 {
 	int64 nread;
 
-	if (!is_kept(kept, file))
-	{
-		bool is_open;
-		/* before anything is open: this may raise */
-		char *path = MemoryContextStrdup(kept->cxt, file->path);
-
-		iopool_file_close_kept(&kept->file);
-		if (kept->file.path != NULL)
-			pfree(unconstify(char *, kept->file.path));
-		kept->file.path = path;
-
-		iopool_file_init(&kept->file, path, file->io_mode);
-		kept->file.log_role = file->log_role;
-		is_open = iopool_file_open_kept(&kept->file);
-		kept->file.log_role = NULL;
-		if (!is_open)
-		{
-			if (kept->file.failure.errnum == EMFILE)
-				return iopool_single_read(pool, file, offset, length, dest);
-			file->failure = kept->file.failure;
-			return -1;
-		}
-	}
-	else
-		iopool_file_use_kept(&kept->file);
-
-	nread = read_open(pool, &kept->file, offset, length, dest);
-	file->failure = kept->file.failure;
+	iopool_file_use_kept(&kept->file);
+	nread = read_open(result->pool, &kept->file, offset, length, dest);
 	if (nread < 0)
+	{
+		result->failure = kept->file.failure;
 		iopool_file_close_kept(&kept->file);
+	}
+	return nread;
+}
+
+static void
+choose_pool(IopoolSingleResult *result, IopoolPool *pool)
+{
+	result->pool = pool != NULL ? pool : iopool_shmem_find_pool(iopool_pool);
+}
+
+/*
+ * Read up to length bytes (at most IOPOOL_SINGLE_MAX) at offset of the file that
+ * a path names for the current user, into dest.  It stays open in kept, if that
+ * is not NULL and a descriptor is to be had for it; else it is closed again.
+ * Raises if the user may not read it.
+ *
+ * Returns how many bytes, less at the end of the file; -1 with the failure when
+ * it cannot be read.  EAGAIN and EINTR mean that the kernel wants to be asked
+ * again, which is for a stream to do, because that can be interrupted.
+ */
+int64
+iopool_single_read(IopoolKeptFile *kept, const char *path, int64 offset,
+				   int64 length, char *dest, IopoolSingleResult *result)
+{
+	IopoolAccess *access;
+	IopoolFile file;
+	int64 nread = -1;
+
+	if (kept != NULL && is_named(kept, path) && !leads_elsewhere(kept))
+	{
+		choose_pool(result, kept->pool);
+		return read_kept(kept, offset, length, dest, result);
+	}
+
+	access = iopool_access_of_session();
+	iopool_file_name(&file, access, path, iopool_io_mode);
+	choose_pool(result, file.dir != NULL ? file.dir->pool : NULL);
+	if (kept != NULL)
+	{
+		if (is_kept(kept, &file))
+		{
+			stamp_kept(kept, access, &file);
+			return read_kept(kept, offset, length, dest, result);
+		}
+		if (open_kept(kept, access, &file))
+			return read_kept(kept, offset, length, dest, result);
+		if (file.failure.errnum == EMFILE)
+			(void) iopool_file_fail(&file, IOPOOL_FAILURE_NONE, 0);
+	}
+
+	/*
+	 * Nothing is raised before it is closed, so its descriptors, two for a
+	 * moment, need no owner; they come out of those that fd.c keeps back.
+	 */
+	if (file.failure.kind == IOPOOL_FAILURE_NONE &&
+		iopool_file_open_now(&file))
+	{
+		nread = read_open(result->pool, &file, offset, length, dest);
+		close(file.fd);
+	}
+	result->failure = file.failure;
 	return nread;
 }

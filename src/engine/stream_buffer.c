@@ -68,20 +68,24 @@ find_buffer(IopoolStream *stream, Size size)
 }
 
 /*
- * Allocate what the range is read into.  False, unless may_raise: out of
- * memory.
+ * Allocate where the bytes of a range go, if they have no place.  False, unless
+ * may_raise: out of memory.
  */
 bool
-iopool_stream_allocate_buffer(IopoolStream *stream, IopoolPending *pending,
-							  bool may_raise)
+iopool_stream_allocate_range(IopoolStream *stream, IopoolPending *pending,
+							 bool may_raise)
 {
 	Size header_size = stream->options.header_size;
 	int64 length = pending->end - pending->start;
 	Size size = header_size + length;
 	bool is_small = size <= IOPOOL_SMALL_BUFFER;
-	IopoolFreeBuffer *found = is_small ? NULL : find_buffer(stream, size);
-	char *memory = (char *) found;
+	IopoolFreeBuffer *found;
+	char *memory;
 
+	if (pending->dest != NULL)
+		return true;
+	found = is_small ? NULL : find_buffer(stream, size);
+	memory = (char *) found;
 	if (found != NULL)
 	{
 		size = found->size;

@@ -57,6 +57,11 @@ struct IopoolStream
 	int64 reserved;		/* bytes of the pending ranges */
 	int64 max_reserved; /* no more are pulled from there on */
 
+	/* see stream_now.c */
+	int nopened;	  /* files opened for a range, as far as it matters */
+	int now_skip;	  /* so many more are not tried */
+	int now_distance; /* how many were skipped after the last failure */
+
 	int in_flight; /* reads */
 	int64 in_flight_bytes;
 
@@ -103,9 +108,9 @@ iopool_stream_count(IopoolStream *stream, IopoolCounter counter, uint64 n)
 extern dlist_head iopool_open_streams;
 
 /* stream_buffer.c */
-extern bool iopool_stream_allocate_buffer(IopoolStream *stream,
-										  IopoolPending *pending,
-										  bool may_raise);
+extern bool iopool_stream_allocate_range(IopoolStream *stream,
+										 IopoolPending *pending,
+										 bool may_raise);
 
 /* stream_fill.c */
 extern void iopool_stream_fill(IopoolStream *stream, IopoolDeadline deadline,
@@ -114,6 +119,10 @@ extern void iopool_stream_plan_group(IopoolStream *stream);
 extern void iopool_stream_release_if_idle(IopoolStream *stream);
 extern void iopool_stream_release_idle(void);
 extern IopoolPending *iopool_stream_next_ready(IopoolStream *stream);
+
+/* stream_now.c */
+extern bool iopool_stream_read_now(IopoolStream *stream,
+								   IopoolPending *pending);
 
 /* stream_leave.c */
 extern void iopool_stream_add_lease(IopoolLease **leases, int *nleases,

@@ -478,9 +478,8 @@ iopool_stream_allocate_read(IopoolStream *stream, IopoolPiece *piece,
 
 	for (; pending != NULL; pending = iopool_plan_next(piece->single, pending))
 	{
-		if (pending->dest == NULL && pending->start < end &&
-			pending->end > piece->start &&
-			!iopool_stream_allocate_buffer(stream, pending, may_raise))
+		if (pending->start < end && pending->end > piece->start &&
+			!iopool_stream_allocate_range(stream, pending, may_raise))
 			return false;
 	}
 	return true;

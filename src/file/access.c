@@ -21,7 +21,14 @@
 
 #include "base/compat.h"
 #include "file/access.h"
+#include "file/catalog_watch.h"
 #include "file/log.h"
+
+/*
+ * Names that are kept for single reads at most: whoever may name any path can
+ * write a colon into each.
+ */
+#define MAX_SESSION_NAMES 64
 
 typedef struct DirectoryEntry
 {
@@ -53,11 +60,50 @@ void
 iopool_access_begin(IopoolAccess *access, MemoryContext cxt)
 {
 	access->cxt = cxt;
+	access->time.userid = GetUserId();
+	access->time.nchanges = iopool_catalog_changes_now();
 	access->may_name_any =
 		has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES);
 	access->is_trusted = false;
+	access->is_looking = false;
 	access->log_role = iopool_log_file_role(cxt);
 	access->table = NULL;
+}
+
+/* Would a look now, by the current user, find the same rights? */
+bool
+iopool_access_is_as_of(const IopoolAccessTime *time)
+{
+	return time->userid == GetUserId() &&
+		time->nchanges == iopool_catalog_changes_now();
+}
+
+/*
+ * Begin to look at the path of a single read of the current user.  What comes
+ * out is good until this is called again.  What has been found about
+ * directories is kept from call to call, as long as it is true.
+ */
+IopoolAccess *
+iopool_access_of_session(void)
+{
+	static IopoolAccess access;
+	static bool is_begun = false;
+
+	if (access.cxt == NULL)
+		access.cxt =
+			AllocSetContextCreate(TopMemoryContext, "iopool single reads",
+								  ALLOCSET_SMALL_SIZES);
+	if (!is_begun || access.is_looking ||
+		!iopool_access_is_as_of(&access.time) ||
+		(access.table != NULL && access.table->members >= MAX_SESSION_NAMES))
+	{
+		is_begun = false;
+		MemoryContextReset(access.cxt);
+		iopool_access_begin(&access, access.cxt);
+		is_begun = true;
+	}
+	access.log_role = iopool_log_file_role(CurrentMemoryContext);
+	return &access;
 }
 
 /*
@@ -144,8 +190,10 @@ find_directory(IopoolAccess *access, const char *path, size_t len)
 	}
 	else
 	{
+		access->is_looking = true;
 		dir = access->may_name_any ? look_up_directory(access, name)
 								   : require_directory(access, name);
+		access->is_looking = false;
 		entry = directory_table_insert(access->table, name, &found);
 		entry->dir = dir;
 	}

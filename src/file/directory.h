@@ -49,7 +49,10 @@ typedef struct IopoolDirectory
 	/* valid since it was opened */
 	dev_t dev;
 	ino_t ino;
+	uint64 mount; /* that it was found in, if that can be told */
+	bool has_mount;
 	bool is_kernel_fs; /* files of this device are not to be read */
+	dev_t shm_dev;	   /* of /dev/shm, or 0 */
 } IopoolDirectory;
 
 /* How others could put another directory in the place of one. */
@@ -79,8 +82,14 @@ extern int iopool_directory_probe_openat2(void);
 extern int iopool_directory_open_file(const IopoolDirectory *dir,
 									  const char *relative, int flags);
 
+extern bool iopool_directory_leads_to(const char *path, dev_t dev, ino_t ino);
 extern bool iopool_directory_look_at_file(const IopoolDirectory *dir, int fd,
 										  dev_t dev, IopoolFailure *failure);
+
+/* directory_check.c */
+extern bool iopool_directory_check(IopoolDirectory *dir, int fd,
+								   IopoolFailure *failure);
+extern void iopool_directory_forget_checks(void);
 
 /* directory_share.c */
 extern bool iopool_directory_acquire(IopoolDirectory *dir,

@@ -83,6 +83,7 @@ check_path_opens(IopoolDirectory *dir)
 	const char *detail = NULL;
 	const char *hint = NULL;
 
+	iopool_directory_forget_checks();
 	if (iopool_directory_open(dir, &failure))
 	{
 		close(dir->fd);

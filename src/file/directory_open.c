@@ -15,10 +15,10 @@
  */
 #include "postgres.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -104,16 +104,15 @@ iopool_directory_open_file(const IopoolDirectory *dir, const char *relative,
  * -1: errno says why that cannot be told.
  */
 static int
-is_shared_memory(int fd, dev_t dev)
+is_shared_memory(const IopoolDirectory *dir, int fd, dev_t dev)
 {
 	static const char prefix[] = "/PostgreSQL.";
-	struct stat shm;
 	char link[64];
 	char path[PATH_MAX + 1];
 	ssize_t len;
 	const char *name;
 
-	if (stat("/dev/shm", &shm) != 0 || shm.st_dev != dev)
+	if (dir->shm_dev == 0 || dir->shm_dev != dev)
 		return 0;
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	len = readlink(link, path, PATH_MAX);
@@ -135,7 +134,7 @@ iopool_directory_look_at_file(const IopoolDirectory *dir, int fd, dev_t dev,
 {
 	int is_kernel_fs =
 		dev == dir->dev ? dir->is_kernel_fs : iopool_kernel_fs_look(fd, dev);
-	int is_shm = is_kernel_fs == 0 ? is_shared_memory(fd, dev) : 0;
+	int is_shm = is_kernel_fs == 0 ? is_shared_memory(dir, fd, dev) : 0;
 
 	failure->errnum = 0;
 	failure->kind = IOPOOL_FAILURE_NONE;
@@ -149,6 +148,27 @@ iopool_directory_look_at_file(const IopoolDirectory *dir, int fd, dev_t dev,
 		failure->errnum = errno;
 	}
 	return failure->kind == IOPOOL_FAILURE_NONE;
+}
+
+/*
+ * Does an absolute path lead to this file still, without a symbolic link on the
+ * way?  A path below a directory, in which no ".." comes after that, cannot
+ * leave it then.  False with ELOOP: it goes through a link.
+ */
+bool
+iopool_directory_leads_to(const char *path, dev_t dev, ino_t ino)
+{
+	int fd = call_openat2(AT_FDCWD, path, O_PATH,
+						  RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+	struct stat st;
+	bool is_same;
+
+	if (fd < 0)
+		return false;
+	is_same = fstat(fd, &st) == 0 && st.st_dev == dev && st.st_ino == ino;
+	close(fd);
+	errno = 0;
+	return is_same;
 }
 
 /* Can the kernel keep a path below a directory?  0 or the errno. */
@@ -165,153 +185,11 @@ iopool_directory_probe_openat2(void)
 }
 
 static bool
-is_same(const struct stat *a, const struct stat *b)
-{
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
-}
-
-/*
- * Is `wanted` the directory at path (relative to dirfd) or one above it?
- * 1: yes, 0: no, -1: errno says why that cannot be told.
- */
-static int
-is_at_or_above(const struct stat *wanted, int dirfd, const char *path)
-{
-	char up[PATH_MAX];
-	size_t len = strlcpy(up, path, sizeof(up));
-	struct stat root;
-	struct stat here;
-	struct stat above;
-
-	if (len >= sizeof(up))
-	{
-		errno = ENAMETOOLONG;
-		return -1;
-	}
-	if (stat("/", &root) != 0 || fstatat(dirfd, up, &above, 0) != 0)
-		return -1;
-
-	do
-	{
-		here = above;
-		if (is_same(&here, wanted))
-			return 1;
-
-		if (len + strlen("/..") >= sizeof(up))
-		{
-			errno = ENAMETOOLONG;
-			return -1;
-		}
-		strcpy(up + len, "/..");
-		len += strlen("/..");
-		if (fstatat(dirfd, up, &above, 0) != 0)
-			return -1;
-
-		/* elsewhere a mount can make a directory look like its parent */
-	} while (!is_same(&here, &above) || !is_same(&here, &root));
-
-	return 0;
-}
-
-/* Where the server itself cannot go, none of its data lies. */
-static bool
-is_nothing_there(int errnum)
-{
-	return errnum == ENOENT || errnum == ENOTDIR || errnum == ELOOP ||
-		errnum == EACCES;
-}
-
-/*
- * Is the open directory at, above or below place?  As is_at_or_above(); a
- * place that is no directory, or a link to nothing, is not in the way.
- */
-static int
-overlaps(int fd, const char *place)
-{
-	struct stat here;
-	struct stat there;
-	int rc;
-
-	if (stat(place, &there) != 0)
-		return is_nothing_there(errno) ? 0 : -1;
-	if (!S_ISDIR(there.st_mode))
-		return 0;
-	if (fstat(fd, &here) != 0)
-		return -1;
-
-	rc = is_at_or_above(&there, fd, ".");
-	return rc != 0 ? rc : is_at_or_above(&here, AT_FDCWD, place);
-}
-
-/* The same for whatever the symbolic links in parent point to. */
-static int
-overlaps_links(int fd, const char *parent)
-{
-	DIR *entries = opendir(parent);
-	struct dirent *entry;
-	int rc = 0;
-	int save_errno;
-
-	if (entries == NULL)
-		return -1;
-
-	while (rc == 0)
-	{
-		char place[PATH_MAX];
-
-		errno = 0;
-		entry = readdir(entries);
-		if (entry == NULL)
-		{
-			rc = (errno == 0) ? 0 : -1;
-			break;
-		}
-		if (entry->d_type != DT_LNK && entry->d_type != DT_UNKNOWN)
-			continue;
-		if (strcmp(entry->d_name, ".") == 0 ||
-			strcmp(entry->d_name, "..") == 0)
-			continue;
-		snprintf(place, sizeof(place), "%s/%s", parent, entry->d_name);
-		rc = overlaps(fd, place);
-	}
-
-	save_errno = errno;
-	closedir(entries);
-	errno = save_errno;
-	return rc;
-}
-
-/*
- * Is the open directory at, above or below the data directory, which is the
- * working directory of every server process?  Parts of it may lie elsewhere:
- * pg_wal and others that an administrator has moved, and the tablespaces.
- */
-static int
-overlaps_data_directory(int fd)
-{
-	int rc = overlaps(fd, ".");
-
-	if (rc == 0)
-		rc = overlaps_links(fd, ".");
-	if (rc == 0)
-		rc = overlaps_links(fd, "pg_tblspc");
-	return rc;
-}
-
-static bool
 set_failure(IopoolFailure *failure, IopoolFailureKind kind, int errnum)
 {
 	failure->kind = kind;
 	failure->errnum = errnum;
 	return false;
-}
-
-/* Close it again, on the way to a failure. */
-static bool
-fail_open(int fd, IopoolFailure *failure, IopoolFailureKind kind, int errnum)
-{
-	close(fd);
-	return set_failure(failure, kind, errnum);
 }
 
 /*
@@ -323,8 +201,6 @@ iopool_directory_open(IopoolDirectory *dir, IopoolFailure *failure)
 {
 	int fd = call_openat2(AT_FDCWD, dir->path, O_PATH | O_DIRECTORY,
 						  RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
-	struct stat st;
-	int rc = 0;
 
 	if (fd < 0)
 	{
@@ -336,21 +212,11 @@ iopool_directory_open(IopoolDirectory *dir, IopoolFailure *failure)
 			return set_failure(failure, IOPOOL_FAILURE_NO_OPENAT2, errnum);
 		return set_failure(failure, IOPOOL_FAILURE_DIRECTORY, errnum);
 	}
-
-	if (!dir->allow_data_directory)
-		rc = overlaps_data_directory(fd);
-	if (rc > 0)
-		return fail_open(fd, failure, IOPOOL_FAILURE_DATA_DIRECTORY, 0);
-	if (rc == 0 && fstat(fd, &st) == 0)
-		rc = iopool_kernel_fs_look(fd, st.st_dev);
-	else
-		rc = -1;
-	if (rc < 0)
-		return fail_open(fd, failure, IOPOOL_FAILURE_DIRECTORY, errno);
-
-	dir->is_kernel_fs = rc > 0;
-	dir->dev = st.st_dev;
-	dir->ino = st.st_ino;
+	if (!iopool_directory_check(dir, fd, failure))
+	{
+		close(fd);
+		return false;
+	}
 	dir->fd = fd;
 	return true;
 }

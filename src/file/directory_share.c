@@ -48,28 +48,8 @@ typedef struct IopoolSharedDirectory
 
 static dlist_head open_directories = DLIST_STATIC_INIT(open_directories);
 
-/*
- * Number of the mount that an open directory was found in; false before Linux
- * 5.8, and where statx is refused.
- */
-static bool
-find_mount(int fd, uint64 *mount)
-{
-#ifdef STATX_MNT_ID
-	struct statx stx;
-
-	if (statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &stx) == 0 &&
-		(stx.stx_mask & STATX_MNT_ID) != 0)
-	{
-		*mount = stx.stx_mnt_id;
-		return true;
-	}
-#endif
-	return false;
-}
-
 static IopoolSharedDirectory *
-find_open(const IopoolDirectory *dir, uint64 mount)
+find_open(const IopoolDirectory *dir)
 {
 	dlist_iter iter;
 
@@ -79,7 +59,8 @@ find_open(const IopoolDirectory *dir, uint64 mount)
 			dlist_container(IopoolSharedDirectory, node, iter.cur);
 
 		if (shared->dev == dir->dev && shared->ino == dir->ino &&
-			shared->mount == mount && strcmp(shared->path, dir->path) == 0)
+			shared->mount == dir->mount &&
+			strcmp(shared->path, dir->path) == 0)
 			return shared;
 	}
 	return NULL;
@@ -87,7 +68,7 @@ find_open(const IopoolDirectory *dir, uint64 mount)
 
 /* An entry of its own for an open directory; NULL: out of memory. */
 static IopoolSharedDirectory *
-add_open(const IopoolDirectory *dir, uint64 mount)
+add_open(const IopoolDirectory *dir)
 {
 	IopoolSharedDirectory *shared =
 		MemoryContextAllocExtended(TopMemoryContext,
@@ -101,7 +82,7 @@ add_open(const IopoolDirectory *dir, uint64 mount)
 	shared->nusers = 0;
 	shared->dev = dir->dev;
 	shared->ino = dir->ino;
-	shared->mount = mount;
+	shared->mount = dir->mount;
 	strcpy(shared->path, dir->path);
 	dlist_push_head(&open_directories, &shared->node);
 	return shared;
@@ -126,13 +107,12 @@ bool
 iopool_directory_acquire(IopoolDirectory *dir, IopoolFailure *failure)
 {
 	IopoolSharedDirectory *shared = NULL;
-	uint64 mount = 0;
 
 	if (!iopool_directory_open(dir, failure))
 		return false;
 
-	if (find_mount(dir->fd, &mount))
-		shared = find_open(dir, mount);
+	if (dir->has_mount)
+		shared = find_open(dir);
 	if (shared != NULL)
 	{
 		close(dir->fd);
@@ -142,7 +122,7 @@ iopool_directory_acquire(IopoolDirectory *dir, IopoolFailure *failure)
 	{
 		if (!AcquireExternalFD())
 			return close_and_fail(dir, failure, EMFILE);
-		shared = add_open(dir, mount);
+		shared = add_open(dir);
 		if (shared == NULL)
 		{
 			ReleaseExternalFD();

@@ -108,28 +108,29 @@ check_open_file(IopoolFile *file, int fd, const struct stat *st)
 	return true;
 }
 
-/* Set how an open file is read: its flags, and those of each read. */
+/*
+ * Set how an open file is read: its flags, and those of each read.  O_NONBLOCK,
+ * which it has been opened with, stays until iopool_file_make_blocking().
+ */
 static bool
 set_io_mode(IopoolFile *file, int fd, const struct stat *st)
 {
-	int flags = 0;
+	file->is_nonblock = true;
 
-	if (file->io_mode == IOPOOL_IO_DIRECT)
-	{
-		flags = O_DIRECT;
-		file->alignment = direct_alignment(fd, st);
-		if (file->alignment == 0)
-			return iopool_file_fail(file, IOPOOL_FAILURE_NO_DIRECT, 0);
-	}
-	else if (file->io_mode == IOPOOL_IO_UNCACHED)
+	if (file->io_mode == IOPOOL_IO_UNCACHED)
 		file->rw_flags = RWF_DONTCACHE;
+	if (file->io_mode != IOPOOL_IO_DIRECT)
+		return true;
 
-	if (fcntl(fd, F_SETFL, flags) != 0)
+	file->alignment = direct_alignment(fd, st);
+	if (file->alignment == 0)
+		return iopool_file_fail(file, IOPOOL_FAILURE_NO_DIRECT, 0);
+	if (fcntl(fd, F_SETFL, O_DIRECT) != 0)
 		return iopool_file_fail(file,
-								flags != 0 && errno == EINVAL
-									? IOPOOL_FAILURE_NO_DIRECT
-									: IOPOOL_FAILURE_OPEN,
+								errno == EINVAL ? IOPOOL_FAILURE_NO_DIRECT
+												: IOPOOL_FAILURE_OPEN,
 								errno);
+	file->is_nonblock = false;
 	return true;
 }
 
@@ -139,9 +140,8 @@ set_io_mode(IopoolFile *file, int fd, const struct stat *st)
  * raise.
  *
  * O_NONBLOCK keeps the open of a FIFO or device from blocking until fstat has
- * told that it is none, and that of a file from waiting for somebody's lease;
- * it goes away afterwards, because io_uring takes it as "fail with EAGAIN
- * rather than wait for the disk".
+ * told that it is none, and that of a file from waiting for somebody's lease.
+ * To pread(2) it means nothing afterwards.
  */
 bool
 iopool_file_open(IopoolFile *file)
@@ -172,6 +172,27 @@ iopool_file_open(IopoolFile *file)
 	file->dev = st.st_dev;
 	file->ino = st.st_ino;
 	file->size = st.st_size;
+	file->is_just_open = true;
+	return true;
+}
+
+/*
+ * A file that was opened is going to be read through a ring.  io_uring takes
+ * O_NONBLOCK as "fail with EAGAIN rather than wait for the disk".  False with
+ * *failure if the file cannot be read.
+ */
+bool
+iopool_file_make_blocking(IopoolFile *file, IopoolFailure *failure)
+{
+	if (!file->is_nonblock)
+		return true;
+	if (fcntl(file->fd, F_SETFL, 0) != 0)
+	{
+		failure->kind = IOPOOL_FAILURE_OPEN;
+		failure->errnum = errno;
+		return false;
+	}
+	file->is_nonblock = false;
 	return true;
 }
 
@@ -184,8 +205,9 @@ iopool_file_log_open(const IopoolFile *file)
 }
 
 /*
- * Open a file outside of any set, for a caller that raises nothing until it
- * has closed it.  Returns false with file->failure if it cannot be opened.
+ * Open a file outside of any set, to be read with pread(2) only, for a caller
+ * that raises nothing until it has closed it.  Returns false with file->failure
+ * if it cannot be opened.
  */
 bool
 iopool_file_open_now(IopoolFile *file)

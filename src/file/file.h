@@ -39,9 +39,11 @@ typedef struct IopoolFile
 	/* valid once it has been opened */
 	dev_t dev;
 	ino_t ino;
-	int64 size;	   /* bytes, as of the last look */
-	int alignment; /* of direct reads, in bytes; 0: not direct */
-	int rw_flags;  /* RWF_* for each read */
+	int64 size;		   /* bytes, as of the last look */
+	bool is_just_open; /* no range has been compared with size yet */
+	bool is_nonblock;  /* see iopool_file_make_blocking() */
+	int alignment;	   /* of direct reads, in bytes; 0: not direct */
+	int rw_flags;	   /* RWF_* for each read */
 	IopoolAdvice advice;
 
 	/* somebody's lease is waited for until then; 0: none is */
@@ -60,6 +62,8 @@ extern void iopool_file_name(IopoolFile *file, IopoolAccess *access,
 extern bool iopool_file_fail(IopoolFile *file, IopoolFailureKind kind,
 							 int errnum);
 extern bool iopool_file_open(IopoolFile *file);
+extern bool iopool_file_make_blocking(IopoolFile *file,
+									  IopoolFailure *failure);
 extern bool iopool_file_open_now(IopoolFile *file);
 extern void iopool_file_log_open(const IopoolFile *file);
 extern bool iopool_file_open_kept(IopoolFile *file);

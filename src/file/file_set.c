@@ -12,6 +12,10 @@
  * read needs leave a quarter of the descriptors to whatever else the backend
  * does.
  *
+ * The file that makes room is the one that has been idle longest, unless files
+ * are hardly ever needed twice: then it is the one that has just become idle,
+ * because what the kernel has of it is still in the processor's caches.
+ *
  * The directories of a call are acquired when the first file in them is opened,
  * and released with the set, or earlier to make room; then the path has to lead
  * to the same directory again.
@@ -30,6 +34,12 @@
 #include "utils/memutils.h"
 
 #include "file/file.h"
+
+/* Acquired files that are looked back at, to tell whether they are needed twice. */
+#define LOOK_BACK 256
+
+/* One in so many is hardly any. */
+#define HARDLY_ANY 16
 
 /* How long somebody's lease on a file is waited for. */
 #define LEASE_WAIT_MS 1000
@@ -68,6 +78,8 @@ struct IopoolFileSet
 	IopoolFile *last;			  /* found by the last search */
 	dlist_head idle;			  /* open and without users, longest first */
 	dlist_head in_use;			  /* open, with users */
+	int nfirst;					  /* files acquired for the first time, */
+	int nagain;					  /* and again, of late */
 	MemoryContextCallback at_reset;
 };
 
@@ -361,6 +373,28 @@ is_to_be_awaited(IopoolFile *file, const IopoolFailure *failure)
 	return !iopool_deadline_has_passed(file->lease_deadline);
 }
 
+/* Has the file been needed before? */
+static void
+count_acquired(IopoolFileSet *set, const IopoolFile *file)
+{
+	if (file->set == NULL)
+		set->nfirst++;
+	else
+		set->nagain++;
+	if (set->nfirst + set->nagain >= LOOK_BACK)
+	{
+		set->nfirst /= 2;
+		set->nagain /= 2;
+	}
+}
+
+static bool
+needs_files_once(const IopoolFileSet *set)
+{
+	return set->nfirst >= HARDLY_ANY &&
+		set->nagain <= set->nfirst / HARDLY_ANY;
+}
+
 /*
  * Open the file if need be and keep it open until iopool_file_release().  Does
  * not raise.
@@ -397,6 +431,7 @@ iopool_file_acquire(IopoolFileSet *set, IopoolFile *file)
 
 	if (!was_open)
 		iopool_file_log_open(file);
+	count_acquired(set, file);
 	file->lease_deadline = 0;
 	file->set = set;
 	if (file->nusers++ == 0 && file->fd >= 0)
@@ -413,6 +448,11 @@ iopool_file_release(IopoolFile *file)
 	Assert(file->nusers > 0);
 	if (--file->nusers > 0 || file->fd < 0)
 		return;
+	if (has_many_open() && needs_files_once(file->set))
+	{
+		close_file(file);
+		return;
+	}
 	dlist_delete(&file->idle);
 	dlist_push_tail(&file->set->idle, &file->idle);
 	if (has_many_open())

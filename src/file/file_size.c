@@ -5,9 +5,10 @@
  *	  kernel keeps its pages.
  *
  * The size that fstat(2) tells is what the kernel believes.  It is right for
- * the file systems of the kernel itself; procfs says 0, and FUSE and others
- * that cache sizes may be behind.  So no end is taken for one before a read
- * there has brought nothing, as pg_read_binary_file() does.
+ * file systems on a disk or in memory, where nobody else than the kernel makes
+ * a file longer; procfs says 0, and FUSE and others that cache sizes may be
+ * behind.  So elsewhere no end is taken for one before a read there has brought
+ * nothing, as pg_read_binary_file() does.
  *
  * Nothing here raises.
  *
@@ -23,11 +24,23 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/compat.h"
 #include "file/file.h"
 
 #ifndef FUSE_SUPER_MAGIC
 #define FUSE_SUPER_MAGIC 0x65735546
 #endif
+#ifndef XFS_SUPER_MAGIC
+#define XFS_SUPER_MAGIC 0x58465342
+#endif
+
+/* File systems where a file ends where fstat(2) says so. */
+static const uint32 exact_magics[] = {
+	EXT4_SUPER_MAGIC,
+	XFS_SUPER_MAGIC,
+	BTRFS_SUPER_MAGIC,
+	TMPFS_MAGIC,
+};
 
 /*
  * Alignment of direct reads of an open file as statx(2) tells it from Linux
@@ -64,6 +77,32 @@ iopool_file_size(IopoolFile *file)
 }
 
 /*
+ * Is the size that fstat(2) tells of a file that of the file?  A device is
+ * asked once a transaction: another file system may be mounted from it later.
+ */
+static bool
+has_exact_size(const IopoolFile *file)
+{
+	static LocalTransactionId lxid = InvalidLocalTransactionId;
+	static dev_t dev;
+	static bool is_exact;
+	struct statfs fs;
+
+	if (lxid != InvalidLocalTransactionId && lxid == iopool_my_lxid() &&
+		dev == file->dev)
+		return is_exact;
+
+	is_exact = false;
+	if (fstatfs(file->fd, &fs) != 0)
+		return false;
+	for (size_t i = 0; i < lengthof(exact_magics); i++)
+		is_exact |= exact_magics[i] == (uint32) fs.f_type;
+	dev = file->dev;
+	lxid = iopool_my_lxid();
+	return is_exact;
+}
+
+/*
  * Is there a byte at this offset, where fstat(2) knows of none?  Costs next to
  * nothing at a true end of file.  An error is for the read to report, except
  * that direct reads want whole blocks, and can be made of less only where the
@@ -81,21 +120,24 @@ goes_on_at(const IopoolFile *file, int64 offset)
 /*
  * How many of length bytes from offset on the file has: what is past its end
  * need not be allocated or read.  Looks again when the last known size is too
- * small, because files grow; where the size is not to be relied on, all of
- * them may be there.
+ * small, because files grow, unless it was opened just now; where the size is
+ * not to be relied on, all of them may be there.
  */
 int64
 iopool_file_available(IopoolFile *file, int64 offset, int64 length)
 {
+	bool is_just_open = file->is_just_open;
 	int64 size;
 
 	if (offset > PG_INT64_MAX - length)
 		length = PG_INT64_MAX - offset;
 
+	file->is_just_open = false;
 	if (length == 0 || offset + length <= file->size)
 		return length;
-	size = iopool_file_size(file);
-	if (offset + length <= size || goes_on_at(file, Max(offset, size)))
+	size = is_just_open ? file->size : iopool_file_size(file);
+	if (offset + length <= size ||
+		(!has_exact_size(file) && goes_on_at(file, Max(offset, size))))
 		return length;
 	return Max(size - offset, 0);
 }

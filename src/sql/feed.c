@@ -215,6 +215,18 @@ has_result(const IopoolFeed *feed)
 	return false;
 }
 
+/* Are there reads to wait for? */
+static bool
+has_in_flight(const IopoolFeed *feed)
+{
+	for (int i = 0; i < feed->nparts; i++)
+	{
+		if (iopool_stream_in_flight(feed->streams[i], NULL) > 0)
+			return true;
+	}
+	return false;
+}
+
 /* The stream that the next result comes from; NULL: any of them. */
 static IopoolStream *
 next_stream(IopoolFeed *feed, IopoolCall *call)
@@ -262,7 +274,7 @@ wait_for_reads(IopoolFeed *feed, IopoolCall *call)
 								  false, IOPOOL_FOREVER);
 	if (feed->distance < (uint64) full_queues(feed))
 		feed->distance *= DISTANCE_GROWTH;
-	else
+	else if (has_in_flight(feed))
 		feed->distance = MAX_DISTANCE;
 	INSTR_TIME_SET_CURRENT(end);
 	INSTR_TIME_SUBTRACT(end, start);

@@ -82,38 +82,29 @@ static bytea *
 read_at_once(FmgrInfo *flinfo, const char *path, int64 offset, int64 length)
 {
 	bytea *data = palloc(VARHDRSZ + length);
-	IopoolAccess access;
-	IopoolFile file;
+	IopoolKeptFile *kept = NULL;
+	IopoolSingleResult result;
 	IopoolCallLog log;
-	IopoolPool *pool;
 	int64 nbytes;
 
 	iopool_log_begin(&log, CurrentMemoryContext);
-	iopool_access_begin(&access, CurrentMemoryContext);
-	iopool_file_name(&file, &access, path, iopool_io_mode);
-	if (file.dir != NULL && file.dir->pool != NULL)
-		pool = file.dir->pool;
-	else
-		pool = iopool_shmem_find_pool(iopool_pool);
-
-	if (file.dir == NULL && flinfo != NULL)
+	if (flinfo != NULL)
 	{
 		if (flinfo->fn_extra == NULL)
 			flinfo->fn_extra = iopool_single_keep(flinfo->fn_mcxt);
-		nbytes = iopool_single_read_kept(pool, flinfo->fn_extra, &file, offset,
-										 length, VARDATA(data));
+		kept = flinfo->fn_extra;
 	}
-	else
-		nbytes =
-			iopool_single_read(pool, &file, offset, length, VARDATA(data));
+
+	nbytes =
+		iopool_single_read(kept, path, offset, length, VARDATA(data), &result);
 	if (nbytes >= 0)
 	{
-		log_read(&log, path, nbytes, pool);
+		log_read(&log, path, nbytes, result.pool);
 		SET_VARSIZE(data, VARHDRSZ + nbytes);
 		return data;
 	}
-	if (file.failure.errnum != EAGAIN && file.failure.errnum != EINTR)
-		iopool_errors_raise(&file.failure, path, offset, length);
+	if (result.failure.errnum != EAGAIN && result.failure.errnum != EINTR)
+		iopool_errors_raise(&result.failure, path, offset, length);
 	pfree(data);
 	return NULL;
 }

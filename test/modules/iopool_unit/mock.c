@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include <errno.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "storage/fd.h"
@@ -59,6 +60,7 @@ extern void unit_pfree(void *pointer);
 extern int unit_close(int fd);
 extern int iopool_sync_read(const IopoolIo *io);
 extern ssize_t unit_pread(int fd, void *buf, size_t len, off_t offset);
+extern int unit_fstatfs(int fd, struct statfs *fs);
 extern void unit_usleep(long microseconds);
 extern void *unit_alloc_extended(MemoryContext cxt, Size size, int flags);
 extern bool unit_acquire_fd(void);
@@ -297,6 +299,14 @@ unit_close(int fd)
 	if (count_reads(has_fd, &fd, 0) > 0)
 		mock_violation("a file is closed while a read of it is outstanding");
 	return close(fd);
+}
+
+/* A file system that may know less of a file than there is. */
+int
+unit_fstatfs(int fd, struct statfs *fs)
+{
+	memset(fs, 0, sizeof(struct statfs));
+	return 0;
 }
 
 /* Only whether there is anything to read. */

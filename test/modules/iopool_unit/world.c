@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "engine/stream_internal.h"
 #include "file/log.h"
 #include "mock.h"
 #include "unit.h"
@@ -128,6 +129,13 @@ void
 iopool_log_file(const char *role, const char *path,
 				const IopoolFailure *failure)
 {
+}
+
+/* the mock makes every read */
+bool
+iopool_stream_read_now(IopoolStream *stream, IopoolPending *pending)
+{
+	return false;
 }
 
 bool
