@@ -65,23 +65,24 @@ start_extent(IopoolPending *pending, dlist_head *pieces)
 /*
  * Make extents of a group of ranges (none of them empty), and append a piece
  * for each to pieces.  Ranges of one file join when the gap between them is
- * at most merge_gap bytes; -1 joins none.  Returns how many ranges joined
- * another's extent.
+ * small enough.  Returns how many ranges joined another's extent.
  */
 int
-iopool_plan_merge(IopoolPending **group, int ngroup, int merge_gap,
-				  dlist_head *pieces)
+iopool_plan_merge(IopoolPending **group, int ngroup,
+				  const IopoolMergeGaps *gaps, dlist_head *pieces)
 {
 	IopoolPending *last = NULL;
 	int nmerged = 0;
 
-	if (merge_gap >= 0 && ngroup > 1)
+	if (Max(gaps->buffered, gaps->direct) >= 0 && ngroup > 1)
 		qsort(group, ngroup, sizeof(IopoolPending *), compare_pending);
 
 	for (int i = 0; i < ngroup; i++)
 	{
 		IopoolPending *pending = group[i];
 		IopoolPiece *piece = last ? &last->extent->first->own_piece : NULL;
+		int merge_gap =
+			pending->file->alignment > 0 ? gaps->direct : gaps->buffered;
 
 		if (merge_gap < 0 || last == NULL || last->file != pending->file ||
 			pending->start - piece->end > merge_gap)

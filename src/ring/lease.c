@@ -81,6 +81,7 @@ make_lease(IopoolPool *pool)
 	if (local_size > 0)
 		lease->handle.local = MemoryContextAllocZero(cxt, local_size);
 	lease->handle.entries = pool->entries;
+	lease->buffered_class = IOPOOL_READS_BUFFERED;
 
 	/* the lowest number on top */
 	for (int i = pool->entries - 1; i >= 0; i--)

@@ -18,7 +18,7 @@ write_words($fs->backing('plain'), 400_000);
 my ($method) = test_methods();
 
 my $node = iopool_node('live', $method,
-	'iopool.rings' => 2, 'iopool.ring_entries' => 16,
+	'iopool.rings' => 2, 'iopool.ring_entries' => 16, 'iopool.merge_gap' => 0,
 	'iopool.pools' => 'bulk(rings=1)');
 my $auto_conf = $node->data_dir . '/postgresql.auto.conf';
 
@@ -71,6 +71,8 @@ my @bad = (
 	[ 'iopool.checkout_timeout', '-2' ],
 	[ 'iopool.max_in_flight_bytes', '0' ],
 	[ 'iopool.merge_gap', '-2' ],
+	[ 'iopool.merge_gap', 'automatic' ],
+	[ 'iopool.merge_gap', '65MB' ],
 	[ 'iopool.log_min_duration', 'slow' ]);
 my $auto_before = slurp_file($auto_conf);
 foreach my $case (@bad)
