@@ -55,12 +55,15 @@
 #define MIN_FACTOR 0.5
 #define MAX_FACTOR 4.0
 
+/* Memory is much the same everywhere. */
+#define MAX_CACHED_FACTOR 2.0
+
 /*
  * So many samples, with sizes as far from their mean as this and the gap are
  * long together, count for as much as the prior.  Times of samples vary by a
  * fifth and more.
  */
-#define PRIOR_SAMPLES 1
+#define PRIOR_SAMPLES 2
 
 /* A disturbance of the process must not look like the disk's time. */
 #define MAX_SLOWER	4
@@ -95,45 +98,42 @@ typedef struct Line
 	double us_a_byte;
 } Line;
 
-static double
-prior_gap(double us_a_read)
-{
-	return PRIOR_GAP * sqrt(us_a_read);
-}
-
 /*
- * The line through the mean for which the prior holds: with x the root of a,
- * x * (bytes + PRIOR_GAP * x) = PRIOR_GAP * us.
+ * The line through the mean for which a / b is PRIOR_GAP, or factor times
+ * that, times the root of a.
  */
 static Line
-prior_line(double mean_bytes, double mean_us)
+prior_line(double mean_bytes, double mean_us, double factor)
 {
-	double root = 2 * PRIOR_GAP * mean_us /
-		(mean_bytes +
-		 sqrt(mean_bytes * mean_bytes + 4 * PRIOR_GAP * PRIOR_GAP * mean_us));
+	/* x * (mean_bytes + gap * x) = gap * mean_us, where x is that root */
+	double gap = factor * PRIOR_GAP;
+	double root = 2 * gap * mean_us /
+		(mean_bytes + sqrt(mean_bytes * mean_bytes + 4 * gap * gap * mean_us));
 
-	return (Line){.us_a_read = root * root, .us_a_byte = root / PRIOR_GAP};
+	return (Line){.us_a_read = root * root, .us_a_byte = root / gap};
 }
 
 static Line
-fit(const IopoolReadCost *cost)
+fit(const IopoolReadCost *cost, IopoolReadClass class)
 {
-	double mean_bytes = cost->bytes / cost->weight;
-	double mean_us = cost->us / cost->weight;
-	double spread = cost->bytes_bytes - cost->bytes * mean_bytes;
-	double slope = cost->bytes_us - cost->bytes * mean_us;
-	Line prior = prior_line(mean_bytes, mean_us);
-	double gap = prior.us_a_read / prior.us_a_byte;
-	double weight = PRIOR_SAMPLES * cost->weight / cost->nsamples *
-		(mean_bytes + gap) * (mean_bytes + gap);
+	double max_factor =
+		class == IOPOOL_READS_CACHED ? MAX_CACHED_FACTOR : MAX_FACTOR;
+	double bytes = cost->bytes / cost->weight;
+	double us = cost->us / cost->weight;
+	double spread = cost->bytes_bytes - cost->bytes * bytes;
+	double slope = cost->bytes_us - cost->bytes * us;
+	Line prior = prior_line(bytes, us, 1);
+	double distance = bytes + prior.us_a_read / prior.us_a_byte;
+	double weight =
+		PRIOR_SAMPLES * cost->weight / cost->nsamples * distance * distance;
 	Line line;
 
 	line.us_a_byte = (slope + weight * prior.us_a_byte) / (spread + weight);
 	line.us_a_byte =
-		Min(line.us_a_byte, mean_us / (mean_bytes + gap * MIN_FACTOR));
+		Min(line.us_a_byte, prior_line(bytes, us, MIN_FACTOR).us_a_byte);
 	line.us_a_byte =
-		Max(line.us_a_byte, mean_us / (mean_bytes + gap * MAX_FACTOR));
-	line.us_a_read = mean_us - line.us_a_byte * mean_bytes;
+		Max(line.us_a_byte, prior_line(bytes, us, max_factor).us_a_byte);
+	line.us_a_read = us - line.us_a_byte * bytes;
 	return line;
 }
 
@@ -170,7 +170,8 @@ fade(IopoolReadCost *cost, double factor)
 
 /* Add a sample, and let what is older fade. */
 void
-iopool_read_cost_add(IopoolReadCost *cost, const IopoolReadSample *sample)
+iopool_read_cost_add(IopoolReadCost *cost, IopoolReadClass class,
+					 const IopoolReadSample *sample)
 {
 	double bytes;
 	double us;
@@ -184,7 +185,7 @@ iopool_read_cost_add(IopoolReadCost *cost, const IopoolReadSample *sample)
 
 	if (cost->nsamples >= MIN_TRUSTED)
 	{
-		Line line = fit(cost);
+		Line line = fit(cost, class);
 
 		us = Min(us, MAX_SLOWER * (line.us_a_read + bytes * line.us_a_byte));
 	}
@@ -203,11 +204,11 @@ iopool_read_cost_add(IopoolReadCost *cost, const IopoolReadSample *sample)
 int
 iopool_read_cost_gap(const IopoolReadCost *cost, IopoolReadClass class)
 {
-	double gap = prior_gap(usual[class].us_a_read);
+	double gap = PRIOR_GAP * sqrt(usual[class].us_a_read);
 
 	if (cost->nsamples > 0)
 	{
-		Line line = fit(cost);
+		Line line = fit(cost, class);
 
 		gap = line.us_a_read / line.us_a_byte;
 	}
