@@ -40,11 +40,12 @@
 #define WEIGHT_BYTES (16 * 1024)
 
 /*
- * a / b by experience, in bytes, is this times the root of a in microseconds.
- * The slower a disk is to begin a read, the less do its bytes cost beside
- * that; but it is slower with these, too.  That gives 4 kB for 1 us, as page
- * cache and the fastest disks have it, 30 kB for 80 us, as flash without a
- * queue, and 210 kB for 4 ms, as a disk that turns.
+ * A rule of thumb: a / b, in bytes, is this times the root of a in
+ * microseconds.  Disks that are slow to begin a read are slow with its bytes,
+ * too, but less so.  That gives 3 kB for 1 us, as the page cache has it; 8 kB
+ * for 6 us, as a fast disk at full queue has it; 30 kB for 80 us, as the same
+ * disk has it for one read after the other; and 200 kB for 4 ms, for disks
+ * that turn.
  */
 #define PRIOR_GAP 3400.0
 
@@ -66,7 +67,7 @@
 #define PRIOR_SAMPLES 2
 
 /* A disturbance of the process must not look like the disk's time. */
-#define MAX_SLOWER	4
+#define MAX_SLOWER	3
 #define MIN_TRUSTED 4
 
 /*
