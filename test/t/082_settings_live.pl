@@ -18,7 +18,7 @@ write_words($fs->backing('plain'), 400_000);
 my ($method) = test_methods();
 
 my $node = iopool_node('live', $method,
-	'iopool.rings' => 2, 'iopool.ring_entries' => 16, 'iopool.merge_gap' => 0,
+	'iopool.rings' => 2, 'iopool.ring_entries' => 16,
 	'iopool.pools' => 'bulk(rings=1)');
 my $auto_conf = $node->data_dir . '/postgresql.auto.conf';
 
