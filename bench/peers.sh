@@ -17,6 +17,11 @@ CLUSTER_RANGES=${CLUSTER_RANGES:-64}
 CLUSTER_LENGTH=${CLUSTER_LENGTH:-512}
 CLUSTER_SIZE=65536
 
+# Patterns of B20. A unit of "sorted" and "mixed" is a stretch of MERGE_UNIT
+# bytes at most.
+MERGE_PATTERNS="clustered pairs sorted scattered mixed"
+MERGE_UNIT=4194304
+
 # Ranges of B9
 LONG_LENGTH=65536
 
@@ -182,8 +187,58 @@ SQL
             done
         fi
         make_ways_tables
+        ! is_wanted B20 || make_patterns
         echo "VACUUM ANALYZE;"
     } | server_psql "$PORT_MAIN"
+}
+
+# Ranges of B20, of the runs and the warm-up. A pattern is made of units, which
+# lie somewhere in the file; their ranges come in the order of their offsets:
+#
+# clustered   64 ranges of 512 bytes, 512 bytes apart
+# pairs       2 ranges of 4 kB, 2 to 8 kB apart
+# sorted      64 ranges of 4 kB, 16 to 64 kB apart
+# scattered   a range of 4 kB
+# mixed       a cluster; or 32 ranges of 4 kB in pairs; or 60 ranges of 1 to 16 kB,
+#             1 to 92 kB apart; or 12 ranges of 4 to 34 kB, 300 kB apart
+make_patterns()
+{
+    local run n
+    cat <<SQL
+CREATE TABLE merge_arrays (pattern text, run integer, offsets bigint[], lengths bigint[]);
+ALTER TABLE merge_arrays ALTER offsets SET STORAGE EXTERNAL;
+ALTER TABLE merge_arrays ALTER lengths SET STORAGE EXTERNAL;
+-- n blocks of the file, numbered
+CREATE FUNCTION units(n bigint, block bigint) RETURNS TABLE (unit bigint, start bigint) LANGUAGE sql VOLATILE AS \$\$
+    SELECT row_number() OVER (), b * block
+    FROM (SELECT b FROM generate_series(0, $SIZE * 1048576::bigint / block - 1) AS b ORDER BY random() LIMIT greatest(n, 1)) AS s
+\$\$;
+CREATE TEMP TABLE parts (pattern text, unit bigint, pos integer, start bigint, length bigint, gap bigint);
+SQL
+    for ((run = 0; run <= REPEATS; run++)); do
+        n=$MERGE_RANGES
+        [[ $run -gt 0 ]] || n=$((n < WARM_UP ? n : WARM_UP))
+        cat <<SQL
+SELECT setseed($run / 1000.0) AS seed \\gset
+TRUNCATE parts;
+INSERT INTO parts SELECT 'clustered', unit, pos, start, 512, 512
+    FROM units($n / 64, 65536), generate_series(1, 64) AS pos;
+INSERT INTO parts SELECT 'pairs', unit, pos, start + (hashint8(unit) & 8191), 4096, 2048 + random() * 6144
+    FROM units($n / 2, 32768), generate_series(1, 2) AS pos;
+INSERT INTO parts SELECT 'sorted', unit, pos, start, 4096, 16384 + random() * 49152
+    FROM units($n / 64, $MERGE_UNIT), generate_series(1, 60) AS pos;
+INSERT INTO parts SELECT 'scattered', unit, 1, start, 4096, 0 FROM units($n, 4096);
+INSERT INTO parts SELECT 'mixed', unit, pos, start,
+        CASE unit % 4 WHEN 0 THEN 512 WHEN 1 THEN 4096 WHEN 2 THEN 1024 + random() * 15000 ELSE 4096 + random() * 30000 END,
+        CASE unit % 4 WHEN 0 THEN 512 WHEN 1 THEN CASE pos % 2 WHEN 1 THEN 2048 + random() * 6144 ELSE 100000 END
+            WHEN 2 THEN 1024 * exp(random() * 4.5) ELSE 300000 END
+    FROM units($n / 42, $MERGE_UNIT), generate_series(1, 64) AS pos
+    WHERE pos <= CASE unit % 4 WHEN 0 THEN 64 WHEN 1 THEN 32 WHEN 2 THEN 60 ELSE 12 END;
+INSERT INTO merge_arrays SELECT pattern, $run, array_agg("offset" ORDER BY unit, pos), array_agg(length ORDER BY unit, pos)
+    FROM (SELECT pattern, unit, pos, length, start + sum(length + gap) OVER (PARTITION BY pattern, unit ORDER BY pos) - length - gap AS "offset"
+          FROM parts) AS p GROUP BY pattern;
+SQL
+    done
 }
 
 # make_batches table ranges first n length: n batches of so many ranges of a
@@ -392,6 +447,15 @@ SQL
     ) || die "the query failed: $query"
     [[ ${result##*|} == $((reads * length)) ]] || die "${result##*|} bytes were read and not $((reads * length)): $query"
     echo "$result" | awk -F'|' -v reads="$reads" '{ print reads, $1, "cpu=" $2 + 0 }'
+}
+
+# run_merge state repeat pattern gap: the ranges of a pattern, in one batch
+run_merge()
+{
+    local ranges result merge_query=${MERGE//@PATTERN@/$3}
+    ranges=$(server_psql "$PORT_MAIN" -At -F ' ' -c "SELECT cardinality(offsets), (SELECT sum(l) FROM unnest(lengths) AS l) FROM merge_arrays WHERE pattern = '$3' AND run = $2")
+    result=$(run_sql "$1" "$2" default merge_query 1 "${ranges#* }" "merge_gap=$4") || exit 1
+    echo "${ranges% *} ${result#* }"
 }
 
 # run_cursor state repeat pool query reads length: a client that fetches CALL
@@ -654,6 +718,7 @@ LATERAL_BATCH="SELECT sum(length(data)) AS total FROM iopool_read_batch((SELECT 
     (SELECT array_agg(off ORDER BY id) FROM catalogue_@RUN@), (SELECT array_agg(len ORDER BY id) FROM catalogue_@RUN@))"
 LONG_READ="SELECT sum(length(data)) AS total FROM long_catalogue c, LATERAL iopool_read(c.path, c.off, @LENGTH@) AS data"
 CLUSTERS="SELECT sum(length(data)) AS total FROM iopool_read_batch('@FILE@', (SELECT offsets FROM cluster_arrays WHERE run = @RUN@), @LENGTH@)"
+MERGE="SELECT sum(length(data)) AS total FROM merge_arrays AS m, LATERAL iopool_read_batch('@FILE@', m.offsets, m.lengths) WHERE pattern = '@PATTERN@' AND run = @RUN@"
 DEPTH_ROWS="SELECT sum(length(data)) AS total FROM iopool_read_batch('@FILE@', (SELECT offsets FROM range_arrays WHERE run = @RUN@ AND call = -@READS@), @LENGTH@)"
 SIZE_ROWS="SELECT sum(length(data)) AS total FROM iopool_read_batch('@FILE@', (SELECT offsets FROM size_arrays WHERE length = @LENGTH@), @LENGTH@)"
 SIZE_PG="SELECT sum(length(pg_read_binary_file('@FILE@', \"offset\", @LENGTH@))) AS total FROM size_@LENGTH@"
@@ -714,6 +779,7 @@ B10|merge_gap 16 kB|direct|run_sql default CLUSTERS $clusters $CLUSTER_LENGTH me
 LIST
     held_peers
     take_over_peers
+    merge_peers
     depth_peers
     size_peers
     method_peers
@@ -746,6 +812,18 @@ take_over_peers()
     local method
     for method in $methods; do
         echo "B14|$method|-|run_take_overs one_$method"
+    done
+}
+
+merge_peers()
+{
+    local pattern mode gap
+    for pattern in $MERGE_PATTERNS; do
+        for mode in direct buffered; do
+            for gap in $MERGE_GAPS; do
+                echo "B20|$pattern, $mode, $gap|${mode/buffered/cold}|run_merge $pattern $gap"
+            done
+        done
     done
 }
 

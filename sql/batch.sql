@@ -42,9 +42,9 @@ DROP TABLE wanted;
 
 -- duplicates, overlaps, touching, reversed, contained, and empty ranges among
 -- them, with merging of nothing, of touching and of close ranges
-CREATE FUNCTION awkward(merge_gap int, in_order boolean) RETURNS bigint
+CREATE FUNCTION awkward(merge_gap text, in_order boolean) RETURNS bigint
 LANGUAGE sql VOLATILE AS $$
-	SELECT set_config('iopool.merge_gap', merge_gap::text, true);
+	SELECT set_config('iopool.merge_gap', merge_gap, true);
 	SELECT wrong_ranges(array_fill('iopool_words'::text, ARRAY[cardinality(o)]), o, l, in_order)
 	FROM (SELECT ARRAY[0, 0, 0, 8, 4, 12, 12, 13, 100, 50, 25, 0, 1048570, 1048579, 1048560,
 					   4096, 8192, 12288, 4096, 300000, 299999, 300001, 500] AS o,
@@ -52,7 +52,7 @@ LANGUAGE sql VOLATILE AS $$
 					   4096, 4096, 4096, 12288, 200000, 1, 3, 0] AS l) AS awkward
 $$;
 SELECT merge_gap, in_order, awkward(merge_gap, in_order) AS wrong
-FROM unnest(ARRAY[-1, 0, 1, 100, 4096, 1000000]) AS merge_gap,
+FROM unnest(ARRAY['-1', '0', '1', '100', '4096', '1000000', 'auto']) AS merge_gap,
 	 unnest(ARRAY[true, false]) AS in_order;
 
 -- completion order: the same rows in any order

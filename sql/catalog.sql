@@ -55,7 +55,8 @@ FROM unnest(ARRAY['iopool_pools', 'iopool_rings', 'iopool_requests']::regclass[]
 
 -- info
 SELECT n AS missing FROM unnest(ARRAY['version', 'method', 'method_reason', 'methods_compiled', 'kernel',
-	'liburing', 'libaio', 'pools', 'rings_total']) AS n
+	'liburing', 'libaio', 'pools', 'rings_total',
+	'merge_gap_direct', 'merge_gap_buffered', 'merge_gap_cached']) AS n
 WHERE n NOT IN (SELECT name FROM iopool_info());
 SELECT name FROM iopool_info() GROUP BY name HAVING count(*) <> 1 OR bool_or(value IS NULL);
 SELECT (SELECT value FROM iopool_info() WHERE name = 'version')

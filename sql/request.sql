@@ -278,8 +278,8 @@ SELECT merge_gap, wrong_request(array_fill('iopool_words'::text, ARRAY[23]),
 		  4096, 8192, 12288, 4096, 300000, 299999, 300001, 500],
 	ARRAY[8, 8, 16, 8, 8, 1, 0, 5, 50, 50, 25, 1000, 100, 5, 19,
 		  4096, 4096, 4096, 12288, 200000, 1, 3, 0]) AS wrong
-FROM (SELECT merge_gap, set_config('iopool.merge_gap', merge_gap::text, false)
-	  FROM unnest(ARRAY[-1, 0, 1, 100, 4096, 1000000]) AS merge_gap OFFSET 0) AS s;
+FROM (SELECT merge_gap, set_config('iopool.merge_gap', merge_gap, false)
+	  FROM unnest(ARRAY['-1', '0', '1', '100', '4096', '1000000', 'auto']) AS merge_gap OFFSET 0) AS s;
 RESET iopool.merge_gap;
 CREATE FUNCTION wrong_in_pool(pool text, paths text[], file_offsets bigint[], lengths bigint[])
 RETURNS bigint

@@ -13,7 +13,16 @@ SET iopool.merge_gap = '16kB';
 SHOW iopool.merge_gap;
 SET iopool.merge_gap = -1;
 SHOW iopool.merge_gap;
+SET iopool.merge_gap = 'Auto';
+SHOW iopool.merge_gap;
+SET iopool.merge_gap = auto;
+SHOW iopool.merge_gap;
+SET iopool.merge_gap = '0.5MB';
+SHOW iopool.merge_gap;
+SELECT set_config('iopool.merge_gap', value, false)
+FROM unnest(ARRAY['0', '0kB', '1', '1023', '1024', '1025 B', ' 2048kB ', '64MB', '0x10', 'AUTO']) AS value;
 RESET iopool.merge_gap;
+SHOW iopool.merge_gap;
 SET iopool.max_in_flight_bytes = 65536;
 SHOW iopool.max_in_flight_bytes;
 SET iopool.max_in_flight_bytes = '3MB';
@@ -38,7 +47,13 @@ RESET iopool.log_min_duration;
 
 -- what is refused
 SELECT * FROM failure($$SET iopool.io_mode = 'mmap'$$);
-SELECT state FROM failure($$SET iopool.merge_gap = -2$$);
+SELECT * FROM failure($$SET iopool.merge_gap = -2$$);
+SELECT * FROM failure($$SET iopool.merge_gap = '65MB'$$);
+SELECT * FROM failure($$SET iopool.merge_gap = 'automatic'$$);
+SELECT * FROM failure($$SET iopool.merge_gap = ''$$);
+SELECT * FROM failure($$SET iopool.merge_gap = '16 KB'$$);
+SELECT * FROM failure($$SET iopool.merge_gap = '3GB'$$);
+SHOW iopool.merge_gap;
 SELECT state FROM failure($$SET iopool.max_in_flight_bytes = 0$$);
 SELECT state FROM failure($$SET iopool.max_in_flight_bytes = -1$$);
 SELECT state FROM failure($$SET iopool.checkout_timeout = -2$$);
@@ -113,3 +128,47 @@ SHOW iopool.merge_gap;
 ROLLBACK;
 SHOW iopool.merge_gap;
 DROP FUNCTION narrow();
+CREATE FUNCTION automatic() RETURNS text LANGUAGE sql SET iopool.merge_gap = auto
+AS $$SELECT current_setting('iopool.merge_gap')$$;
+SELECT proconfig FROM pg_proc WHERE oid = 'automatic()'::regprocedure;
+SET iopool.merge_gap = '4kB';
+SELECT automatic();
+SHOW iopool.merge_gap;
+BEGIN;
+SET LOCAL iopool.merge_gap = auto;
+SAVEPOINT a;
+SET LOCAL iopool.merge_gap = 77;
+ROLLBACK TO a;
+SHOW iopool.merge_gap;
+COMMIT;
+SHOW iopool.merge_gap;
+RESET iopool.merge_gap;
+DROP FUNCTION automatic();
+
+-- merge_gap = auto: what is in one page, and what is far away, whatever has
+-- been measured
+CREATE FUNCTION merged(offsets bigint[]) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	before bigint := (SELECT sum(merges) FROM iopool_pools);
+BEGIN
+	IF wrong_ranges(array_fill('iopool_big'::text, ARRAY[cardinality(offsets)]), offsets,
+			array_fill(100::bigint, ARRAY[cardinality(offsets)])) > 0 THEN
+		RAISE 'wrong bytes';
+	END IF;
+	RETURN (SELECT sum(merges) FROM iopool_pools) - before;
+END
+$$;
+SELECT gap, merged('{0, 600, 1000100, 2000100}') AS near, merged('{0, 600100, 1200200}') AS far
+FROM unnest(ARRAY['auto', '0', '1MB']) AS gap, set_config('iopool.merge_gap', gap, false);
+SET iopool.io_mode = direct;
+SELECT gap, merged('{0, 600, 1000100, 2000100}') AS near, merged('{0, 600100, 1200200}') AS far
+FROM unnest(ARRAY['auto', '0', '1MB']) AS gap, set_config('iopool.merge_gap', gap, false);
+RESET iopool.io_mode;
+RESET iopool.merge_gap;
+DROP FUNCTION merged(bigint[]);
+-- what auto means now, also with a pool that does not exist
+SELECT name, value ~ '^[0-9]+kB$' AND pg_size_bytes(value) BETWEEN 1024 AND 262144 AS is_gap
+FROM iopool_info() WHERE name ~ 'merge_gap';
+SET iopool.pool = 'no_such_pool';
+SELECT count(*) FROM iopool_info() WHERE name ~ 'merge_gap';
+RESET iopool.pool;

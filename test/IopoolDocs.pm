@@ -168,6 +168,8 @@ sub comparable
 		# newer kernels only
 		s/; kernel\.io_uring_disabled = \d//g;
 		s/In Flight: average=[\d.]+ maximum=\d+/In Flight: average=N maximum=N/g;
+		# how many ranges are merged depends on the disk
+		s/Reads: \d+\s+Read Bytes: \d+/Reads: N Read Bytes: N/g;
 		s/(Sort Method: \w+ +Memory:) \d+kB/$1 N/g;
 		# PostgreSQL 18
 		s/(actual rows=\d+)\.00\b/$1/g;

@@ -618,7 +618,7 @@ sub settings
 	}
 	push @settings, 'iopool.io_mode = ' . pick('mode', 'direct', 'uncached') if chance('io_mode', 0.3);
 	push @settings, 'iopool.pool = ' . pick('pool', 'other', 'narrow') if chance('pool', 0.2);
-	push @settings, 'iopool.merge_gap = ' . pick('gap', -1, 100, 5000) if chance('merge_gap', 0.2);
+	push @settings, 'iopool.merge_gap = ' . pick('gap', -1, 100, 5000, 'auto', 'auto') if chance('merge_gap', 0.4);
 	push @settings, "iopool.max_in_flight_bytes = '" . pick('bytes', '4kB', '64kB') . "'" if chance('max_in_flight_bytes', 0.15);
 	return @settings;
 }

@@ -168,6 +168,8 @@ sub iopool_node
 		  . "shared_buffers = 16MB\n");
 	$node->append_conf('postgresql.conf', "iopool.method = '$method'")
 	  if defined $method;
+	# Small ranges near each other are read each, unless a test says otherwise.
+	$settings{'iopool.merge_gap'} //= 0;
 	foreach my $setting (sort keys %settings)
 	{
 		my $value = $settings{$setting};

@@ -30,9 +30,6 @@
 #include "ring/method.h"
 #include "ring/settings.h"
 
-/* As for iopool.merge_gap, in bytes. */
-#define MAX_MERGE_GAP (64 * 1024 * 1024)
-
 /* A read from add() to take(). */
 typedef struct ApiRead
 {
@@ -153,7 +150,7 @@ fill_options(IopoolStreamOptions *options, const IopoolApiOptions *given,
 {
 	check_option("max_in_flight_bytes", given->max_in_flight_bytes,
 				 IOPOOL_BLOCK_SIZE, PG_INT64_MAX / 4);
-	check_option("merge_gap", given->merge_gap, -1, MAX_MERGE_GAP);
+	check_option("merge_gap", given->merge_gap, -1, IOPOOL_MAX_MERGE_GAP);
 	check_option("header_size", (int64) given->header_size, 0,
 				 MaxAllocSize - IOPOOL_MAX_LENGTH);
 

@@ -123,6 +123,15 @@ iopool_guc_variables(int *nvariables)
 #endif
 }
 
+/* Memory of values of settings, which core frees; NULL: there is none. */
+#if PG_VERSION_NUM >= 160000
+#define iopool_guc_malloc(size) guc_malloc(LOG, size)
+#define iopool_guc_free(memory) guc_free(memory)
+#else
+#define iopool_guc_malloc(size) malloc(size)
+#define iopool_guc_free(memory) free(memory)
+#endif
+
 /* Elements that the planner expects in an array expression. */
 #if PG_VERSION_NUM >= 170000
 #define iopool_array_length_estimate(root, node) \

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * stats.c
- *	  Counters of a pool and the histogram of its read latencies.
+ *	  Counters of a pool, the histogram of its read latencies, and what its
+ *	  reads cost.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,11 +22,17 @@ iopool_stats_init(IopoolStats *stats)
 		pg_atomic_init_u64(&stats->latency[i], 0);
 	pg_atomic_init_u32(&stats->max_in_flight, 0);
 	pg_atomic_init_u64(&stats->reset_at, (uint64) GetCurrentTimestamp());
+
+	SpinLockInit(&stats->costs_lock);
+	memset(stats->costs, 0, sizeof(stats->costs));
+	for (int i = 0; i < IOPOOL_NUM_READ_CLASSES; i++)
+		pg_atomic_init_u32(&stats->gaps[i],
+						   iopool_read_cost_gap(&stats->costs[i], i));
 }
 
 /*
  * Start counting from zero.  Reads that end meanwhile count before or after,
- * each as a whole.
+ * each as a whole.  What reads cost is still known.
  */
 void
 iopool_stats_reset(IopoolStats *stats)
@@ -123,6 +130,25 @@ iopool_stats_one_read(IopoolStats *stats, int result, uint64 us)
 
 		(void) pg_atomic_compare_exchange_u32(&stats->max_in_flight, &none, 1);
 	}
+}
+
+/* Add what reads have cost of late, and clear it; tells their class. */
+IopoolReadClass
+iopool_stats_add_sample(IopoolStats *stats, IopoolReadSample *sample)
+{
+	IopoolReadClass class = iopool_read_cost_class(sample);
+	IopoolReadCost cost;
+
+	SpinLockAcquire(&stats->costs_lock);
+	iopool_read_cost_add(&stats->costs[class], class, sample);
+	cost = stats->costs[class];
+	SpinLockRelease(&stats->costs_lock);
+
+	/* which of two at a time is the last does not matter */
+	pg_atomic_write_u32(&stats->gaps[class],
+						iopool_read_cost_gap(&cost, class));
+	memset(sample, 0, sizeof(IopoolReadSample));
+	return class;
 }
 
 /*

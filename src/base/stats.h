@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * stats.h
- *	  Counters of a pool and the histogram of its read latencies.
+ *	  Counters of a pool, the histogram of its read latencies, and what its
+ *	  reads cost.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,6 +11,9 @@
 
 #include "datatype/timestamp.h"
 #include "port/atomics.h"
+#include "storage/spin.h"
+
+#include "base/read_cost.h"
 
 /*
  * Log-scale histogram of microseconds: four buckets to each power of two, so
@@ -38,13 +42,17 @@ typedef enum IopoolCounter
 	IOPOOL_NUM_COUNTERS
 } IopoolCounter;
 
-/* In shared memory; atomics, so no lock guards it. */
+/* In shared memory; atomics need no lock. */
 typedef struct IopoolStats
 {
 	pg_atomic_uint64 counters[IOPOOL_NUM_COUNTERS];
 	pg_atomic_uint32 max_in_flight;
 	pg_atomic_uint64 latency[IOPOOL_LATENCY_BUCKETS];
 	pg_atomic_uint64 reset_at; /* TimestampTz */
+
+	slock_t costs_lock;
+	IopoolReadCost costs[IOPOOL_NUM_READ_CLASSES];	/* guarded by it */
+	pg_atomic_uint32 gaps[IOPOOL_NUM_READ_CLASSES]; /* what follows of them */
 } IopoolStats;
 
 /*
@@ -65,6 +73,8 @@ extern void iopool_stats_reset(IopoolStats *stats);
 extern void iopool_stats_flush(IopoolStats *stats, IopoolStatsDelta *delta);
 extern void iopool_stats_latency(IopoolStatsDelta *delta, uint64 us);
 extern void iopool_stats_one_read(IopoolStats *stats, int result, uint64 us);
+extern IopoolReadClass iopool_stats_add_sample(IopoolStats *stats,
+											   IopoolReadSample *sample);
 extern double iopool_stats_percentile(IopoolStats *stats, double fraction);
 
 static inline void

@@ -26,6 +26,12 @@
  */
 #define IOPOOL_BLOCK_SIZE 4096
 
+/* Largest merge gap that can be set, in bytes. */
+#define IOPOOL_MAX_MERGE_GAP (64 * 1024 * 1024)
+
+/* A merge gap that follows what reads cost. */
+#define IOPOOL_MERGE_GAP_AUTO (-2)
+
 typedef enum IopoolMethodId
 {
 	IOPOOL_METHOD_AUTO,

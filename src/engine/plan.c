@@ -72,7 +72,7 @@ start_extent(IopoolPending *pending, dlist_head *pieces)
 
 /* Join ranges that are sorted into extents; returns how many joined another's. */
 static int
-join_neighbours(IopoolPending **group, int ngroup, int merge_gap,
+join_neighbours(IopoolPending **group, int ngroup, const IopoolMergeGaps *gaps,
 				dlist_head *pieces)
 {
 	IopoolPending *last = NULL;
@@ -82,8 +82,10 @@ join_neighbours(IopoolPending **group, int ngroup, int merge_gap,
 	{
 		IopoolPending *pending = group[i];
 		IopoolPiece *piece = last ? &last->extent->first->own_piece : NULL;
+		int merge_gap =
+			pending->file->alignment > 0 ? gaps->direct : gaps->buffered;
 
-		if (last == NULL || last->file != pending->file ||
+		if (merge_gap < 0 || last == NULL || last->file != pending->file ||
 			pending->start - piece->end > merge_gap)
 		{
 			start_extent(pending, pieces);
@@ -107,19 +109,19 @@ join_neighbours(IopoolPending **group, int ngroup, int merge_gap,
  * Make extents of a group of ranges (none of them empty), and append a piece
  * for each to pieces, in the order in which the ranges come: who wants results
  * in that order would have to keep the others.  Ranges of one file join when
- * the gap between them is at most merge_gap bytes; -1 joins none.  Returns how
- * many ranges joined another's extent.  Uses the array up.
+ * the gap between them is small enough.  Returns how many ranges joined
+ * another's extent.  Uses the array up.
  */
 int
-iopool_plan_merge(IopoolPending **group, int ngroup, int merge_gap,
-				  dlist_head *pieces)
+iopool_plan_merge(IopoolPending **group, int ngroup,
+				  const IopoolMergeGaps *gaps, dlist_head *pieces)
 {
 	dlist_head sorted = DLIST_STATIC_INIT(sorted);
 	int nmerged;
 
 	for (int i = 0; i < ngroup; i++)
 		group[i]->place = i;
-	if (merge_gap < 0 || ngroup == 1)
+	if (Max(gaps->buffered, gaps->direct) < 0 || ngroup == 1)
 	{
 		for (int i = 0; i < ngroup; i++)
 			start_extent(group[i], pieces);
@@ -127,7 +129,7 @@ iopool_plan_merge(IopoolPending **group, int ngroup, int merge_gap,
 	}
 
 	sort_pending(group, ngroup);
-	nmerged = join_neighbours(group, ngroup, merge_gap, &sorted);
+	nmerged = join_neighbours(group, ngroup, gaps, &sorted);
 
 	memset(group, 0, sizeof(IopoolPending *) * ngroup);
 	while (!dlist_is_empty(&sorted))

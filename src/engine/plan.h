@@ -76,14 +76,21 @@ struct IopoolPending
 	IopoolPiece own_piece;
 };
 
+/* Largest gaps between ranges that are read as one, in bytes; -1: never. */
+typedef struct IopoolMergeGaps
+{
+	int buffered; /* of files that are read through the page cache */
+	int direct;
+} IopoolMergeGaps;
+
 /* The ranges that a piece or a read is for, by start. */
 #define iopool_plan_first(extent, single) \
 	((single) ? (single) : (extent)->first)
 #define iopool_plan_next(single, pending) ((single) ? NULL : (pending)->next)
 
 /* plan.c */
-extern int iopool_plan_merge(IopoolPending **group, int ngroup, int merge_gap,
-							 dlist_head *pieces);
+extern int iopool_plan_merge(IopoolPending **group, int ngroup,
+							 const IopoolMergeGaps *gaps, dlist_head *pieces);
 extern int64 iopool_plan_scatter(IopoolRead *read, int64 pos, int64 end);
 extern void iopool_plan_gather(IopoolRead *read, int64 valid_end,
 							   const char *blocks, int64 first_block);

@@ -69,7 +69,8 @@ typedef struct IopoolStreamOptions
 	bool in_order; /* results in the order of the source, or as they
 								 * complete */
 	int64 max_in_flight_bytes;
-	int merge_gap;			  /* bytes; -1: never merge */
+	int merge_gap;			  /* bytes; -1: never merge;
+								 * IOPOOL_MERGE_GAP_AUTO */
 	Size header_size;		  /* bytes to leave free in front of the data in
 								 * buffers that the stream allocates */
 	MemoryContext buffer_cxt; /* of those up to IOPOOL_SMALL_BUFFER; has to

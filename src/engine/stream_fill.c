@@ -127,8 +127,17 @@ may_pull(const IopoolStream *stream)
 void
 iopool_stream_plan_group(IopoolStream *stream)
 {
-	int nmerged = iopool_plan_merge(stream->group, stream->ngroup,
-									stream->options.merge_gap, &stream->todo);
+	int merge_gap = stream->options.merge_gap;
+	IopoolMergeGaps gaps = {.buffered = merge_gap, .direct = merge_gap};
+	int nmerged;
+
+	if (merge_gap == IOPOOL_MERGE_GAP_AUTO)
+	{
+		gaps.buffered = iopool_lease_auto_gap(stream->lease, false);
+		gaps.direct = iopool_lease_auto_gap(stream->lease, true);
+	}
+	nmerged =
+		iopool_plan_merge(stream->group, stream->ngroup, &gaps, &stream->todo);
 
 	stream->ngroup = 0;
 	if (nmerged > 0)

@@ -82,6 +82,7 @@ make_lease(IopoolPool *pool)
 		lease->handle.local = MemoryContextAllocZero(cxt, local_size);
 	lease->handle.entries = pool->entries;
 	lease->handle.nquick = IOPOOL_QUICK_READS;
+	lease->buffered_class = IOPOOL_READS_BUFFERED;
 
 	/* the lowest number on top */
 	for (int i = pool->entries - 1; i >= 0; i--)

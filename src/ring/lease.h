@@ -88,6 +88,11 @@ struct IopoolLease
 	instr_time clock; /* time of the last look */
 	IopoolStatsDelta delta;
 
+	/* what reads cost */
+	IopoolReadSample sample;
+	double submit_us; /* time spent since the last poll on starting reads */
+	IopoolReadClass buffered_class; /* of buffered reads of late */
+
 	/*
 	 * The kernel has refused the process, not the ring; 0: it has not.  Then
 	 * nothing is tried any more until somebody has raised it or another
@@ -121,6 +126,7 @@ extern void iopool_lease_poll(IopoolLease *lease, unsigned wait_nr,
 extern void iopool_lease_drain(IopoolLease *lease, const int *in_flight);
 extern void iopool_lease_cancel_prepared(IopoolLease *lease);
 extern void iopool_lease_tick(IopoolLease *lease);
+extern int iopool_lease_auto_gap(const IopoolLease *lease, bool is_direct);
 
 /* lease.c */
 extern IopoolLease *iopool_lease_of(IopoolPool *pool);

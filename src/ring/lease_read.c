@@ -39,6 +39,9 @@ StaticAssertDecl(IOPOOL_MAX_ENTRIES <= IOPOOL_TAG_READ_MASK,
 #define TAKE_BATCH 4
 #define TAKE_BYTES (256 * 1024)
 
+/* Reads in flight from which on the queue is taken to be full. */
+#define MIN_SAMPLE_DEPTH 16
+
 static uint32 wait_event_read = 0;
 
 /* Before the first read; may raise. */
@@ -69,6 +72,16 @@ void
 iopool_lease_tick(IopoolLease *lease)
 {
 	INSTR_TIME_SET_CURRENT(lease->clock);
+}
+
+/* The largest gap that is worth reading, in bytes. */
+int
+iopool_lease_auto_gap(const IopoolLease *lease, bool is_direct)
+{
+	IopoolReadClass class =
+		is_direct ? IOPOOL_READS_DIRECT : lease->buffered_class;
+
+	return (int) pg_atomic_read_u32(&lease->pool->stats.gaps[class]);
 }
 
 /* A read that nobody uses, or NULL when all entries are taken. */
@@ -180,20 +193,77 @@ fill_ring(IopoolLease *lease)
 		Max(lease->delta.max_in_flight, (uint32) lease->in_flight);
 }
 
+/* What a poll has brought. */
+typedef struct Harvest
+{
+	instr_time began;
+	int nearlier; /* in flight when it began */
+	int depth;	  /* in flight when what was prepared had been started */
+	int nreads;	  /* that brought bytes */
+	int ndirect;  /* of these */
+	int64 nbytes;
+} Harvest;
+
+static double
+us_since(instr_time began)
+{
+	instr_time now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, began);
+	return INSTR_TIME_GET_DOUBLE(now) * 1e6;
+}
+
+/*
+ * Note what reads cost.  Without a full queue, what they take is the time
+ * that a disk needs to answer at all, however many there are.  And where the
+ * poll did not wait, what it found has come in a time that nobody knows,
+ * unless the poll itself had started it.
+ */
+static void
+note_cost(IopoolLease *lease, const Harvest *harvest, bool has_waited)
+{
+	IopoolReadSample *sample = &lease->sample;
+	bool is_direct = harvest->ndirect > 0;
+	double us = lease->submit_us + us_since(harvest->began);
+
+	lease->submit_us = 0;
+	if (harvest->nreads == 0 ||
+		(is_direct && harvest->ndirect != harvest->nreads) ||
+		(has_waited ? harvest->depth < MIN_SAMPLE_DEPTH
+					: harvest->nearlier > 0 || lease->in_flight > 0))
+		return;
+	if (sample->nreads > 0 && is_direct != (sample->ndirect > 0))
+		memset(sample, 0, sizeof(IopoolReadSample));
+
+	sample->npolls++;
+	sample->nreads += harvest->nreads;
+	sample->ndirect += harvest->ndirect;
+	sample->nbytes += harvest->nbytes;
+	sample->us += us;
+	if (iopool_read_cost_is_complete(sample))
+	{
+		IopoolReadClass class =
+			iopool_stats_add_sample(&lease->pool->stats, sample);
+
+		if (class != IOPOOL_READS_DIRECT)
+			lease->buffered_class = class;
+	}
+}
+
 /*
  * Take the completions that are there, up to so many bytes; returns how many.
  * With nothing in flight any more all are taken, for then the ring may go back,
  * and what somebody else has left in it must not go along.
  */
 static int
-reap_completions(IopoolLease *lease, int64 max_bytes)
+reap_completions(IopoolLease *lease, int64 max_bytes, Harvest *harvest)
 {
 	IopoolCompletion completions[TAKE_BATCH];
-	int64 nbytes = 0;
 	int total = 0;
 	int n;
 
-	while ((nbytes < max_bytes || lease->in_flight == 0) &&
+	while ((harvest->nbytes < max_bytes || lease->in_flight == 0) &&
 		   (n = lease->method->reap(&lease->handle, completions, TAKE_BATCH)) >
 			   0)
 	{
@@ -210,7 +280,12 @@ reap_completions(IopoolLease *lease, int64 max_bytes)
 			iopool_stats_latency(&lease->delta,
 								 INSTR_TIME_GET_MICROSEC(latency));
 			lease->ring->tags[read - lease->reads] = 0;
-			nbytes += Max(completions[i].result, 0);
+			if (completions[i].result > 0)
+			{
+				harvest->nreads++;
+				harvest->ndirect += read->io.is_direct;
+				harvest->nbytes += completions[i].result;
+			}
 			iopool_lease_deliver(lease, read, completions[i].result);
 		}
 		total += n;
@@ -253,8 +328,11 @@ stop_starting(IopoolLease *lease)
 void
 iopool_lease_submit(IopoolLease *lease)
 {
+	instr_time began;
+
 	if (!iopool_lease_enter(lease))
 		return;
+	INSTR_TIME_SET_CURRENT(began);
 	fill_ring(lease);
 	if (lease->fatal_errno == 0)
 		iopool_refusal_take_result(lease,
@@ -263,17 +341,21 @@ iopool_lease_submit(IopoolLease *lease)
 	if (lease->fatal_errno != 0)
 		stop_starting(lease);
 	iopool_lease_leave(lease, false);
+	lease->submit_us += us_since(began);
 }
 
 /* What iopool_lease_poll() does, with the ring entered. */
 static void
 poll_ring(IopoolLease *lease, unsigned wait_nr, IopoolDeadline deadline)
 {
+	Harvest harvest = {.nearlier = lease->in_flight};
 	int rc;
 	bool waits;
 	int nreaped;
 
+	INSTR_TIME_SET_CURRENT(harvest.began);
 	fill_ring(lease);
+	harvest.depth = lease->in_flight;
 	rc = -lease->fatal_errno;
 
 	/* never wait for more than can come */
@@ -295,7 +377,9 @@ poll_ring(IopoolLease *lease, unsigned wait_nr, IopoolDeadline deadline)
 	/* unless something of use comes now */
 	if (waits)
 		lease->nfruitless++;
-	nreaped = reap_completions(lease, waits ? TAKE_BYTES : PG_INT64_MAX);
+	nreaped =
+		reap_completions(lease, waits ? TAKE_BYTES : PG_INT64_MAX, &harvest);
+	note_cost(lease, &harvest, waits);
 
 	/*
 	 * A ring that cannot be used any more: what the kernel has taken still

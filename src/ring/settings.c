@@ -34,12 +34,18 @@ char *iopool_pool = NULL;
 int iopool_io_mode = IOPOOL_IO_BUFFERED;
 int iopool_checkout_timeout_ms = 10000;
 int iopool_max_in_flight_bytes = 16 * 1024 * 1024;
-int iopool_merge_gap = 0;
+int iopool_merge_gap = IOPOOL_MERGE_GAP_AUTO;
 bool iopool_enable_stream_scan;
 int iopool_max_request_memory_kb = 256 * 1024;
 int iopool_max_lease_time_ms = 100;
 int iopool_max_rings_per_role = 0;
 int iopool_log_min_duration_ms = -1;
+
+/* What iopool.merge_gap was set to; iopool_merge_gap is what it means. */
+static char *merge_gap_text = NULL;
+
+/* Room for the text of a merge gap. */
+#define MERGE_GAP_SIZE 16
 
 static const struct config_enum_entry io_mode_options[] = {
 	{"buffered", IOPOOL_IO_BUFFERED, false},
@@ -114,6 +120,71 @@ check_method(int *newval, void **extra, GucSource source)
 	return false;
 }
 
+/* A merge gap as a setting shows it: as core shows an integer with units. */
+static void
+format_merge_gap(int gap, char text[MERGE_GAP_SIZE])
+{
+	if (gap == IOPOOL_MERGE_GAP_AUTO)
+		strlcpy(text, "auto", MERGE_GAP_SIZE);
+	else if (gap <= 0)
+		snprintf(text, MERGE_GAP_SIZE, "%d", gap);
+	else if (gap % (1024 * 1024) == 0)
+		snprintf(text, MERGE_GAP_SIZE, "%dMB", gap / (1024 * 1024));
+	else if (gap % 1024 == 0)
+		snprintf(text, MERGE_GAP_SIZE, "%dkB", gap / 1024);
+	else
+		snprintf(text, MERGE_GAP_SIZE, "%dB", gap);
+}
+
+/*
+ * "auto", or what an integer setting with unit byte would take.  The value
+ * becomes its canonical form, and its meaning goes to the assign hook.
+ */
+static bool
+check_merge_gap(char **newval, void **extra, GucSource source)
+{
+	const char *hint = NULL;
+	char *text;
+	int *gap;
+	int value;
+
+	if (pg_strcasecmp(*newval, "auto") == 0)
+		value = IOPOOL_MERGE_GAP_AUTO;
+	else if (!parse_int(*newval, &value, GUC_UNIT_BYTE, &hint))
+	{
+		if (hint != NULL)
+			GUC_check_errhint("%s", hint);
+		else
+			GUC_check_errdetail(
+				"The value is neither \"auto\" nor a number of bytes.");
+		return false;
+	}
+	else if (value < -1 || value > IOPOOL_MAX_MERGE_GAP)
+	{
+		GUC_check_errmsg(
+			"%s is outside the valid range for parameter \"%s\" (%d .. %d)",
+			*newval, "iopool.merge_gap", -1, IOPOOL_MAX_MERGE_GAP);
+		return false;
+	}
+
+	text = iopool_guc_malloc(MERGE_GAP_SIZE);
+	gap = iopool_guc_malloc(sizeof(int));
+	if (text == NULL || gap == NULL)
+		return false;
+	format_merge_gap(value, text);
+	iopool_guc_free(*newval);
+	*newval = text;
+	*gap = value;
+	*extra = gap;
+	return true;
+}
+
+static void
+assign_merge_gap(const char *newval, void *extra)
+{
+	iopool_merge_gap = *(int *) extra;
+}
+
 static void
 define_pool_settings(void)
 {
@@ -163,12 +234,12 @@ define_session_settings(void)
 		"One read is always in flight, however small the value.",
 		&iopool_max_in_flight_bytes, 16 * 1024 * 1024, IOPOOL_BLOCK_SIZE,
 		INT_MAX, PGC_USERSET, GUC_UNIT_BYTE, NULL, NULL, NULL);
-	DefineCustomIntVariable(
+	DefineCustomStringVariable(
 		"iopool.merge_gap",
-		"Sets the largest gap between ranges that are read as one.",
-		"0 merges only ranges that touch or overlap, -1 never merges.",
-		&iopool_merge_gap, 0, -1, 64 * 1024 * 1024, PGC_USERSET, GUC_UNIT_BYTE,
-		NULL, NULL, NULL);
+		"Sets the largest gap between ranges that are read as one, in bytes.",
+		"\"auto\" follows what reads cost, 0 merges only ranges that touch or overlap, -1 never merges.",
+		&merge_gap_text, "auto", PGC_USERSET, 0, check_merge_gap,
+		assign_merge_gap, NULL);
 	DefineCustomBoolVariable(
 		"iopool.enable_stream_scan",
 		"Enables the planner's use of scans that read ahead.",

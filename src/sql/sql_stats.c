@@ -267,6 +267,26 @@ buffered_path(IopoolMethodId method)
 		: iopool_method_name(method);
 }
 
+/* What iopool.merge_gap = auto means now in the session's pool. */
+static void
+put_merge_gaps(ReturnSetInfo *rsinfo)
+{
+	static const char *const names[IOPOOL_NUM_READ_CLASSES] = {
+		[IOPOOL_READS_DIRECT] = "merge_gap_direct",
+		[IOPOOL_READS_BUFFERED] = "merge_gap_buffered",
+		[IOPOOL_READS_CACHED] = "merge_gap_cached",
+	};
+	IopoolPool *pool = iopool_shmem_lookup_pool(iopool_pool);
+
+	/* a pool that does not exist is an error of reads, not of this */
+	if (pool == NULL)
+		pool = &iopool_shared->pools[0];
+	for (int i = 0; i < IOPOOL_NUM_READ_CLASSES; i++)
+		put_info(rsinfo, names[i],
+				 psprintf("%ukB",
+						  pg_atomic_read_u32(&pool->stats.gaps[i]) / 1024));
+}
+
 /* What runs here, and why: pairs of name and value. */
 Datum
 iopool_info(PG_FUNCTION_ARGS)
@@ -304,6 +324,7 @@ iopool_info(PG_FUNCTION_ARGS)
 #endif
 	put_info(rsinfo, "pools", psprintf("%d", iopool_shared->npools));
 	put_info(rsinfo, "rings_total", psprintf("%d", nrings));
+	put_merge_gaps(rsinfo);
 	put_info(rsinfo, "limit_memlock", limit_text(RLIMIT_MEMLOCK));
 	put_info(rsinfo, "limit_nofile", limit_text(RLIMIT_NOFILE));
 	return (Datum) 0;

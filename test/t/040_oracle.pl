@@ -133,7 +133,7 @@ BEGIN
 
 		PERFORM setseed(((seed + chunkno) % 99991) / 99991.0);
 		settings := format('merge_gap %s, max_in_flight_bytes %s, pool %s, in_order %s',
-			set_config('iopool.merge_gap', (ARRAY['-1', '0', '0', '1', '511', '4096', '100000'])[1 + floor(random() * 7)::int], true),
+			set_config('iopool.merge_gap', (ARRAY['-1', '0', 'auto', '1', '511', '4096', '100000'])[1 + floor(random() * 7)::int], true),
 			set_config('iopool.max_in_flight_bytes', (ARRAY['16MB', '16MB', '1MB', '128kB', '4kB'])[1 + floor(random() * 5)::int], true),
 			set_config('iopool.pool', (ARRAY['default', 'default', 'small', 'deep'])[1 + floor(random() * 4)::int], true),
 			random() < 0.5);

@@ -30,6 +30,7 @@ my @made = (
 	# settings, of pools that need not exist
 	q{ALTER ROLE reader SET iopool.pool = 'not_yet'},
 	q{ALTER ROLE reader IN DATABASE app SET iopool.merge_gap = '4kB'},
+	q{ALTER ROLE watcher SET iopool.merge_gap = auto},
 	q{ALTER DATABASE app SET iopool.io_mode = 'direct'},
 	q{ALTER DATABASE app SET iopool.log_min_duration = '1h'},
 	# what depends on the extension
@@ -39,6 +40,9 @@ my @made = (
 	q{CREATE VIEW own.head AS SELECT ordinal, data FROM iopool_read_batch('PG_VERSION', '{0, 1}'::bigint[], 1::bigint)},
 	'CREATE FUNCTION own.first(path text) RETURNS bytea LANGUAGE sql VOLATILE BEGIN ATOMIC SELECT iopool_read(path, 0, 1); END',
 	q{CREATE FUNCTION own.bulk(path text) RETURNS bytea LANGUAGE sql SET iopool.pool = 'not_yet' AS 'SELECT iopool_read(path, 0, 1)'},
+	q{CREATE FUNCTION own.merged(path text) RETURNS text LANGUAGE sql SET iopool.merge_gap = '16kB' AS $$SELECT current_setting('iopool.merge_gap')$$},
+	q{CREATE FUNCTION own.unmerged(path text) RETURNS text LANGUAGE sql SET iopool.merge_gap = -1 AS $$SELECT current_setting('iopool.merge_gap')$$},
+	q{CREATE FUNCTION own.automatic(path text) RETURNS text LANGUAGE sql SET iopool.merge_gap = auto AS $$SELECT current_setting('iopool.merge_gap')$$},
 	q{CREATE TABLE own.blob (path text, head bytea DEFAULT iopool_read('PG_VERSION', 0, 1))},
 	q{INSERT INTO own.blob VALUES ('PG_VERSION')},
 	# directories
@@ -136,6 +140,8 @@ sub works
 	is($node->safe_psql('app', q{SELECT current_setting('iopool.pool') || current_setting('iopool.merge_gap')},
 			extra_params => [ '-U', 'reader' ]),
 		'not_yet4kB', "$label: settings of the role");
+	is($node->safe_psql('app', q{SELECT own.merged(''), own.unmerged(''), own.automatic('')}),
+		'16kB|-1|auto', "$label: settings of functions");
 	my ($ret, $out, $err) = $node->psql('app',
 		"\\set VERBOSITY verbose\nSELECT own.bulk('PG_VERSION')");
 	like($err, qr/ERROR:  42704:.*"not_yet"/, "$label: the unknown pool is refused when used");

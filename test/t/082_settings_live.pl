@@ -71,6 +71,8 @@ my @bad = (
 	[ 'iopool.checkout_timeout', '-2' ],
 	[ 'iopool.max_in_flight_bytes', '0' ],
 	[ 'iopool.merge_gap', '-2' ],
+	[ 'iopool.merge_gap', 'automatic' ],
+	[ 'iopool.merge_gap', '65MB' ],
 	[ 'iopool.log_min_duration', 'slow' ]);
 my $auto_before = slurp_file($auto_conf);
 foreach my $case (@bad)

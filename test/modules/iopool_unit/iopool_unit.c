@@ -49,8 +49,8 @@ iopool_errors_raise_refused(const char *pool, IopoolMethodId method,
 }
 
 static const UnitCase *const suites[] = {
-	unit_stats_cases, unit_plan_cases,	 unit_pool_cases,
-	unit_lease_cases, unit_stream_cases,
+	unit_read_cost_cases, unit_stats_cases, unit_plan_cases,
+	unit_pool_cases,	  unit_lease_cases, unit_stream_cases,
 };
 
 void

@@ -87,9 +87,9 @@ outcome_done(IopoolRead *read, int result)
 
 /* A lease with a ring of its own, and a file to read. */
 static IopoolLease *
-begin(int nrings)
+begin_deep(int nrings, int entries)
 {
-	IopoolLease *lease = iopool_lease_of(mock_pool_create(nrings, ENTRIES));
+	IopoolLease *lease = iopool_lease_of(mock_pool_create(nrings, entries));
 
 	file = mock_file_create(1024 * 1024, 1024 * 1024, 0);
 	fd = open(file->path, O_RDONLY | O_CLOEXEC);
@@ -97,6 +97,12 @@ begin(int nrings)
 	CHECK(iopool_lease_ready(lease, IOPOOL_FOREVER));
 	mock_script.is_held = true;
 	return lease;
+}
+
+static IopoolLease *
+begin(int nrings)
+{
+	return begin_deep(nrings, ENTRIES);
 }
 
 static void
@@ -1236,6 +1242,57 @@ lease_arena_runs(int rounds)
 	CHECK(memchr(lease->slots, 1, ENTRIES) == NULL);
 }
 
+/* What reads cost is learned from polls whose time is that of their reads. */
+static void
+lease_samples(int rounds)
+{
+	IopoolLease *lease = begin_deep(1, 2 * MIN_SAMPLE_DEPTH);
+	Outcome *outcomes = palloc(sizeof(Outcome) * 2 * MIN_SAMPLE_DEPTH);
+	const IopoolReadCost *costs = lease->pool->stats.costs;
+	int npolls = 0;
+
+	/* a poll that waits, with a queue that is full */
+	begin_reads(lease, outcomes, MIN_SAMPLE_DEPTH);
+	iopool_lease_poll(lease, 4, IOPOOL_FOREVER);
+	CHECK(lease->sample.nreads >= 4);
+	CHECK_EQUAL(lease->sample.npolls, 1);
+	CHECK_EQUAL(lease->sample.ndirect, 0);
+	CHECK_EQUAL(lease->sample.nbytes, lease->sample.nreads * LEN);
+	CHECK(lease->sample.us > 0);
+
+	/* it is not any more */
+	memset(&lease->sample, 0, sizeof(lease->sample));
+	wait_for_all(lease);
+	CHECK_EQUAL(lease->sample.nreads, 0);
+
+	/* without waiting, what had been started before */
+	begin_reads(lease, outcomes, MIN_SAMPLE_DEPTH);
+	iopool_lease_submit(lease);
+	CHECK(lease->submit_us > 0);
+	mock_complete(lease->ring, MIN_SAMPLE_DEPTH);
+	iopool_lease_poll(lease, MIN_SAMPLE_DEPTH, IOPOOL_NO_WAIT);
+	CHECK_EQUAL(lease->in_flight, 0);
+	CHECK_EQUAL(lease->sample.nreads, 0);
+	CHECK_EQUAL(lease->submit_us, 0);
+
+	/* as many as it takes */
+	while (costs[0].nsamples + costs[1].nsamples + costs[2].nsamples == 0)
+	{
+		begin_reads(lease, outcomes, MIN_SAMPLE_DEPTH);
+		iopool_lease_poll(lease, 1, IOPOOL_FOREVER);
+		wait_for_all(lease);
+		CHECK(++npolls < 1000);
+	}
+	CHECK(npolls > 1);
+	CHECK_EQUAL(costs[IOPOOL_READS_DIRECT].nsamples, 0);
+	CHECK_EQUAL(costs[lease->buffered_class].nsamples, 1);
+	CHECK_EQUAL(lease->sample.nreads, 0);
+	CHECK_EQUAL(iopool_lease_auto_gap(lease, false),
+				pg_atomic_read_u32(
+					&lease->pool->stats.gaps[lease->buffered_class]));
+	end(lease);
+}
+
 const UnitCase unit_lease_cases[] = {
 	{"lease_stale_generation", lease_stale_generation},
 	{"lease_stale_idle", lease_stale_idle},
@@ -1267,5 +1324,6 @@ const UnitCase unit_lease_cases[] = {
 	{"lease_gives_way", lease_gives_way},
 	{"lease_arena", lease_arena},
 	{"lease_arena_runs", lease_arena_runs},
+	{"lease_samples", lease_samples},
 	{NULL, NULL},
 };

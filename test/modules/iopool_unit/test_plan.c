@@ -73,6 +73,15 @@ make_ranges(Plan *plan)
 	}
 }
 
+/* Merge the first ranges of the group, with one gap for all files. */
+static int
+merge(Plan *plan, int nranges, int gap)
+{
+	IopoolMergeGaps gaps = {.buffered = gap, .direct = gap};
+
+	return iopool_plan_merge(plan->group, nranges, &gaps, &plan->pieces);
+}
+
 /* By brute force: do two ranges belong to one extent? */
 static bool
 are_neighbours(const Plan *plan, const IopoolPending *a,
@@ -299,8 +308,7 @@ plan_random(int rounds)
 	for (int round = 0; round < rounds; round++)
 	{
 		make_ranges(plan);
-		plan->nmerged = iopool_plan_merge(plan->group, plan->nranges,
-										  plan->gap, &plan->pieces);
+		plan->nmerged = merge(plan, plan->nranges, plan->gap);
 		nmerged += plan->nmerged;
 		check_extents(plan);
 		read_extents(plan);
@@ -333,12 +341,52 @@ plan_reads_once(int rounds)
 		pending->dest = memory + CANARY;
 		plan->group[i] = pending;
 	}
-	CHECK_EQUAL(iopool_plan_merge(plan->group, 10, 0, &plan->pieces), 9);
+	CHECK_EQUAL(merge(plan, 10, 0), 9);
 	piece = dlist_head_element(IopoolPiece, node, &plan->pieces);
 	CHECK_EQUAL(read_part(plan, piece->extent, NULL, 0, 1900, false), 1900);
 	CHECK_EQUAL(plan->nread, 1900);
 	for (int i = 0; i < plan->nranges; i++)
 		check_bytes(plan, &plan->ranges[i]);
+}
+
+/* Buffered and direct files have gaps of their own. */
+static void
+plan_gaps(int rounds)
+{
+	static const struct
+	{
+		IopoolMergeGaps gaps;
+		int nmerged;
+	} cases[] = {
+		{{.buffered = 100, .direct = 99}, 3},
+		{{.buffered = 99, .direct = 100}, 5},
+		{{.buffered = -1, .direct = 100}, 5},
+		{{.buffered = 100, .direct = -1}, 3},
+		{{.buffered = 100, .direct = 100}, 8},
+		{{.buffered = -1, .direct = -1}, 0},
+	};
+
+	for (size_t i = 0; i < lengthof(cases); i++)
+	{
+		Plan *plan = palloc0(sizeof(Plan));
+
+		plan->file[1].number = 1;
+		plan->file[1].alignment = 512;
+		dlist_init(&plan->pieces);
+		/* 4 ranges of the buffered file and 6 of the direct one */
+		for (int j = 0; j < 10; j++)
+		{
+			IopoolPending *pending = &plan->ranges[j];
+
+			pending->file = &plan->file[j < 4 ? 0 : 1];
+			pending->start = (j < 4 ? j : j - 4) * 200;
+			pending->end = pending->start + 100;
+			plan->group[j] = pending;
+		}
+		CHECK_EQUAL(iopool_plan_merge(plan->group, 10, &cases[i].gaps,
+									  &plan->pieces),
+					cases[i].nmerged);
+	}
 }
 
 /* Invariant 8: nothing is cut to 32 bits. */
@@ -375,7 +423,7 @@ plan_64bit(int rounds)
 			pending->dest = memory + CANARY;
 			plan->group[j] = pending;
 		}
-		CHECK_EQUAL(iopool_plan_merge(plan->group, 2, 0, &plan->pieces), 1);
+		CHECK_EQUAL(merge(plan, 2, 0), 1);
 		while (start < end)
 			start = read_part(plan, plan->ranges[0].extent, NULL, start,
 							  Min(start + 777, end), mock_chance(50));
@@ -388,5 +436,6 @@ const UnitCase unit_plan_cases[] = {
 	{"plan_random", plan_random},
 	{"plan_reads_once", plan_reads_once},
 	{"plan_64bit", plan_64bit},
+	{"plan_gaps", plan_gaps},
 	{NULL, NULL},
 };

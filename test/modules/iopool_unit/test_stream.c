@@ -254,7 +254,8 @@ begin_stream(TestStream *test)
 {
 	static const int64 windows[] = {4096,		8192,		 65536,
 									256 * 1024, 1024 * 1024, 16 * 1024 * 1024};
-	static const int gaps[] = {-1, 0, 0, 100, 5000, 100000};
+	static const int gaps[] = {
+		IOPOOL_MERGE_GAP_AUTO, -1, 0, 100, 5000, 100000};
 	MemoryContextCallback *callback;
 
 	memset(test, 0, offsetof(TestStream, ranges));

@@ -44,6 +44,7 @@ extern void unit_fail(const char *file, int line, const char *format, ...)
 extern const UnitCase unit_lease_cases[];
 extern const UnitCase unit_pool_cases[];
 extern const UnitCase unit_plan_cases[];
+extern const UnitCase unit_read_cost_cases[];
 extern const UnitCase unit_stats_cases[];
 extern const UnitCase unit_stream_cases[];
 
