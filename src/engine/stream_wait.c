@@ -246,15 +246,17 @@ look_quickly(const WaitArgs *args)
 		if (lease->nprepared == 0 || !iopool_lease_is_quick(lease))
 			continue;
 		iopool_lease_poll(lease, noutstanding, IOPOOL_NO_WAIT);
+		/* also where others have taken the ring */
 		has_moved |= iopool_lease_outstanding(lease) < noutstanding ||
-			!iopool_lease_is_quick(lease);
+			!iopool_lease_is_quick(lease) || lease->ring == NULL;
 	}
 	return has_moved;
 }
 
 /*
- * Start what can be started of these streams, before anything is waited for:
+ * Start what can be started of these streams, before any read is waited for:
  * a little at a time as long as that is there at once, then all of the window.
+ * The ring may go to others in between, so it may be waited for each time.
  */
 static void
 start_streams(const WaitArgs *args, IopoolDeadline deadline)
@@ -263,7 +265,7 @@ start_streams(const WaitArgs *args, IopoolDeadline deadline)
 	while (look_quickly(args) && !has_result(args))
 	{
 		iopool_stream_check_interrupts();
-		fill_streams(args, IOPOOL_NO_WAIT);
+		fill_streams(args, deadline);
 		if (iopool_deadline_has_passed(deadline))
 			break;
 	}

@@ -224,7 +224,9 @@ SKIP:
 				  if $err !~ /^\s*$/;
 				waitpid($strace, 0);
 				my $injected = () = slurp_file($trace) =~ /INJECTED/g;
-				is($injected, 50, "$label: 50 calls failed");
+				# fifty of each that was made
+				ok($injected > 0 && $injected % 50 == 0, "$label: calls failed")
+				  or diag("$injected calls failed");
 				rings_home($node, $label);
 			}
 		}

@@ -236,7 +236,7 @@ my %tests = (
 				calls => { pread64 => $error, preadv => $error, preadv2 => $error },
 				ways => [qw(batch array node long single request)], like => qr/could not read file "\Q$file\E"/);
 		}
-		is_patient($node, "pread64: $_", mode => 'buffered', calls => { pread64 => $_, preadv => $_ })
+		is_patient($node, "pread64: $_", mode => 'buffered', calls => { pread64 => $_, preadv => $_, preadv2 => $_ })
 		  foreach (qw(EAGAIN EINTR));
 
 		# RWF_NOWAIT, in waits with a time limit, and RWF_DONTCACHE.  0 is what

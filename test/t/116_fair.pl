@@ -12,7 +12,9 @@ use IopoolTest;
 
 my $fs = IopoolTest::GateFS->new;
 my $plain = PostgreSQL::Test::Utils::tempdir() . '/plain';
+my $long = PostgreSQL::Test::Utils::tempdir() . '/long';
 write_words($plain, 400_000);
+write_words($long, 3_200_000);
 write_words($fs->backing("held$_"), 400_000) foreach 1 .. 4;
 
 # A batch that stays in the kernel's hands until its gate opens.
@@ -107,6 +109,16 @@ foreach my $method (test_methods())
 	is(says(as_role($node, $_, $batch)), '2', "$method: $_ reads beside them") foreach qw(greedy modest);
 	ask($node, 'SELECT pg_advisory_unlock(815)');
 	like(says($_), qr/right: 3000$/, "$method: an idle session has all its rows") foreach @idle;
+	rings_home($node, $method);
+
+	# Sessions that give their ring up after every few reads of a long range, and
+	# have to ask for it again in the middle of it.
+	ask($node, q{ALTER SYSTEM SET iopool.max_lease_time = 0; SELECT pg_reload_conf();});
+	ask_until($node, q{SELECT current_setting('iopool.max_lease_time') = '0'});
+	my @long = map {
+		as_role($node, $_, "SELECT count(*), sum(length(data)) FROM generate_series(0, 39) AS n, LATERAL iopool_read('$long', n * 8, 3000000) AS data")
+	} ('greedy') x 3, ('modest') x 3;
+	is(says($_), '40|120000000', "$method: a long range, a ring at a time") foreach @long;
 	rings_home($node, $method);
 	$node->stop;
 }
