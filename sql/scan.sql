@@ -106,7 +106,6 @@ SELECT nodes_of($$SELECT a, b FROM scan_item, iopool_read(path, file_offset, len
 SELECT nodes_of($$SELECT t.tag, s.* FROM scan_tag AS t, LATERAL (SELECT i.id, data FROM scan_item AS i RIGHT JOIN iopool_read('iopool_words', t.item_id, 8) AS data ON i.id < 3) AS s$$);
 
 -- what keeps the plain plan
-SELECT nodes_of($$SELECT iopool_read(path, file_offset, length) FROM scan_item$$);
 SELECT nodes_of($$SELECT * FROM iopool_read('iopool_words', 8, 8)$$);
 SELECT nodes_of($$SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0, 8], 8) WITH ORDINALITY$$);
 SELECT nodes_of($$SELECT * FROM scan_item, iopool_read(path, file_offset, length) WITH ORDINALITY$$);
@@ -501,10 +500,11 @@ SELECT state, message FROM failure($$SELECT data FROM iopool_read_batch('iopool_
 RESET iopool.pool;
 -- the file of a row that is read ahead is missed when the row is due
 SELECT id, data FROM scan_item, iopool_read(CASE id WHEN 3 THEN 'iopool_missing' ELSE path END, file_offset, length) AS data LIMIT 2;
--- and so is a range that cannot be; what is computed for it fails when it is taken
+-- and so is a range that cannot be, and what cannot be computed for it
 SELECT state FROM failure($$SELECT data FROM scan_item, iopool_read(path, CASE id WHEN 3 THEN -1 ELSE 8 END, length) AS data LIMIT 2$$);
 SELECT state FROM failure($$SELECT data FROM scan_item, iopool_read(path, CASE id WHEN 3 THEN -1 ELSE 8 END, length) AS data LIMIT 3$$);
-SELECT state FROM failure($$SELECT data FROM scan_item, iopool_read(path, 8 / (id - 3), length) AS data LIMIT 2$$);
+SELECT id, data FROM scan_item, iopool_read(path, 8 / (3 - id), length) AS data LIMIT 2;
+SELECT state FROM failure($$SELECT data FROM scan_item, iopool_read(path, 8 / (3 - id), length) AS data LIMIT 3$$);
 -- nothing of all that is left behind
 SELECT sum(in_use) AS in_use, sum(waiting) AS waiting FROM iopool_pools;
 
