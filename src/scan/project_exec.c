@@ -6,12 +6,13 @@
  * The node puts the results of the calls beside the columns of the outer row
  * and evaluates conditions and target list over both.
  *
- * What is in the page cache is had sooner by a read of its own than through a
- * feed, which has rows to keep and a ring to lease.  So the node begins row by
- * row, as the plain plan does.  A row that has to wait for the disk makes it
- * take rows ahead, as IopoolLateral does.  After some time it tries a row by
- * itself again, and if that comes at once, it goes on so.  The tries become
- * rare where they are in vain.
+ * What is in the page cache is had sooner by a read at once than through the
+ * queue: there are no rows to keep, no ring to lease, and the memory of the
+ * last result serves the next.  So the node begins row by row.  The first read
+ * that would have to wait for the disk goes into a feed, and rows are taken
+ * ahead, as IopoolLateral does.  After some rows it tries a read at once again,
+ * and goes on so for as long as they succeed.  Tries become rare where they are
+ * in vain.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,23 +22,18 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
-#include "portability/instr_time.h"
 
 #include "base/compat.h"
+#include "base/range.h"
 #include "ring/settings.h"
 #include "scan/scan_internal.h"
 
-/*
- * What a read from the page cache takes at most: some time for the call, in
- * microseconds, and that of copying, in bytes a microsecond.  It is no matter
- * if that is wrong now and then.
- */
-#define CACHED_US			25
-#define CACHED_BYTES_PER_US 2048
+/* Rows that are taken ahead before a read at once is tried again. */
+#define FIRST_DISTANCE 64
+#define LAST_DISTANCE  (1024 * 1024)
 
-/* Rows that are taken ahead until a row is tried by itself again. */
-#define FIRST_TRY 512
-#define LAST_TRY  (1024 * 1024)
+/* Longest range that is read at once: its memory is kept. */
+#define CACHED_MAX (4 * 1024 * 1024)
 
 /* Put the columns of the outer row into the slot of the scan. */
 static TupleTableSlot *
@@ -51,74 +47,121 @@ show_outer(IopoolScanState *state, const TupleTableSlot *outer)
 	return ExecStoreVirtualTuple(slot);
 }
 
-/* The calls of a row have been made one by one: how long did they take? */
+/* The last row came at once; rows are to be taken ahead from the next on. */
 static void
-count_single(IopoolScanState *state, int nread, int64 nbytes,
-			 const instr_time *start)
+begin_ahead(IopoolScanState *state)
 {
-	IopoolStreamTotals *totals = &state->stats.totals;
-	instr_time end;
-
-	INSTR_TIME_SET_CURRENT(end);
-	INSTR_TIME_SUBTRACT(end, *start);
-	totals->nranges += nread;
-	totals->nreads += nread;
-	totals->sum_in_flight += nread;
-	totals->nbytes += nbytes;
-	totals->max_in_flight = Max(totals->max_in_flight, 1);
-	if (state->is_plain ||
-		INSTR_TIME_GET_MICROSEC(end) <=
-			(uint64) (CACHED_US * nread + nbytes / CACHED_BYTES_PER_US))
-	{
-		state->nsingle++;
-		return;
-	}
-
-	state->stats.wait_us += INSTR_TIME_GET_MICROSEC(end);
-	if (state->distance == 0 || state->nsingle > state->distance)
-		state->distance = FIRST_TRY;
+	if (state->distance == 0 || state->ncached > state->distance)
+		state->distance = FIRST_DISTANCE;
 	else
-		state->distance = Min(state->distance * 2, LAST_TRY);
+		state->distance = Min(state->distance * 2, LAST_DISTANCE);
 	state->nleft = state->distance;
-	state->nsingle = 0;
+	state->ncached = 0;
 }
 
-/* The next row, whose calls are made as the plain plan makes them. */
-static TupleTableSlot *
-next_single(IopoolScanState *state)
+/* Memory for the result of a call, that of the last one if it is enough. */
+static char *
+result_buffer(IopoolScanState *state, IopoolScanCall *call, int64 length)
 {
-	ExprContext *econtext = state->css.ss.ps.ps_ExprContext;
+	Size size = VARHDRSZ + length;
+
+	if (call->buffer_size < size)
+	{
+		if (call->buffer != NULL)
+			pfree(call->buffer);
+		call->buffer_size = 0;
+		call->buffer = MemoryContextAlloc(state->css.ss.ps.state->es_query_cxt,
+										  Max(size, 8192));
+		call->buffer_size = Max(size, 8192);
+	}
+	return call->buffer;
+}
+
+/* Read for a call at once; false if that cannot be. */
+static bool
+read_cached(IopoolScanState *state, IopoolScanCall *call, Datum *value,
+			bool *isnull)
+{
+	Datum args[IOPOOL_SCAN_MAX_ARGS];
+	int64 offset;
+	int64 length;
+	int64 nbytes;
+	char *buffer;
+
+	*isnull = !iopool_scan_evaluate_args(state, call, args);
+	if (*isnull)
+		return true;
+	offset = DatumGetInt64(args[1]);
+	length = DatumGetInt64(args[2]);
+	iopool_range_check(offset, length);
+	if (offset < 0 || length > CACHED_MAX)
+		return false;
+	buffer = result_buffer(state, call, length);
+	nbytes = iopool_feed_read_cached(state->feed, DatumGetTextPP(args[0]),
+									 offset, length, buffer + VARHDRSZ);
+	if (nbytes < 0)
+		return false;
+	SET_VARSIZE(buffer, VARHDRSZ + nbytes);
+	*value = PointerGetDatum(buffer);
+	return true;
+}
+
+/*
+ * Make the calls of a row, whose columns are in the slot, at once; false if
+ * that cannot be.
+ */
+static bool
+make_calls(IopoolScanState *state, TupleTableSlot *slot)
+{
+	ExprContext *econtext = state->is_plain ? state->css.ss.ps.ps_ExprContext
+											: state->args_econtext;
+	MemoryContext old_cxt;
+	bool is_made = true;
+
+	ResetExprContext(econtext);
+	econtext->ecxt_scantuple = slot;
+	old_cxt = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
+	for (int i = 0; i < state->ncalls && is_made; i++)
+	{
+		IopoolScanCall *call = &state->calls[i];
+		Datum *value = &slot->tts_values[state->nouter + i];
+		bool *isnull = &slot->tts_isnull[state->nouter + i];
+
+		if (state->is_plain)
+			*value = ExecEvalExpr(call->plain, econtext, isnull);
+		else
+			is_made = read_cached(state, call, value, isnull);
+	}
+	MemoryContextSwitchTo(old_cxt);
+	return is_made;
+}
+
+/* The next row, if its calls can be made at once, or NULL. */
+static TupleTableSlot *
+next_at_once(IopoolScanState *state)
+{
 	TupleTableSlot *outer = ExecProcNode(state->outer);
 	TupleTableSlot *slot;
-	int64 nbytes = 0;
-	int nread = 0;
-	instr_time start;
 
 	if (TupIsNull(outer))
 	{
 		state->outer_ended = true;
 		return NULL;
 	}
-
+	if (!state->is_plain)
+		iopool_scan_begin_feed(state, true);
 	slot_getallattrs(outer);
 	slot = show_outer(state, outer);
-	econtext->ecxt_scantuple = slot;
-	INSTR_TIME_SET_CURRENT(start);
-	for (int i = 0; i < state->ncalls; i++)
+	if (make_calls(state, slot))
 	{
-		Datum *value = &slot->tts_values[state->nouter + i];
-		bool *isnull = &slot->tts_isnull[state->nouter + i];
-
-		*value =
-			ExecEvalExprSwitchContext(state->calls[i].plain, econtext, isnull);
-		if (!*isnull)
-		{
-			nread++;
-			nbytes += VARSIZE_ANY_EXHDR(DatumGetPointer(*value));
-		}
+		state->ncached++;
+		return slot;
 	}
-	count_single(state, nread, nbytes, &start);
-	return slot;
+
+	ExecClearTuple(slot);
+	begin_ahead(state);
+	iopool_scan_add_row(state, outer);
+	return NULL;
 }
 
 /* The results of a row's calls, beside its columns. */
@@ -157,7 +200,7 @@ next_row(IopoolScanState *state)
 		iopool_scan_drop_row(state);
 	if (!state->outer_ended && state->nrows == 0 && state->nleft <= 0)
 	{
-		TupleTableSlot *slot = next_single(state);
+		TupleTableSlot *slot = next_at_once(state);
 
 		if (slot != NULL)
 			return slot;
@@ -166,7 +209,8 @@ next_row(IopoolScanState *state)
 	iopool_scan_add_calls(state);
 	if (state->nrows == 0)
 	{
-		iopool_scan_end_feed(state);
+		if (state->has_added)
+			iopool_scan_end_feed(state);
 		return NULL;
 	}
 	state->current = dlist_head_element(IopoolScanRow, node, &state->rows);
@@ -217,22 +261,12 @@ project_begin(CustomScanState *node, EState *estate, int eflags)
 		call->expr = makeFuncExpr(list_nth_oid(oids, i), BYTEAOID,
 								  list_nth(cscan->custom_exprs, i), InvalidOid,
 								  InvalidOid, COERCE_EXPLICIT_CALL);
-		call->plain = ExecInitExpr((Expr *) call->expr, &node->ss.ps);
 	}
-	iopool_scan_begin(state, estate, eflags);
-
 	/* a plan may be older than the setting */
 	state->is_plain = !iopool_enable_stream_scan;
-	state->nleft = 0;
-}
-
-static void
-project_rescan(CustomScanState *node)
-{
-	IopoolScanState *state = (IopoolScanState *) node;
-
-	iopool_scan_rescan(node);
-	state->nleft = 0;
+	iopool_scan_begin(state, estate, eflags);
+	if (state->is_plain || iopool_io_mode != IOPOOL_IO_DIRECT)
+		state->nleft = 0;
 }
 
 static const CustomExecMethods project_exec_methods = {
@@ -240,7 +274,7 @@ static const CustomExecMethods project_exec_methods = {
 	.BeginCustomScan = project_begin,
 	.ExecCustomScan = project_exec,
 	.EndCustomScan = iopool_scan_end,
-	.ReScanCustomScan = project_rescan,
+	.ReScanCustomScan = iopool_scan_rescan,
 	.ShutdownCustomScan = iopool_scan_shutdown,
 	.ExplainCustomScan = iopool_scan_explain,
 };

@@ -36,8 +36,8 @@
  * Begin the feed of this scan.  Paths are looked at with the rights that the
  * query runs with, which is what a call would do.
  */
-static void
-begin_feed(IopoolScanState *state, bool in_order)
+void
+iopool_scan_begin_feed(IopoolScanState *state, bool in_order)
 {
 	IopoolFeedOptions options = {
 		.in_order = in_order,
@@ -56,8 +56,9 @@ begin_feed(IopoolScanState *state, bool in_order)
  * one of them is NULL.  By-reference values may lie anywhere, such as in a
  * tuple of a sub-select, and are good until the next evaluation.
  */
-static bool
-evaluate_args(IopoolScanState *state, const IopoolScanCall *call, Datum *args)
+bool
+iopool_scan_evaluate_args(IopoolScanState *state, const IopoolScanCall *call,
+						  Datum *args)
 {
 	ExprContext *econtext = state->args_econtext;
 	bool has_null = false;
@@ -113,12 +114,12 @@ evaluate_or_hold(IopoolScanState *state, const IopoolScanCall *call,
 	volatile bool has_values = false;
 
 	if (!call->holds_errors)
-		has_values = evaluate_args(state, call, args);
+		has_values = iopool_scan_evaluate_args(state, call, args);
 	else
 	{
 		PG_TRY();
 		{
-			has_values = evaluate_args(state, call, args);
+			has_values = iopool_scan_evaluate_args(state, call, args);
 		}
 		PG_CATCH();
 		{
@@ -159,7 +160,7 @@ add_range(IopoolScanState *state, const IopoolScanCall *call,
 {
 	Datum args[IOPOOL_SCAN_MAX_ARGS];
 
-	begin_feed(state, true);
+	iopool_scan_begin_feed(state, true);
 	if (!evaluate_or_hold(state, call, row_call, args))
 		return;
 	row_call->offset = DatumGetInt64(args[1]);
@@ -206,7 +207,8 @@ name_ranges(IopoolScanState *state, const IopoolScanCall *call,
 		iopool_args_take(&ranges, row_call->cxt, form_of(call->function),
 						 args);
 		report = iopool_args_is_report(args[3]);
-		begin_feed(state, state->outer != NULL || DatumGetBool(args[4]));
+		iopool_scan_begin_feed(state,
+							   state->outer != NULL || DatumGetBool(args[4]));
 		row_call->call = iopool_feed_new_call(state->feed, &ranges, report);
 		iopool_feed_add(state->feed, row_call->call);
 	}
@@ -251,35 +253,23 @@ iopool_scan_copy_outer(IopoolScanState *state, const TupleTableSlot *outer,
 	memcpy(slot->tts_isnull, outer->tts_isnull, sizeof(bool) * state->nouter);
 }
 
-/* The next outer row, as a row without a call; NULL: there is none. */
+/* A row without calls, of an outer row unless that is NULL. */
 static IopoolScanRow *
-next_outer(IopoolScanState *state)
+new_row(IopoolScanState *state, TupleTableSlot *outer)
 {
-	IopoolScanRow *row;
-	MemoryContext old_cxt;
-	TupleTableSlot *slot = NULL;
+	MemoryContext old_cxt = MemoryContextSwitchTo(state->cxt);
+	IopoolScanRow *row = palloc0(offsetof(IopoolScanRow, calls) +
+								 sizeof(IopoolScanRowCall) * state->ncalls);
 
-	if (state->outer != NULL)
+	if (outer != NULL)
 	{
-		slot = ExecProcNode(state->outer);
-		if (TupIsNull(slot))
-			return NULL;
-	}
-
-	old_cxt = MemoryContextSwitchTo(state->cxt);
-	row = palloc0(offsetof(IopoolScanRow, calls) +
-				  sizeof(IopoolScanRowCall) * state->ncalls);
-	if (slot != NULL)
-	{
-		row->outer = ExecCopySlotMinimalTuple(slot);
+		row->outer = ExecCopySlotMinimalTuple(outer);
 		row->size = row->outer->t_len;
 		iopool_scan_show_outer(row, state->ahead_slot);
 		ExecClearTuple(state->args_slot);
 		iopool_scan_copy_outer(state, state->ahead_slot, state->args_slot);
 		ExecStoreVirtualTuple(state->args_slot);
 	}
-	else
-		state->outer_ended = true;
 	MemoryContextSwitchTo(old_cxt);
 	return row;
 }
@@ -306,31 +296,41 @@ add_calls_of(IopoolScanState *state, IopoolScanRow *row)
 	MemoryContextSwitchTo(old_cxt);
 }
 
-/* Take one row and add its calls; false when there are no more. */
-static bool
-add_row(IopoolScanState *state)
+/* Take a row, of an outer row unless that is NULL, and add its calls. */
+void
+iopool_scan_add_row(IopoolScanState *state, TupleTableSlot *outer)
 {
-	IopoolScanRow *row = NULL;
-
-	if (!state->outer_ended)
-		row = next_outer(state);
-	if (row == NULL)
-	{
-		state->outer_ended = true;
-		if (state->feed != NULL)
-			iopool_feed_complete(state->feed);
-		return false;
-	}
+	IopoolScanRow *row = new_row(state, outer);
 
 	/* what is read from here on may fail: the row is found when it does */
 	dlist_push_tail(&state->rows, &row->node);
 	state->nrows++;
 	state->nleft--;
+	state->has_added = true;
 	add_calls_of(state, row);
 	state->row_bytes += row->size;
-	if (state->outer_ended && state->feed != NULL)
+}
+
+/* Take the next row; false when there are no more. */
+static bool
+add_next_row(IopoolScanState *state)
+{
+	TupleTableSlot *outer = NULL;
+	bool has_row = !state->outer_ended;
+
+	if (state->outer == NULL)
+		state->outer_ended = true;
+	else if (has_row)
+	{
+		outer = ExecProcNode(state->outer);
+		has_row = !TupIsNull(outer);
+		state->outer_ended = !has_row;
+	}
+	if (has_row)
+		iopool_scan_add_row(state, outer);
+	if (state->outer_ended && state->has_added && state->feed != NULL)
 		iopool_feed_complete(state->feed);
-	return true;
+	return has_row;
 }
 
 /* Take rows until the feed has enough to do. */
@@ -344,7 +344,7 @@ iopool_scan_add_calls(IopoolScanState *state)
 			state->row_bytes < iopool_max_in_flight_bytes))
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (!add_row(state))
+		if (!add_next_row(state))
 			break;
 	}
 }

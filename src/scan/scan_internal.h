@@ -99,7 +99,11 @@ typedef struct IopoolScanCall
 	FuncExpr *expr;
 	List *args;		   /* of ExprState */
 	bool holds_errors; /* an error of its arguments can be raised later */
-	ExprState *plain;  /* the call itself; of IopoolProject only */
+
+	/* of IopoolProject only */
+	ExprState *plain; /* the call itself, where nothing is read ahead */
+	char *buffer;	  /* of the last result that was read at once, or NULL */
+	Size buffer_size;
 } IopoolScanCall;
 
 /* See scan_workers.c. */
@@ -132,6 +136,7 @@ typedef struct IopoolScanState
 	int nrows;		  /* read ahead, and their bytes */
 	int64 row_bytes;
 	bool outer_ended;		/* no more calls */
+	bool has_added;			/* rows, since the feed was begun */
 	bool has_error;			/* a row ahead will raise: no more are taken */
 	int64 nleft;			/* rows that may be taken ahead yet */
 	IopoolScanRow *current; /* whose results are handed out */
@@ -146,9 +151,9 @@ typedef struct IopoolScanState
 	bool has_ended; /* all rows have been read */
 
 	/* of IopoolProject; see project_exec.c */
-	bool is_plain;	/* nothing is read ahead */
-	int64 distance; /* rows that are taken ahead until the next try */
-	int64 nsingle;	/* rows since that try */
+	bool is_plain;	/* calls are made as they stand in the query */
+	int64 distance; /* rows that are taken ahead before the next try */
+	int64 ncached;	/* rows that were read at once, since then */
 
 	IopoolFeedStats stats;		/* of feeds that have ended */
 	IopoolScanWorkers *workers; /* NULL: nobody wants to know */
@@ -178,6 +183,10 @@ extern bool iopool_scan_relations_have_side_effects(PlannerInfo *root,
 													bool with_targets);
 
 /* scan_calls.c */
+extern void iopool_scan_begin_feed(IopoolScanState *state, bool in_order);
+extern bool iopool_scan_evaluate_args(IopoolScanState *state,
+									  const IopoolScanCall *call, Datum *args);
+extern void iopool_scan_add_row(IopoolScanState *state, TupleTableSlot *outer);
 extern void iopool_scan_add_calls(IopoolScanState *state);
 extern void iopool_scan_drop_row(IopoolScanState *state);
 extern void iopool_scan_check_call(const IopoolScanRowCall *call);

@@ -44,6 +44,7 @@ iopool_scan_end_feed(IopoolScanState *state)
 	if (state->feed != NULL)
 		iopool_feed_end(state->feed, &state->stats);
 	state->feed = NULL;
+	state->has_added = false;
 }
 
 /*
@@ -119,7 +120,10 @@ iopool_scan_begin(IopoolScanState *state, EState *estate, int eflags)
 		Node *args = (Node *) call->expr->args;
 
 		check_right(call->expr->funcid);
-		call->args = ExecInitExprList(call->expr->args, ps);
+		if (state->is_plain)
+			call->plain = ExecInitExpr((Expr *) call->expr, ps);
+		else
+			call->args = ExecInitExprList(call->expr->args, ps);
 		call->holds_errors = !holds_resources(args, NULL);
 		state->has_subplan |= collect_params(args, &state->params);
 	}
@@ -166,9 +170,7 @@ stop_reading(IopoolScanState *state)
 	state->nrows = 0;
 	state->row_bytes = 0;
 	state->current = NULL;
-	state->outer_ended = false;
 	state->has_error = false;
-	state->has_ended = false;
 }
 
 /* EndCustomScan. */
@@ -196,7 +198,11 @@ iopool_scan_rescan(CustomScanState *node)
 		if (state->outer->chgParam == NULL)
 			ExecReScan(state->outer);
 	}
-	stop_reading(state);
+	/* its files may stay open for what is read at once */
+	if (state->feed == NULL || state->has_added)
+		stop_reading(state);
+	state->outer_ended = false;
+	state->has_ended = false;
 }
 
 /* Nobody asks for rows for a while, or ever. */
