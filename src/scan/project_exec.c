@@ -35,15 +35,21 @@
 /* Longest range that is read at once: its memory is kept. */
 #define CACHED_MAX (4 * 1024 * 1024)
 
-/* Put the columns of the outer row into the slot of the scan. */
+/*
+ * Put the columns of the outer row into the slot of the scan, which has that
+ * row's place in its table as well, for WHERE CURRENT OF.
+ */
 static TupleTableSlot *
-show_outer(IopoolScanState *state, const TupleTableSlot *outer)
+show_outer(IopoolScanState *state, const TupleTableSlot *outer,
+		   ItemPointerData tid, Oid tableoid)
 {
 	TupleTableSlot *slot = state->css.ss.ss_ScanTupleSlot;
 
 	/* whoever had the slot may have moved the outer columns */
 	ExecClearTuple(slot);
 	iopool_scan_copy_outer(state, outer, slot);
+	slot->tts_tid = tid;
+	slot->tts_tableOid = tableoid;
 	return ExecStoreVirtualTuple(slot);
 }
 
@@ -141,6 +147,7 @@ static TupleTableSlot *
 next_at_once(IopoolScanState *state)
 {
 	TupleTableSlot *outer = ExecProcNode(state->outer);
+	TupleTableSlot *place = outer;
 	TupleTableSlot *slot;
 
 	if (TupIsNull(outer))
@@ -151,7 +158,9 @@ next_at_once(IopoolScanState *state)
 	if (!state->is_plain)
 		iopool_scan_begin_feed(state, true);
 	slot_getallattrs(outer);
-	slot = show_outer(state, outer);
+	if (state->table != NULL)
+		place = state->table->ss_ScanTupleSlot;
+	slot = show_outer(state, outer, place->tts_tid, place->tts_tableOid);
 	if (make_calls(state, slot))
 	{
 		state->ncached++;
@@ -171,7 +180,7 @@ show_results(IopoolScanState *state, IopoolScanRow *row)
 	TupleTableSlot *slot;
 
 	iopool_scan_show_outer(row, state->outer_slot);
-	slot = show_outer(state, state->outer_slot);
+	slot = show_outer(state, state->outer_slot, row->tid, row->tableoid);
 	for (int i = 0; i < state->ncalls; i++)
 	{
 		IopoolScanRowCall *call = &row->calls[i];
@@ -242,6 +251,30 @@ project_exec(CustomScanState *node)
 	}
 }
 
+/*
+ * The scan of a table whose rows are those of the outer plan, one by one: then
+ * a row of ours has a place in that table, as WHERE CURRENT OF wants it.
+ */
+static ScanState *
+scanned_table(PlanState *outer)
+{
+	switch (nodeTag(outer))
+	{
+		case T_SeqScanState:
+		case T_SampleScanState:
+		case T_IndexScanState:
+		case T_BitmapHeapScanState:
+		case T_TidScanState:
+		case T_TidRangeScanState:
+		case T_CustomScanState:
+			if (((ScanState *) outer)->ss_currentRelation == NULL)
+				return NULL;
+			return (ScanState *) outer;
+		default:
+			return NULL;
+	}
+}
+
 static void
 project_begin(CustomScanState *node, EState *estate, int eflags)
 {
@@ -265,6 +298,9 @@ project_begin(CustomScanState *node, EState *estate, int eflags)
 	/* a plan may be older than the setting */
 	state->is_plain = !iopool_enable_stream_scan;
 	iopool_scan_begin(state, estate, eflags);
+	state->table = scanned_table(state->outer);
+	if (state->table != NULL)
+		node->ss.ss_currentRelation = state->table->ss_currentRelation;
 	if (state->is_plain || iopool_io_mode != IOPOOL_IO_DIRECT)
 		state->nleft = 0;
 }

@@ -15,9 +15,9 @@
  * this.  Where core computes a target list above a sort and below a LIMIT, so
  * do we.
  *
- * Cursors may be asked to go backwards, or be named in WHERE CURRENT OF, which
- * scans of a table can do as long as nothing but LIMIT stands above them.  So
- * such a scan stays as it is in a cursor's query.
+ * A cursor may be asked to go backwards, unless it says NO SCROLL.  A scan of a
+ * table can do so as long as nothing but LIMIT and sub-selects stand above it.
+ * Such a scan stays as it is.
  *
  *-------------------------------------------------------------------------
  */
@@ -38,7 +38,7 @@
 static create_upper_paths_hook_type prev_create_upper_paths = NULL;
 static planner_hook_type prev_planner = NULL;
 
-/* Is it the query of a cursor that is being planned? */
+/* Is it the query of a cursor, which may go backwards, that is planned? */
 static bool is_cursor = false;
 
 /* ------------------------------------------------------------------------
@@ -371,6 +371,8 @@ project_target(PlannerInfo *root, Path *path, bool is_exposed)
 	if (!is_fit(root, child, is_exposed))
 		return path;
 	result = stack_calls(root, child, target, calls);
+	lfirst(list_nth_cell(((CustomPath *) result)->custom_private,
+						 IOPOOL_PROJECT_PLAIN)) = path;
 	result->startup_cost = path->startup_cost;
 	result->total_cost = path->total_cost;
 	reduce_cost(result, 0, iopool_project_saved(root, calls, path->rows));
@@ -493,6 +495,50 @@ is_transparent(const Path *path)
 		IsA(path, LockRowsPath) || IsA(path, AppendPath);
 }
 
+static Path *plain_of(Path *path);
+
+static Path *
+plain_append(Path *path)
+{
+	AppendPath *copy = (AppendPath *) iopool_project_copy_path(path);
+	List *plain = NIL;
+	ListCell *lc;
+
+	foreach(lc, copy->subpaths)
+		plain = lappend(plain, plain_of(lfirst(lc)));
+	copy->subpaths = plain;
+	return &copy->path;
+}
+
+/* The path that reads row by row, of one in the query of a cursor. */
+static Path *
+plain_of(Path *path)
+{
+	Path **subpath = NULL;
+	Path *plain;
+
+	while (iopool_project_is_path(path))
+		path = list_nth(((CustomPath *) path)->custom_private,
+						IOPOOL_PROJECT_PLAIN);
+	if (IsA(path, AppendPath))
+		return plain_append(path);
+	if (IsA(path, SubqueryScanPath))
+		subpath = &((SubqueryScanPath *) path)->subpath;
+	else if (is_transparent(path))
+		subpath = iopool_project_subpath(path);
+	if (subpath == NULL)
+		return path;
+	plain = plain_of(*subpath);
+	if (plain == *subpath)
+		return path;
+	path = iopool_project_copy_path(path);
+	if (IsA(path, SubqueryScanPath))
+		((SubqueryScanPath *) path)->subpath = plain;
+	else
+		*iopool_project_subpath(path) = plain;
+	return path;
+}
+
 /*
  * A path that reads ahead wherever it can, or the same one.  It is exposed if
  * a cursor would go backwards on it.
@@ -504,10 +550,9 @@ look_through(PlannerInfo *root, Path *path, bool is_exposed)
 
 	if (iopool_project_path_size(path) == 0)
 		return path;
-	if (iopool_project_is_path(path))
-		return is_exposed ? list_nth(((CustomPath *) path)->custom_private,
-									 IOPOOL_PROJECT_PLAIN)
-						  : path;
+	if (is_exposed &&
+		(iopool_project_is_path(path) || IsA(path, SubqueryScanPath)))
+		return plain_of(path);
 	if (IsA(path, AppendPath) || IsA(path, MergeAppendPath))
 		return look_through_append(root, path, is_exposed);
 	if (subpath != NULL)
@@ -540,7 +585,8 @@ static void
 project_paths(PlannerInfo *root, UpperRelationKind stage,
 			  RelOptInfo *input_rel, RelOptInfo *output_rel, void *extra)
 {
-	bool is_exposed = is_cursor && root->parent_root == NULL;
+	bool is_exposed =
+		is_cursor && root->parent_root == NULL && root->parse->rowMarks == NIL;
 	bool has_calls;
 	ListCell *lc;
 
@@ -552,7 +598,7 @@ project_paths(PlannerInfo *root, UpperRelationKind stage,
 	has_calls = iopool_project_has_calls((Node *) root->processed_tlist) ||
 		iopool_project_has_calls(root->parse->havingQual) ||
 		iopool_project_has_calls((Node *) root->parse->jointree);
-	if (!has_calls)
+	if (!has_calls && !is_exposed)
 		return;
 
 	foreach(lc, output_rel->pathlist)
@@ -570,7 +616,8 @@ plan_query(Query *parse, const char *query_string, int cursorOptions,
 	PlannedStmt *result;
 
 	/* what DECLARE, and PL/pgSQL's OPEN and FOR ... IN cursor, ask for */
-	is_cursor = (cursorOptions & CURSOR_OPT_FAST_PLAN) != 0;
+	is_cursor = (cursorOptions & CURSOR_OPT_FAST_PLAN) != 0 &&
+		(cursorOptions & CURSOR_OPT_NO_SCROLL) == 0;
 	PG_TRY();
 	{
 		result = prev_planner != NULL

@@ -166,11 +166,15 @@ read_for_conditions(PlannerInfo *root, RelOptInfo *rel, Index rti,
 	if (!iopool_enable_stream_scan || rte->inh || IS_DUMMY_REL(rel))
 		return;
 	find_conditions(&reading);
-	if (reading.calls == NIL ||
-		iopool_scan_relations_have_side_effects(root, rel->relids, true))
+	if (reading.calls == NIL)
+		return;
+	reading.below = relation_below(&reading);
+	if (iopool_scan_relation_has_side_effects(
+			root, rti, reading.below->baserestrictinfo) ||
+		iopool_scan_expr_has_side_effects((Node *) rel->reltarget->exprs,
+										  root))
 		return;
 
-	reading.below = relation_below(&reading);
 	reading.target = copy_pathtarget(rel->reltarget);
 	vars =
 		pull_var_clause((Node *) extract_actual_clauses(reading.moved, false),

@@ -270,6 +270,11 @@ new_row(IopoolScanState *state, TupleTableSlot *outer)
 		iopool_scan_copy_outer(state, state->ahead_slot, state->args_slot);
 		ExecStoreVirtualTuple(state->args_slot);
 	}
+	if (state->table != NULL)
+	{
+		row->tid = state->table->ss_ScanTupleSlot->tts_tid;
+		row->tableoid = state->table->ss_ScanTupleSlot->tts_tableOid;
+	}
 	MemoryContextSwitchTo(old_cxt);
 	return row;
 }

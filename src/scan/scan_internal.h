@@ -86,9 +86,11 @@ typedef struct IopoolScanRowCall
 /* Calls whose results are not handed out yet, with their outer row. */
 typedef struct IopoolScanRow
 {
-	dlist_node node;	/* in state->rows */
-	MinimalTuple outer; /* or NULL: there is no outer plan */
-	Size size;			/* bytes of all of this */
+	dlist_node node;	 /* in state->rows */
+	MinimalTuple outer;	 /* or NULL: there is no outer plan */
+	ItemPointerData tid; /* where that comes from, if it is known */
+	Oid tableoid;
+	Size size;										/* bytes of all of this */
 	IopoolScanRowCall calls[FLEXIBLE_ARRAY_MEMBER]; /* [state->ncalls] */
 } IopoolScanRow;
 
@@ -151,9 +153,10 @@ typedef struct IopoolScanState
 	bool has_ended; /* all rows have been read */
 
 	/* of IopoolProject; see project_exec.c */
-	bool is_plain;	/* calls are made as they stand in the query */
-	int64 distance; /* rows that are taken ahead before the next try */
-	int64 ncached;	/* rows that were read at once, since then */
+	ScanState *table; /* whose rows are the outer ones, or NULL */
+	bool is_plain;	  /* calls are made as they stand in the query */
+	int64 distance;	  /* rows that are taken ahead before the next try */
+	int64 ncached;	  /* rows that were read at once, since then */
 
 	IopoolFeedStats stats;		/* of feeds that have ended */
 	IopoolScanWorkers *workers; /* NULL: nobody wants to know */
@@ -178,6 +181,8 @@ extern Plan *iopool_scan_plan_path(PlannerInfo *root, RelOptInfo *rel,
 
 /* scan_safe.c */
 extern bool iopool_scan_expr_has_side_effects(Node *node, PlannerInfo *root);
+extern bool iopool_scan_relation_has_side_effects(PlannerInfo *root, int rti,
+												  List *conditions);
 extern bool iopool_scan_relations_have_side_effects(PlannerInfo *root,
 													Relids relids,
 													bool with_targets);

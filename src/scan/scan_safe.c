@@ -467,9 +467,32 @@ cte_has_side_effects(PlannerInfo *root, RangeTblEntry *rte)
 }
 
 /*
- * Would it show that rows of these relations are asked for ahead of time?
- * What they compute is theirs to look at, unless the query's own target list
- * has been given to the only one of them.
+ * Would it show that rows of this relation are asked for ahead of time, which
+ * these conditions (RestrictInfos) are evaluated for?
+ */
+bool
+iopool_scan_relation_has_side_effects(PlannerInfo *root, int rti,
+									  List *conditions)
+{
+	RangeTblEntry *rte = root->simple_rte_array[rti];
+	ListCell *lc;
+
+	if (rte_has_side_effects(rte, root) ||
+		(rte->rtekind == RTE_CTE && cte_has_side_effects(root, rte)))
+		return true;
+	foreach(lc, conditions)
+	{
+		if (iopool_scan_expr_has_side_effects(
+				(Node *) lfirst_node(RestrictInfo, lc)->clause, root))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The same of several, and of the query's conditions.  What they compute is
+ * theirs to look at, unless the query's own target list has been given to the
+ * only one of them.
  */
 bool
 iopool_scan_relations_have_side_effects(PlannerInfo *root, Relids relids,
@@ -483,25 +506,16 @@ iopool_scan_relations_have_side_effects(PlannerInfo *root, Relids relids,
 	while ((rti = bms_next_member(relids, rti)) >= 0)
 	{
 		RelOptInfo *rel = root->simple_rel_array[rti];
-		RangeTblEntry *rte;
-		ListCell *lc;
 
 		/* the number of an outer join */
 		if (rel == NULL)
 			continue;
-		rte = root->simple_rte_array[rti];
-		if (rte_has_side_effects(rte, root) ||
+		if (iopool_scan_relation_has_side_effects(root, rti,
+												  rel->baserestrictinfo) ||
 			(with_targets &&
 			 iopool_scan_expr_has_side_effects((Node *) rel->reltarget->exprs,
-											   root)) ||
-			(rte->rtekind == RTE_CTE && cte_has_side_effects(root, rte)))
+											   root)))
 			return true;
-		foreach(lc, rel->baserestrictinfo)
-		{
-			if (iopool_scan_expr_has_side_effects(
-					(Node *) lfirst_node(RestrictInfo, lc)->clause, root))
-				return true;
-		}
 	}
 	return false;
 }
