@@ -67,6 +67,19 @@ typedef UniquePath IopoolDistinctPath;
 typedef UpperUniquePath IopoolDistinctPath;
 #endif
 
+/* From 19 on, the planner is told what EXPLAIN wants. */
+#if PG_VERSION_NUM >= 190000
+#define IOPOOL_PLANNER_PARAMS                                   \
+	Query *parse, const char *query_string, int cursor_options, \
+		ParamListInfo params, struct ExplainState *es
+#define IOPOOL_PLANNER_ARGS parse, query_string, cursor_options, params, es
+#else
+#define IOPOOL_PLANNER_PARAMS                                   \
+	Query *parse, const char *query_string, int cursor_options, \
+		ParamListInfo params
+#define IOPOOL_PLANNER_ARGS parse, query_string, cursor_options, params
+#endif
+
 /* What EXPLAIN works with has headers of its own from 18 on. */
 #if PG_VERSION_NUM >= 180000
 #include "commands/explain_format.h"

@@ -15,15 +15,10 @@
  * this.  Where core computes a target list above a sort and below a LIMIT, so
  * do we.
  *
- * A cursor may be asked to go backwards, unless it says NO SCROLL.  A scan of a
- * table can do so as long as nothing but LIMIT and sub-selects stand above it.
- * Such a scan stays as it is.
- *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "nodes/parsenodes.h"
 #include "optimizer/clauses.h"
 #include "optimizer/cost.h"
 #include "optimizer/pathnode.h"
@@ -36,10 +31,6 @@
 #include "scan/scan_internal.h"
 
 static create_upper_paths_hook_type prev_create_upper_paths = NULL;
-static planner_hook_type prev_planner = NULL;
-
-/* Is it the query of a cursor, which may go backwards, that is planned? */
-static bool is_cursor = false;
 
 /* ------------------------------------------------------------------------
  * Our path
@@ -174,30 +165,10 @@ has_side_effects(PlannerInfo *root, Path *path)
 static bool
 is_fit(PlannerInfo *root, Path *path, bool is_exposed)
 {
-	Path *scan = path;
-
 	if (path->param_info != NULL || iopool_project_is_single_row(path))
 		return false;
-	if (is_exposed)
-	{
-		/* a scan of a table, which goes backwards, and has a current row */
-		while (IsA(scan, ProjectionPath))
-			scan = ((ProjectionPath *) scan)->subpath;
-		switch (nodeTag(scan))
-		{
-			case T_Path:
-			case T_IndexPath:
-			case T_TidPath:
-			case T_BitmapHeapPath:
-			case T_TidRangePath:
-			case T_SubqueryScanPath:
-			case T_ForeignPath:
-			case T_AppendPath:
-				return false;
-			default:
-				break;
-		}
-	}
+	if (is_exposed && iopool_project_goes_backwards(path))
+		return false;
 	return !has_side_effects(root, path);
 }
 
@@ -487,58 +458,6 @@ look_through_append(PlannerInfo *root, Path *path, bool is_exposed)
 	return copy;
 }
 
-/* Does a cursor's query that has this on top go backwards as what is below? */
-static bool
-is_transparent(const Path *path)
-{
-	return IsA(path, LimitPath) || IsA(path, ProjectionPath) ||
-		IsA(path, LockRowsPath) || IsA(path, AppendPath);
-}
-
-static Path *plain_of(Path *path);
-
-static Path *
-plain_append(Path *path)
-{
-	AppendPath *copy = (AppendPath *) iopool_project_copy_path(path);
-	List *plain = NIL;
-	ListCell *lc;
-
-	foreach(lc, copy->subpaths)
-		plain = lappend(plain, plain_of(lfirst(lc)));
-	copy->subpaths = plain;
-	return &copy->path;
-}
-
-/* The path that reads row by row, of one in the query of a cursor. */
-static Path *
-plain_of(Path *path)
-{
-	Path **subpath = NULL;
-	Path *plain;
-
-	while (iopool_project_is_path(path))
-		path = list_nth(((CustomPath *) path)->custom_private,
-						IOPOOL_PROJECT_PLAIN);
-	if (IsA(path, AppendPath))
-		return plain_append(path);
-	if (IsA(path, SubqueryScanPath))
-		subpath = &((SubqueryScanPath *) path)->subpath;
-	else if (is_transparent(path))
-		subpath = iopool_project_subpath(path);
-	if (subpath == NULL)
-		return path;
-	plain = plain_of(*subpath);
-	if (plain == *subpath)
-		return path;
-	path = iopool_project_copy_path(path);
-	if (IsA(path, SubqueryScanPath))
-		((SubqueryScanPath *) path)->subpath = plain;
-	else
-		*iopool_project_subpath(path) = plain;
-	return path;
-}
-
 /*
  * A path that reads ahead wherever it can, or the same one.  It is exposed if
  * a cursor would go backwards on it.
@@ -552,14 +471,15 @@ look_through(PlannerInfo *root, Path *path, bool is_exposed)
 		return path;
 	if (is_exposed &&
 		(iopool_project_is_path(path) || IsA(path, SubqueryScanPath)))
-		return plain_of(path);
+		return iopool_project_plain_path(path);
 	if (IsA(path, AppendPath) || IsA(path, MergeAppendPath))
 		return look_through_append(root, path, is_exposed);
 	if (subpath != NULL)
 	{
 		Path *old = *subpath;
 		Path *below =
-			look_through(root, old, is_exposed && is_transparent(path));
+			look_through(root, old,
+						 is_exposed && iopool_project_is_transparent(path));
 
 		if (below != old)
 		{
@@ -585,8 +505,7 @@ static void
 project_paths(PlannerInfo *root, UpperRelationKind stage,
 			  RelOptInfo *input_rel, RelOptInfo *output_rel, void *extra)
 {
-	bool is_exposed =
-		is_cursor && root->parent_root == NULL && root->parse->rowMarks == NIL;
+	bool is_exposed = iopool_project_is_cursor(root);
 	bool has_calls;
 	ListCell *lc;
 
@@ -607,32 +526,6 @@ project_paths(PlannerInfo *root, UpperRelationKind stage,
 		lfirst(lc) = look_through(root, lfirst(lc), false);
 }
 
-/* planner_hook: only to know what the query is for. */
-static PlannedStmt *
-plan_query(Query *parse, const char *query_string, int cursorOptions,
-		   ParamListInfo boundParams)
-{
-	bool was_cursor = is_cursor;
-	PlannedStmt *result;
-
-	/* what DECLARE, and PL/pgSQL's OPEN and FOR ... IN cursor, ask for */
-	is_cursor = (cursorOptions & CURSOR_OPT_FAST_PLAN) != 0 &&
-		(cursorOptions & CURSOR_OPT_NO_SCROLL) == 0;
-	PG_TRY();
-	{
-		result = prev_planner != NULL
-			? prev_planner(parse, query_string, cursorOptions, boundParams)
-			: standard_planner(parse, query_string, cursorOptions,
-							   boundParams);
-	}
-	PG_FINALLY();
-	{
-		is_cursor = was_cursor;
-	}
-	PG_END_TRY();
-	return result;
-}
-
 /* Called once, when the library is loaded. */
 void
 iopool_project_install(void)
@@ -640,7 +533,6 @@ iopool_project_install(void)
 	RegisterCustomScanMethods(&iopool_project_methods);
 	prev_create_upper_paths = create_upper_paths_hook;
 	create_upper_paths_hook = project_paths;
-	prev_planner = planner_hook;
-	planner_hook = plan_query;
 	iopool_project_install_rel();
+	iopool_project_install_cursor();
 }

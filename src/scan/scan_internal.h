@@ -230,6 +230,13 @@ extern CustomPath *iopool_project_make_path(PlannerInfo *root, Path *child,
 extern bool iopool_project_is_path(const Path *path);
 extern Cost iopool_project_saved(PlannerInfo *root, List *calls, double rows);
 
+/* project_cursor.c */
+extern bool iopool_project_is_cursor(const PlannerInfo *root);
+extern bool iopool_project_goes_backwards(const Path *path);
+extern bool iopool_project_is_transparent(const Path *path);
+extern Path *iopool_project_plain_path(Path *path);
+extern void iopool_project_install_cursor(void);
+
 /* project_rel.c */
 extern void iopool_project_install_rel(void);
 
