@@ -90,6 +90,7 @@ SELECT nodes_of($$SELECT id FROM project_item WHERE id > 3 OR iopool_read(path, 
 SELECT nodes_of($$SELECT count(iopool_read(path, file_offset, length)) FILTER (WHERE id > 3) FROM project_item$$);
 SELECT nodes_of($$SELECT iopool_read(path, file_offset, length), generate_series(1, 2) FROM project_item$$);
 SELECT nodes_of($$SELECT kind, sum(length(iopool_read(path, file_offset, length))) FROM project_item GROUP BY GROUPING SETS ((kind), ())$$);
+SELECT nodes_of($$SELECT kind, iopool_read('iopool_words', kind, 8), count(*) FROM project_item GROUP BY ROLLUP (kind) ORDER BY 1$$);
 SELECT nodes_of($$UPDATE project_item SET note = '' RETURNING iopool_read(path, file_offset, length)$$);
 SELECT nodes_of($$INSERT INTO project_item VALUES (1) ON CONFLICT (id) DO UPDATE SET note = md5(iopool_read('iopool_words', 0, 8))$$);
 SELECT nodes_of($$MERGE INTO project_item AS i USING project_tag AS t ON t.item_id = i.id WHEN MATCHED THEN UPDATE SET note = md5(iopool_read(path, file_offset, length))$$);
@@ -153,6 +154,10 @@ SELECT * FROM failure($$SELECT iopool_read(path, 8 / (3 - id), length), iopool_r
 -- ------------------------------------------------------------------------
 -- Cursors
 
+SELECT * FROM plan_of('DECLARE c CURSOR FOR SELECT id, iopool_read(path, file_offset, length) FROM project_item');
+SELECT nodes_of('DECLARE c NO SCROLL CURSOR FOR SELECT id, iopool_read(path, file_offset, length) FROM project_item');
+SELECT nodes_of('DECLARE c CURSOR FOR SELECT id, iopool_read(path, file_offset, length) FROM project_item ORDER BY note');
+SELECT * FROM plan_of('DECLARE c SCROLL CURSOR FOR SELECT i.id, iopool_read(path, file_offset, length) FROM project_item AS i JOIN project_tag AS t ON t.item_id = i.id');
 BEGIN;
 -- one that may be asked to go back
 DECLARE c CURSOR FOR SELECT id, iopool_read(path, file_offset, length) FROM project_item WHERE length(iopool_read(path, file_offset, length)) = 8;

@@ -90,22 +90,20 @@ read_cached(IopoolScanState *state, IopoolScanCall *call, Datum *value,
 			bool *isnull)
 {
 	Datum args[IOPOOL_SCAN_MAX_ARGS];
-	int64 offset;
-	int64 length;
+	IopoolScanRange range;
 	int64 nbytes;
 	char *buffer;
 
 	*isnull = !iopool_scan_evaluate_args(state, call, args);
 	if (*isnull)
 		return true;
-	offset = DatumGetInt64(args[1]);
-	length = DatumGetInt64(args[2]);
-	iopool_range_check(offset, length);
-	if (offset < 0 || length > CACHED_MAX)
+	iopool_scan_get_range(call, args, &range);
+	iopool_range_check(range.offset, range.length);
+	if (range.offset < 0 || range.length > CACHED_MAX)
 		return false;
-	buffer = result_buffer(state, call, length);
-	nbytes = iopool_feed_read_cached(state->feed, DatumGetTextPP(args[0]),
-									 offset, length, buffer + VARHDRSZ);
+	buffer = result_buffer(state, call, range.length);
+	nbytes = iopool_feed_read_cached(state->feed, range.path, range.offset,
+									 range.length, buffer + VARHDRSZ);
 	if (nbytes < 0)
 		return false;
 	SET_VARSIZE(buffer, VARHDRSZ + nbytes);

@@ -165,7 +165,8 @@ has_side_effects(PlannerInfo *root, Path *path)
 static bool
 is_fit(PlannerInfo *root, Path *path, bool is_exposed)
 {
-	if (path->param_info != NULL || iopool_project_is_single_row(path))
+	if (path->param_info != NULL || iopool_project_is_single_row(path) ||
+		!iopool_project_is_fit_below(path))
 		return false;
 	if (is_exposed && iopool_project_goes_backwards(path))
 		return false;

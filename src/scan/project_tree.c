@@ -131,6 +131,33 @@ iopool_project_copy_path(const Path *path)
 	return copy;
 }
 
+/*
+ * Can ours be somewhere above it?  Not where rows of several groupings or
+ * queries meet, and columns are not what they seem.
+ */
+bool
+iopool_project_is_fit_below(Path *path)
+{
+	for (;;)
+	{
+		Path **subpath = iopool_project_subpath(path);
+
+		switch (nodeTag(path))
+		{
+			case T_ProjectSetPath:
+			case T_GroupingSetsPath:
+			case T_SetOpPath:
+			case T_RecursiveUnionPath:
+				return false;
+			default:
+				break;
+		}
+		if (subpath == NULL)
+			return true;
+		path = *subpath;
+	}
+}
+
 /* Does it look at all rows below before it returns the first? */
 bool
 iopool_project_is_blocking(const Path *path)

@@ -76,6 +76,20 @@ iopool_scan_evaluate_args(IopoolScanState *state, const IopoolScanCall *call,
 	return !has_null;
 }
 
+/*
+ * The range of a call of iopool_read(), whose arguments are not NULL.  Other
+ * forms of the function differ here, and in iopool_scan_identify().
+ */
+void
+iopool_scan_get_range(const IopoolScanCall *call, const Datum *args,
+					  IopoolScanRange *range)
+{
+	Assert(call->function == IOPOOL_SCAN_READ);
+	range->path = DatumGetTextPP(args[0]);
+	range->offset = DatumGetInt64(args[1]);
+	range->length = DatumGetInt64(args[2]);
+}
+
 /* Is this error that of a value or a name, and not, say, a cancel? */
 static bool
 is_of_arguments(const ErrorData *error)
@@ -134,15 +148,15 @@ evaluate_or_hold(IopoolScanState *state, const IopoolScanCall *call,
 
 /* Name the file of a range, and add its call. */
 static void
-name_range(IopoolScanState *state, IopoolScanRowCall *row_call, text *path)
+name_range(IopoolScanState *state, IopoolScanRowCall *row_call,
+		   const IopoolScanRange *range)
 {
 	MemoryContext old_cxt = CurrentMemoryContext;
 
 	PG_TRY();
 	{
-		row_call->call =
-			iopool_feed_new_range(state->feed, path, row_call->offset,
-								  row_call->length);
+		row_call->call = iopool_feed_new_range(state->feed, range->path,
+											   range->offset, range->length);
 		iopool_feed_add(state->feed, row_call->call);
 	}
 	PG_CATCH();
@@ -159,18 +173,20 @@ add_range(IopoolScanState *state, const IopoolScanCall *call,
 		  IopoolScanRowCall *row_call)
 {
 	Datum args[IOPOOL_SCAN_MAX_ARGS];
+	IopoolScanRange range;
 
 	iopool_scan_begin_feed(state, true);
 	if (!evaluate_or_hold(state, call, row_call, args))
 		return;
-	row_call->offset = DatumGetInt64(args[1]);
-	row_call->length = DatumGetInt64(args[2]);
-	if (iopool_range_is_valid(row_call->offset, row_call->length))
-		name_range(state, row_call, DatumGetTextPP(args[0]));
+	iopool_scan_get_range(call, args, &range);
+	if (iopool_range_is_valid(range.offset, range.length))
+		name_range(state, row_call, &range);
 	else
 	{
 		/* to be raised when the row's turn comes */
 		row_call->is_invalid = true;
+		row_call->offset = range.offset;
+		row_call->length = range.length;
 		state->has_error = true;
 	}
 }

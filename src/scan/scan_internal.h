@@ -71,6 +71,14 @@ enum
 	IOPOOL_PATH_RTI,	 /* of the function */
 };
 
+/* What a call of iopool_read() reads. */
+typedef struct IopoolScanRange
+{
+	text *path;
+	int64 offset;
+	int64 length;
+} IopoolScanRange;
+
 /* One call of a row that is taken ahead. */
 typedef struct IopoolScanRowCall
 {
@@ -191,6 +199,8 @@ extern bool iopool_scan_relations_have_side_effects(PlannerInfo *root,
 extern void iopool_scan_begin_feed(IopoolScanState *state, bool in_order);
 extern bool iopool_scan_evaluate_args(IopoolScanState *state,
 									  const IopoolScanCall *call, Datum *args);
+extern void iopool_scan_get_range(const IopoolScanCall *call,
+								  const Datum *args, IopoolScanRange *range);
 extern void iopool_scan_add_row(IopoolScanState *state, TupleTableSlot *outer);
 extern void iopool_scan_add_calls(IopoolScanState *state);
 extern void iopool_scan_drop_row(IopoolScanState *state);
@@ -244,6 +254,7 @@ extern void iopool_project_install_rel(void);
 extern Size iopool_project_path_size(const Path *path);
 extern Path **iopool_project_subpath(Path *path);
 extern Path *iopool_project_copy_path(const Path *path);
+extern bool iopool_project_is_fit_below(Path *path);
 extern bool iopool_project_is_blocking(const Path *path);
 extern bool iopool_project_is_single_row(const Path *path);
 
