@@ -75,7 +75,7 @@ for pid in "${pids[@]}"; do
     wait "$pid" || rc=1
 done
 
-totals=(0 0 0 0 0)
+totals=(0 0 0 0 0 0)
 for method in "${methods[@]}"; do
     if [[ ! -s $T/$method.counts ]]; then
         note "$method: did not come to its end"
@@ -89,5 +89,5 @@ for method in "${methods[@]}"; do
     done
 done
 note "${totals[0]} queries on ${#methods[@]} methods (${methods[*]}), ${totals[1]} rows compared," \
-    "${totals[2]} plans with IopoolLateral, ${totals[3]} with IopoolScan, ${totals[4]} differences"
-[[ $rc -eq 0 && ${totals[4]} -eq 0 ]]
+    "${totals[2]} plans with IopoolLateral, ${totals[3]} with IopoolScan, ${totals[4]} with IopoolProject, ${totals[5]} differences"
+[[ $rc -eq 0 && ${totals[5]} -eq 0 ]]

@@ -49,7 +49,7 @@ RESET iopool.pool;
 
 -- EXPLAIN (ANALYZE) tells of all processes: what the node of ours shows, and
 -- beside it the sums of what its workers show
-CREATE FUNCTION node_of(query text, OUT ranges int, OUT read_bytes bigint, OUT workers_ranges int, OUT workers_bytes bigint, OUT node jsonb)
+CREATE FUNCTION counts_of(query text, OUT ranges int, OUT read_bytes bigint, OUT workers_ranges int, OUT workers_bytes bigint, OUT node jsonb)
 LANGUAGE plpgsql AS $$
 DECLARE
 	plan json;
@@ -65,37 +65,37 @@ $$;
 SET iopool.io_mode = 'buffered';
 SET iopool.merge_gap = -1;
 -- the leader has its part, whatever that is
-SELECT ranges, read_bytes, workers_ranges <= ranges AS workers FROM node_of($$SELECT count(data) FROM offsets, iopool_read('iopool_words', file_offset, 8) AS data$$);
+SELECT ranges, read_bytes, workers_ranges <= ranges AS workers FROM counts_of($$SELECT count(data) FROM offsets, iopool_read('iopool_words', file_offset, 8) AS data$$);
 SET parallel_leader_participation = off;
-SELECT ranges, read_bytes, workers_ranges, workers_bytes FROM node_of($$SELECT count(data) FROM offsets, iopool_read('iopool_words', file_offset, 8) AS data$$);
+SELECT ranges, read_bytes, workers_ranges, workers_bytes FROM counts_of($$SELECT count(data) FROM offsets, iopool_read('iopool_words', file_offset, 8) AS data$$);
 -- what is no sum
 SELECT (node ->> 'Average In Flight')::float BETWEEN 1 AND (node ->> 'Maximum In Flight')::int AS average,
 	   (node ->> 'Maximum In Flight')::int = (SELECT max((w ->> 'Maximum In Flight')::int) FROM jsonb_array_elements(node -> 'Workers') AS w) AS maximum,
 	   node -> 'Plans' -> 1 AS other_child, node -> 'Parallel Aware' AS parallel_aware,
 	   (SELECT bool_and(w ?& ARRAY['Worker Number', 'Actual Loops', 'Ranges', 'Ring Taken Over', 'Read Wait Time']) FROM jsonb_array_elements(node -> 'Workers') AS w) AS workers
-FROM node_of($$SELECT count(data) FROM offsets, iopool_read('iopool_words', file_offset, 8) AS data$$);
+FROM counts_of($$SELECT count(data) FROM offsets, iopool_read('iopool_words', file_offset, 8) AS data$$);
 -- pools and modes, which the leader has not used
 SET iopool.io_mode = 'direct';
-SELECT ranges, node -> 'I/O Mode' AS io_mode, workers_bytes = read_bytes AS bytes FROM node_of($$SELECT count(data) FROM offsets, iopool_read('iopool_words', file_offset, 8) AS data$$);
+SELECT ranges, node -> 'I/O Mode' AS io_mode, workers_bytes = read_bytes AS bytes FROM counts_of($$SELECT count(data) FROM offsets, iopool_read('iopool_words', file_offset, 8) AS data$$);
 SET iopool.io_mode = 'buffered';
 -- workers that are started again
 SET enable_material = off;
-SELECT ranges, workers_ranges FROM node_of($$SELECT * FROM (VALUES (1), (2), (3)) AS v
+SELECT ranges, workers_ranges FROM counts_of($$SELECT * FROM (VALUES (1), (2), (3)) AS v
 	LEFT JOIN (SELECT count(data) FROM offsets, iopool_read('iopool_words', file_offset, 8) AS data) AS s ON true$$);
 -- and are stopped before their end
 SELECT ranges BETWEEN 15000 AND 30000 AS ranges, workers_ranges = ranges AS workers
-FROM node_of($$SELECT count(*) FROM (VALUES (1), (2), (3)) AS v
+FROM counts_of($$SELECT count(*) FROM (VALUES (1), (2), (3)) AS v
 	LEFT JOIN (SELECT data FROM offsets, iopool_read('iopool_words', file_offset, 8) AS data LIMIT 5000) AS s ON true$$);
 RESET enable_material;
 -- workers that are stopped, and come to their end later than the query
 SELECT ranges BETWEEN 1 AND 10000 AS ranges, workers_ranges = ranges AS workers
-FROM node_of($$SELECT data FROM offsets, iopool_read('iopool_words', file_offset, 8) AS data LIMIT 1$$);
+FROM counts_of($$SELECT data FROM offsets, iopool_read('iopool_words', file_offset, 8) AS data LIMIT 1$$);
 -- a node whose rows each worker has for itself
 SET enable_parallel_hash = off;
 SET enable_mergejoin = off;
 SET enable_nestloop = off;
 SELECT ranges > 0 AND ranges % 100 = 0 AS ranges, workers_ranges = ranges AS workers, node -> 'Node Type' AS node
-FROM node_of($$SELECT count(*) FROM offsets JOIN iopool_read_batch('iopool_words', (SELECT array_agg(n * 80) FROM generate_series(1, 100) AS n), 8) AS b ON b.file_offset = offsets.file_offset$$);
+FROM counts_of($$SELECT count(*) FROM offsets JOIN iopool_read_batch('iopool_words', (SELECT array_agg(n * 80) FROM generate_series(1, 100) AS n), 8) AS b ON b.file_offset = offsets.file_offset$$);
 RESET enable_parallel_hash;
 RESET enable_mergejoin;
 RESET enable_nestloop;
@@ -123,4 +123,4 @@ RESET parallel_leader_participation;
 SELECT * FROM failure($$EXPLAIN ANALYZE SELECT 1 / (count(data) - 10000) FROM offsets, iopool_read('iopool_words', file_offset, 8) AS data$$);
 SELECT state, count(*) FROM iopool_rings WHERE pool LIKE 'regress%' GROUP BY state;
 DROP TABLE offsets;
-DROP FUNCTION workers_planned(text), node_of(text), worker_lines(text);
+DROP FUNCTION workers_planned(text), counts_of(text), worker_lines(text);

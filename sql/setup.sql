@@ -52,6 +52,70 @@ EXCEPTION WHEN OTHERS THEN
 END
 $$;
 
+-- The plan, without the I/O mode, which runs of this test differ in.
+CREATE FUNCTION plan_of(query text, options text = '') RETURNS SETOF text
+LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF' || options || ') ' || query LOOP
+		RETURN NEXT regexp_replace(line, 'I/O Mode: .*', 'I/O Mode: ...');
+	END LOOP;
+END
+$$;
+
+-- The nodes in the plan, from the top.
+CREATE FUNCTION nodes_of(query text) RETURNS text
+LANGUAGE sql AS $$
+	SELECT coalesce(string_agg(substring(line FROM 'Custom Scan \((\w+)\)'), ', '), 'plain')
+	FROM plan_of(query) AS line
+$$;
+
+-- What EXPLAIN (ANALYZE, FORMAT json) tells of the first of them.
+CREATE FUNCTION node_of(query text, options text = '') RETURNS jsonb
+LANGUAGE plpgsql AS $$
+DECLARE
+	plan json;
+BEGIN
+	EXECUTE 'EXPLAIN (ANALYZE, COSTS OFF, FORMAT json' || options || ') ' || query INTO plan;
+	RETURN jsonb_path_query_first(plan::jsonb, 'strict $.**."Plan".** ? (@."Custom Plan Provider" starts with "Iopool")', silent => true);
+END
+$$;
+
+CREATE FUNCTION ranges_of(query text) RETURNS int
+LANGUAGE sql AS $$SELECT (node_of(query) ->> 'Ranges')::int$$;
+
+-- All rows of a query, or its failure.
+CREATE FUNCTION rows_of(query text) RETURNS text[]
+LANGUAGE plpgsql AS $$
+DECLARE
+	rows text[] = '{}';
+	r record;
+BEGIN
+	FOR r IN EXECUTE query LOOP
+		rows := rows || r::text;
+	END LOOP;
+	RETURN rows;
+EXCEPTION WHEN OTHERS THEN
+	RETURN ARRAY['failed', SQLSTATE, SQLERRM];
+END
+$$;
+
+-- The nodes of a query, how many rows it has, and whether they are, in the
+-- same order, those of the plain plan.
+CREATE FUNCTION compare(query text, OUT nodes text, OUT nrows int, OUT same boolean)
+LANGUAGE plpgsql AS $$
+DECLARE
+	rows text[] = rows_of(query);
+BEGIN
+	nodes := nodes_of(query);
+	nrows := cardinality(rows);
+	SET LOCAL iopool.enable_stream_scan = off;
+	same := nodes_of(query) = 'plain' AND rows = rows_of(query);
+	SET LOCAL iopool.enable_stream_scan = on;
+END
+$$;
+
 -- Number of ranges of which iopool_read_batch() returns something else than
 -- pg_read_binary_file() does, or nothing, or more than once.
 CREATE FUNCTION wrong_ranges(paths text[], file_offsets bigint[],

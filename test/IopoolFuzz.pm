@@ -9,7 +9,7 @@ IopoolFuzz - generated queries against two witnesses
   my $fuzz = IopoolFuzz->new(socket => $path, user => $user, dir => $dir, method => $method);
   $fuzz->prepare;                          # once for each server
   my $result = $fuzz->run($seed, sub { $_[0] < 200 });
-  # $result: queries, rows, lateral, scan, differences, tags, node_tags
+  # $result: queries, rows, lateral, scan, project, differences, tags, node_tags
 
 =head1 DESCRIPTION
 
@@ -260,6 +260,7 @@ sub look_at_plans
 	return { kind => 'plan', text => 'a node although iopool.enable_stream_scan is off' } if $off =~ /Custom Scan \(Iopool/;
 	return undef unless $count;
 	$count->{lateral}++ if $on =~ /Custom Scan \(IopoolLateral\)/;
+	$count->{project}++ if $on =~ /Custom Scan \(IopoolProject\)/;
 	$count->{scan}++ if $on =~ /Custom Scan \(IopoolScan\)/;
 	$count->{tags}{$_}++ foreach (keys %tags);
 	if ($on =~ /Custom Scan \(Iopool/)
@@ -365,7 +366,7 @@ sub report
 sub run
 {
 	my ($self, $seed, $goes_on) = @_;
-	my %count = (queries => 0, rows => 0, lateral => 0, scan => 0, differences => 0, tags => {}, node_tags => {});
+	my %count = (queries => 0, rows => 0, lateral => 0, scan => 0, project => 0, differences => 0, tags => {}, node_tags => {});
 
 	while ($goes_on->($count{queries}))
 	{

@@ -46,6 +46,7 @@ use warnings;
 use Exporter 'import';
 
 use IopoolChoices;
+use IopoolNatural;
 use IopoolSources;
 
 our @EXPORT = qw(query session_schema query_files query_tags node_tags);
@@ -231,6 +232,27 @@ sub from_of
 	return { body => $body, calls => $calls, keys => $keys, id => $id, streams => $streams };
 }
 
+# Outer rows and a call for each, where people call iopool_read():
+# { body, read, id, streams }.
+sub natural
+{
+	my ($q, %want) = @_;
+	$q->{natural} = 1;
+	return within('natural', sub {
+			local $q->{where} = [ @{ $want{where} // [] } ];
+			local $q->{no_items} = $want{no_items};
+			my $body = outer($q, %want, few => 1);
+			my $call = call($q, 'f1', %want, form => qr/^read$/);
+			my $read = $call->{text} =~ s/ AS f1\(data\)$//r;
+			$body .= join '', @{ $call->{items} };
+			push @{ $q->{where} }, outer_condition($q) if !$want{whole} && !defined $q->{error} && chance('where', 0.3);
+			my $where = join ' AND ', map { "($_)" } @{ $q->{where} };
+			my $streams = !@{ $call->{items} } && $body !~ / OFFSET 1\)| LIMIT /;
+			$body = "$body WHERE $where" if $where ne '';
+			return { body => $body, where => $where, has_where => $where ne '', read => $read, id => 'c.id', streams => $streams };
+		});
+}
+
 # ----------------------------------------------------------------------------
 # Selects
 
@@ -290,6 +312,8 @@ my @selects = (
 	[ 'view', 2, sub { my ($q, $f) = @_; return pick('view', "SELECT id, md5(data) FROM v_read WHERE kind <> 2", 'SELECT id, ordinal, md5(data) FROM v_batch WHERE id < 17', 'SELECT count(*), sum(length(data)) FROM v_batch WHERE kind < 5 AND id < 30',
 		'SELECT v.id, f.ordinal, md5(f.data) FROM v_read AS v, LATERAL iopool_read_batch(v.path, ARRAY[coalesce(length(v.data), 5), 0], 9) AS f', 'SELECT s.k, v.id, v.ordinal, md5(v.data) FROM small AS s LEFT JOIN v_batch AS v ON v.id = s.k', 'SELECT v FROM v_read AS v WHERE v.id < 9') }, 1 ]);
 
+push @selects, natural_selects();
+
 # A select with its WITH: (text, whether its rows are in order).
 sub a_select
 {
@@ -301,6 +325,12 @@ sub a_select
 			my $is_many = @where || $select->[0] eq 'rescanned' ? 1 : 0;
 			use_tag($q, "select: $select->[0]");
 			return [ $select->[2]->($q), 0 ] if $select->[0] eq 'view';
+			if ($select->[0] =~ /^natural/)
+			{
+				my ($sql, $is_ordered, $with) = $select->[2]->($q, natural($q, %want));
+				push @{ $q->{with} }, $with if defined $with;
+				return [ with_of($q, $sql), $is_ordered // 0 ];
+			}
 			my $from = from($q, where => \@where, few => $is_many, simple => $is_many, %want);
 			my ($sql, $is_ordered) = $select->[2]->($q, $from);
 			return [ with_of($q, $sql), $is_ordered // 0 ];
@@ -333,6 +363,12 @@ sub streamed
 	$q->{error} = undef;
 	return within('select', sub {
 			local $q->{in_order} = 1;
+			if (chance('natural', 0.4))
+			{
+				my $n = natural($q, simple => 1, whole => 1);
+				use_tag($q, 'natural, streamed');
+				return with_of($q, "SELECT c.id AS id, length($n->{read}) AS n, md5($n->{read}) AS d FROM $n->{body}" . ($n->{streams} ? '' : ' ORDER BY c.id'));
+			}
 			my $from = from($q, simple => 1, whole => 1, no_requests => 1);
 			my $order = $from->{streams} ? '' : ' ORDER BY ' . keys_of($from);
 			my $data = data_of($from);
@@ -532,9 +568,10 @@ sub run_write
 {
 	my ($q) = @_;
 	$q->{no_parallel} = 1;
-	my $rows = rows_by_id($q);
-	my $write = pick('how', @writes);
-	my $sql = $write->[1]->($q, $rows);
+	my $is_natural = chance('natural', 0.4);
+	local $q->{table} = 'own_cat' if $is_natural;
+	my $write = pick('how', $is_natural ? natural_writes() : @writes);
+	my $sql = $is_natural ? $write->[1]->($q, natural($q, bare => 1, simple => 1, no_items => 1)) : $write->[1]->($q, rows_by_id($q));
 	my @after = ([ 'SELECT id, note FROM own_cat' ], ['SELECT * FROM target']);
 	use_tag($q, "write: $write->[0]");
 	return { run => [ [ prepare($q, $sql) ], (map { [$_] } executions($q, 'EXECUTE p')), ['DEALLOCATE p'], @after ], explain => [ explain($q, $sql) ] } if @{ $q->{params} };
@@ -548,6 +585,11 @@ sub run_lock
 	$q->{no_parallel} = 1;
 	$q->{table} = 'own_cat';
 	my $sql = within('select', sub {
+			if (chance('natural', 0.5))
+			{
+				my $n = natural($q, bare => 1, simple => 1, whole => 1, no_items => 1);
+				return "SELECT c.id, md5($n->{read}) FROM $n->{body} FOR UPDATE OF c";
+			}
 			my $from = from($q, outer => 1, simple => 1, whole => 1, no_requests => 1);
 			$from->{body} =~ s/ OFFSET 0\) AS c/) AS c/;
 			my $lock = pick('lock', ' FOR UPDATE OF c', ' FOR SHARE OF c', ' FOR NO KEY UPDATE OF c');
@@ -569,6 +611,12 @@ sub run_count
 	my $is_counted;
 	my $sql = within('select', sub {
 			local $q->{in_order} = 1;
+			if (chance('natural', 0.5))
+			{
+				my $n = natural($q, bare => 1, simple => 1, whole => 1, no_items => 1);
+				$is_counted = 1;
+				return 'SELECT count(*), count(d) FROM (' . "SELECT c.id, $counted AS v, $n->{read} AS d FROM $n->{body} LIMIT " . between('limit', 1, 10) . ' ) AS x';
+			}
 			my $from = from($q, outer => 1, simple => 1, bare => 1, whole => 1, no_requests => 1, form => qr/^(read|batch)$/);
 			# how many rows a LIMIT needs is up to the join order, where there is more than one
 			$is_counted = $from->{calls}[0]{text} =~ /\bc\./ && !@{ $from->{calls}[0]{items} } && $from->{body} !~ /\bsmall\b/;
@@ -616,7 +664,7 @@ sub settings
 		push @settings, 'FORCE_PARALLEL' if chance('force', 0.3);
 		use_tag($q, 'parallel');
 	}
-	push @settings, 'iopool.io_mode = ' . pick('mode', 'direct', 'uncached') if chance('io_mode', 0.3);
+	push @settings, 'iopool.io_mode = ' . pick('mode', 'direct', 'uncached') if chance('io_mode', $q->{natural} ? 0.6 : 0.3);
 	push @settings, 'iopool.pool = ' . pick('pool', 'other', 'narrow') if chance('pool', 0.2);
 	push @settings, 'iopool.merge_gap = ' . pick('gap', -1, 100, 5000, 'auto', 'auto') if chance('merge_gap', 0.4);
 	push @settings, "iopool.max_in_flight_bytes = '" . pick('bytes', '4kB', '64kB') . "'" if chance('max_in_flight_bytes', 0.15);
@@ -642,13 +690,15 @@ sub query
 # have a node.
 sub query_tags
 {
-	return (source_names(), form_names(), (map { "outer: $_->[0]" } @outers), (map { "select: $_->[0]" } @selects), (map { "run: $_->[0]" } @runs), (map { "write: $_->[0]" } @writes),
-		'parallel', 'two calls', 'call alone', 'join after a call', 'streamed', error_names());
+	return (source_names(), form_names(), (map { "outer: $_->[0]" } @outers), (map { "select: $_->[0]" } @selects), (map { "run: $_->[0]" } @runs), (map { "write: $_->[0]" } @writes, natural_writes()),
+		'parallel', 'two calls', 'call alone', 'join after a call', 'streamed', 'natural, streamed', error_names());
 }
 
 sub node_tags
 {
-	return grep { !/^call: (?!read$|batch$|batch of)|^run: (PL|lock|count)|^select: view/ } query_tags();
+	my %plain = map { ("select: $_->[0]" => 1) } natural_selects();
+	delete @plain{ map { "select: $_" } natural_nodes() };
+	return grep { !$plain{$_} && !/^call: (?!read$|batch$|batch of)|^run: (PL|lock|count)|^select: view/ } query_tags();
 }
 
 1;

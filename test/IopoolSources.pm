@@ -270,8 +270,9 @@ sub source_names
 
 sub may_use
 {
-	my ($q, $kind, $depth, $which) = @_;
+	my ($q, $kind, $depth, $name, $which) = @_;
 
+	return 0 if $q->{no_items} && $name =~ /^(LATERAL|WITH|outer join)/;
 	return 0 if $which =~ /array/ && !$kinds{$kind}{is_array};
 	return 0 if $which =~ /scalar/ && $kinds{$kind}{is_array};
 	# a constant array is of one id
@@ -286,7 +287,7 @@ sub argument
 	$depth //= 0;
 	return 'true' if $kind eq 'in_order' && $q->{in_order};
 	return within($kind, sub {
-			my @usable = grep { may_use($q, $kind, $depth, $_->[2]) } @sources;
+			my @usable = grep { may_use($q, $kind, $depth, @{$_}[0, 2]) } @sources;
 			@usable = grep { $_->[0] =~ /^(column|constant|stored|sub-select$|SQL|PL)/ } @usable if $depth > 2;
 			my $source = pick('source', map { ($_) x $_->[1] } @usable);
 			use_tag($q, "source: $source->[0]");

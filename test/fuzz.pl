@@ -24,5 +24,5 @@ foreach my $path ($dir, "$dir/plain", "$dir/other")
 $fuzz->prepare;
 my $count = $fuzz->run($seed, sub { $queries > 0 ? $_[0] < $queries : time() < $end });
 open my $file, '>', $summary or die "could not create \"$summary\": $!";
-print $file join(' ', @{$count}{qw(queries rows lateral scan differences)}), "\n";
+print $file join(' ', @{$count}{qw(queries rows lateral scan project differences)}), "\n";
 close $file;

@@ -14,6 +14,7 @@
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_proc.h"
 #include "fmgr.h"
+#include "nodes/pathnodes.h"
 #include "optimizer/optimizer.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
@@ -55,6 +56,28 @@
 	((path)->disabled_nodes = (child)->disabled_nodes)
 #else
 #define iopool_path_inherit_disabled(path, child) ((void) (path))
+#endif
+
+/* The path of DISTINCT over sorted rows got a shorter name with 19. */
+#if PG_VERSION_NUM >= 190000
+#define IOPOOL_T_DISTINCT_PATH T_UniquePath
+typedef UniquePath IopoolDistinctPath;
+#else
+#define IOPOOL_T_DISTINCT_PATH T_UpperUniquePath
+typedef UpperUniquePath IopoolDistinctPath;
+#endif
+
+/* From 19 on, the planner is told what EXPLAIN wants. */
+#if PG_VERSION_NUM >= 190000
+#define IOPOOL_PLANNER_PARAMS                                   \
+	Query *parse, const char *query_string, int cursor_options, \
+		ParamListInfo params, struct ExplainState *es
+#define IOPOOL_PLANNER_ARGS parse, query_string, cursor_options, params, es
+#else
+#define IOPOOL_PLANNER_PARAMS                                   \
+	Query *parse, const char *query_string, int cursor_options, \
+		ParamListInfo params
+#define IOPOOL_PLANNER_ARGS parse, query_string, cursor_options, params
 #endif
 
 /* What EXPLAIN works with has headers of its own from 18 on. */

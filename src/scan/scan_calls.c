@@ -36,8 +36,8 @@
  * Begin the feed of this scan.  Paths are looked at with the rights that the
  * query runs with, which is what a call would do.
  */
-static void
-begin_feed(IopoolScanState *state, bool in_order)
+void
+iopool_scan_begin_feed(IopoolScanState *state, bool in_order)
 {
 	IopoolFeedOptions options = {
 		.in_order = in_order,
@@ -56,15 +56,16 @@ begin_feed(IopoolScanState *state, bool in_order)
  * one of them is NULL.  By-reference values may lie anywhere, such as in a
  * tuple of a sub-select, and are good until the next evaluation.
  */
-static bool
-evaluate_args(IopoolScanState *state, Datum *args)
+bool
+iopool_scan_evaluate_args(IopoolScanState *state, const IopoolScanCall *call,
+						  Datum *args)
 {
 	ExprContext *econtext = state->args_econtext;
 	bool has_null = false;
 	int nargs = 0;
 	ListCell *lc;
 
-	foreach(lc, state->args)
+	foreach(lc, call->args)
 	{
 		bool isnull;
 
@@ -75,32 +76,119 @@ evaluate_args(IopoolScanState *state, Datum *args)
 	return !has_null;
 }
 
-/* Add the call of a row of iopool_read(). */
-static void
-add_range(IopoolScanState *state, IopoolScanRow *row)
+/*
+ * The range of a call of iopool_read(), whose arguments are not NULL.  Other
+ * forms of the function differ here, and in iopool_scan_identify().
+ */
+void
+iopool_scan_get_range(const IopoolScanCall *call, const Datum *args,
+					  IopoolScanRange *range)
 {
-	MemoryContext old_cxt =
-		MemoryContextSwitchTo(state->args_econtext->ecxt_per_tuple_memory);
-	Datum args[IOPOOL_SCAN_MAX_ARGS];
+	Assert(call->function == IOPOOL_SCAN_READ);
+	range->path = DatumGetTextPP(args[0]);
+	range->offset = DatumGetInt64(args[1]);
+	range->length = DatumGetInt64(args[2]);
+}
 
-	begin_feed(state, true);
-	if (evaluate_args(state, args))
-	{
-		row->offset = DatumGetInt64(args[1]);
-		row->length = DatumGetInt64(args[2]);
-		/* to be raised when the row's turn comes */
-		row->is_invalid = !iopool_range_is_valid(row->offset, row->length);
-		if (!row->is_invalid)
-		{
-			row->call =
-				iopool_feed_new_range(state->feed, DatumGetTextPP(args[0]),
-									  row->offset, row->length);
-			iopool_feed_add(state->feed, row->call);
-		}
-	}
-	else
-		row->is_null = true;
+/* Is this error that of a value or a name, and not, say, a cancel? */
+static bool
+is_of_arguments(const ErrorData *error)
+{
+	return ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_DATA_EXCEPTION ||
+		error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE ||
+		error->sqlerrcode == ERRCODE_UNDEFINED_OBJECT;
+}
+
+/*
+ * In PG_CATCH(): keep the error with its call, to be raised when the row's
+ * turn comes.  The caller knows that nothing is held where it comes from.
+ */
+static void
+hold_error(IopoolScanState *state, IopoolScanRowCall *call)
+{
+	MemoryContext old_cxt = MemoryContextSwitchTo(state->cxt);
+
+	call->error = CopyErrorData();
 	MemoryContextSwitchTo(old_cxt);
+	if (!is_of_arguments(call->error))
+		PG_RE_THROW();
+	FlushErrorState();
+	state->has_error = true;
+}
+
+/*
+ * The same of arguments whose functions hold nothing when they raise.
+ * Errors of others come at once: only a subtransaction could catch them.
+ */
+static bool
+evaluate_or_hold(IopoolScanState *state, const IopoolScanCall *call,
+				 IopoolScanRowCall *row_call, Datum *args)
+{
+	MemoryContext old_cxt = CurrentMemoryContext;
+	volatile bool has_values = false;
+
+	if (!call->holds_errors)
+		has_values = iopool_scan_evaluate_args(state, call, args);
+	else
+	{
+		PG_TRY();
+		{
+			has_values = iopool_scan_evaluate_args(state, call, args);
+		}
+		PG_CATCH();
+		{
+			MemoryContextSwitchTo(old_cxt);
+			hold_error(state, row_call);
+		}
+		PG_END_TRY();
+	}
+	row_call->is_null = !has_values && row_call->error == NULL;
+	return has_values;
+}
+
+/* Name the file of a range, and add its call. */
+static void
+name_range(IopoolScanState *state, IopoolScanRowCall *row_call,
+		   const IopoolScanRange *range)
+{
+	MemoryContext old_cxt = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		row_call->call = iopool_feed_new_range(state->feed, range->path,
+											   range->offset, range->length);
+		iopool_feed_add(state->feed, row_call->call);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(old_cxt);
+		hold_error(state, row_call);
+	}
+	PG_END_TRY();
+}
+
+/* Add a call of iopool_read(). */
+static void
+add_range(IopoolScanState *state, const IopoolScanCall *call,
+		  IopoolScanRowCall *row_call)
+{
+	Datum args[IOPOOL_SCAN_MAX_ARGS];
+	IopoolScanRange range;
+
+	iopool_scan_begin_feed(state, true);
+	if (!evaluate_or_hold(state, call, row_call, args))
+		return;
+	iopool_scan_get_range(call, args, &range);
+	if (iopool_range_is_valid(range.offset, range.length))
+		name_range(state, row_call, &range);
+	else
+	{
+		/* to be raised when the row's turn comes */
+		row_call->is_invalid = true;
+		row_call->offset = range.offset;
+		row_call->length = range.length;
+		state->has_error = true;
+	}
 }
 
 static IopoolArgsForm
@@ -119,60 +207,49 @@ form_of(IopoolScanFunction function)
 
 /*
  * Take the arguments of a batch into the row's memory, in the order in which
- * the function looks at them.  What is wrong with them is kept, to be raised
- * when the row's turn comes.  Nothing is held where the error comes from, so
- * it can be caught.
+ * the function looks at them, name their files, and add the call.
  */
 static void
-take_args(IopoolScanState *state, IopoolScanRow *row, const Datum *args,
-		  IopoolArgs *ranges, bool *report)
+name_ranges(IopoolScanState *state, const IopoolScanCall *call,
+			IopoolScanRowCall *row_call, const Datum *args)
 {
 	MemoryContext old_cxt = CurrentMemoryContext;
 
 	PG_TRY();
 	{
-		iopool_args_take(ranges, row->cxt, form_of(state->function), args);
-		*report = iopool_args_is_report(args[3]);
+		IopoolArgs ranges;
+		bool report;
+
+		iopool_args_take(&ranges, row_call->cxt, form_of(call->function),
+						 args);
+		report = iopool_args_is_report(args[3]);
+		iopool_scan_begin_feed(state,
+							   state->outer != NULL || DatumGetBool(args[4]));
+		row_call->call = iopool_feed_new_call(state->feed, &ranges, report);
+		iopool_feed_add(state->feed, row_call->call);
 	}
 	PG_CATCH();
 	{
-		MemoryContextSwitchTo(row->cxt);
-		row->error = CopyErrorData();
 		MemoryContextSwitchTo(old_cxt);
-		/* a cancel, say, is not for later */
-		if (row->error->sqlerrcode != ERRCODE_INVALID_PARAMETER_VALUE &&
-			row->error->sqlerrcode != ERRCODE_NULL_VALUE_NOT_ALLOWED)
-			PG_RE_THROW();
-		FlushErrorState();
+		hold_error(state, row_call);
 	}
 	PG_END_TRY();
 }
 
-/* Add the call of a row of iopool_read_batch(). */
-static void
-add_ranges(IopoolScanState *state, IopoolScanRow *row)
+/* Add a call of iopool_read_batch(); returns what it takes, in bytes. */
+static Size
+add_ranges(IopoolScanState *state, const IopoolScanCall *call,
+		   IopoolScanRowCall *row_call)
 {
-	MemoryContext old_cxt =
-		MemoryContextSwitchTo(state->args_econtext->ecxt_per_tuple_memory);
 	Datum args[IOPOOL_SCAN_MAX_ARGS];
-	IopoolArgs ranges;
-	bool report;
 
-	if (evaluate_args(state, args))
-	{
-		iopool_shmem_require();
-		row->cxt = AllocSetContextCreate(state->cxt, "iopool scan row",
-										 ALLOCSET_SMALL_SIZES);
-		take_args(state, row, args, &ranges, &report);
-		if (row->error == NULL)
-		{
-			begin_feed(state, row->outer != NULL || DatumGetBool(args[4]));
-			row->call = iopool_feed_new_call(state->feed, &ranges, report);
-			iopool_feed_add(state->feed, row->call);
-		}
-		row->size += MemoryContextMemAllocated(row->cxt, true);
-	}
-	MemoryContextSwitchTo(old_cxt);
+	if (!evaluate_or_hold(state, call, row_call, args))
+		return 0;
+	iopool_shmem_require();
+	row_call->cxt = AllocSetContextCreate(state->cxt, "iopool scan row",
+										  ALLOCSET_SMALL_SIZES);
+	name_ranges(state, call, row_call, args);
+	return MemoryContextMemAllocated(row_call->cxt, true);
 }
 
 /* Take the columns of a kept outer row apart. */
@@ -192,82 +269,103 @@ iopool_scan_copy_outer(IopoolScanState *state, const TupleTableSlot *outer,
 	memcpy(slot->tts_isnull, outer->tts_isnull, sizeof(bool) * state->nouter);
 }
 
-/* The next outer row, as a row without a call; NULL: there is none. */
+/* A row without calls, of an outer row unless that is NULL. */
 static IopoolScanRow *
-next_outer(IopoolScanState *state)
+new_row(IopoolScanState *state, TupleTableSlot *outer)
 {
-	IopoolScanRow *row;
-	MemoryContext old_cxt;
-	TupleTableSlot *slot = NULL;
+	MemoryContext old_cxt = MemoryContextSwitchTo(state->cxt);
+	IopoolScanRow *row = palloc0(offsetof(IopoolScanRow, calls) +
+								 sizeof(IopoolScanRowCall) * state->ncalls);
 
-	if (state->outer != NULL)
+	if (outer != NULL)
 	{
-		slot = ExecProcNode(state->outer);
-		if (TupIsNull(slot))
-			return NULL;
-	}
-
-	old_cxt = MemoryContextSwitchTo(state->cxt);
-	row = palloc0(sizeof(IopoolScanRow));
-	if (slot != NULL)
-	{
-		row->outer = ExecCopySlotMinimalTuple(slot);
+		row->outer = ExecCopySlotMinimalTuple(outer);
 		row->size = row->outer->t_len;
 		iopool_scan_show_outer(row, state->ahead_slot);
 		ExecClearTuple(state->args_slot);
 		iopool_scan_copy_outer(state, state->ahead_slot, state->args_slot);
 		ExecStoreVirtualTuple(state->args_slot);
 	}
-	else
-		state->outer_ended = true;
+	if (state->table != NULL)
+	{
+		row->tid = state->table->ss_ScanTupleSlot->tts_tid;
+		row->tableoid = state->table->ss_ScanTupleSlot->tts_tableOid;
+	}
 	MemoryContextSwitchTo(old_cxt);
 	return row;
 }
 
-/* Add one call; false when there are no more. */
-static bool
-add_call(IopoolScanState *state)
+/* Add the calls of a row that has been taken. */
+static void
+add_calls_of(IopoolScanState *state, IopoolScanRow *row)
 {
-	IopoolScanRow *row = NULL;
+	MemoryContext old_cxt;
 
-	if (!state->outer_ended)
-		row = next_outer(state);
-	if (row == NULL)
+	ResetExprContext(state->args_econtext);
+	state->args_econtext->ecxt_scantuple = state->args_slot;
+	old_cxt =
+		MemoryContextSwitchTo(state->args_econtext->ecxt_per_tuple_memory);
+	for (int i = 0; i < state->ncalls && !state->has_error; i++)
 	{
-		state->outer_ended = true;
-		if (state->feed != NULL)
-			iopool_feed_complete(state->feed);
-		return false;
+		const IopoolScanCall *call = &state->calls[i];
+
+		if (call->function == IOPOOL_SCAN_READ)
+			add_range(state, call, &row->calls[i]);
+		else
+			row->size += add_ranges(state, call, &row->calls[i]);
 	}
+	MemoryContextSwitchTo(old_cxt);
+}
+
+/* Take a row, of an outer row unless that is NULL, and add its calls. */
+void
+iopool_scan_add_row(IopoolScanState *state, TupleTableSlot *outer)
+{
+	IopoolScanRow *row = new_row(state, outer);
 
 	/* what is read from here on may fail: the row is found when it does */
 	dlist_push_tail(&state->rows, &row->node);
 	state->nrows++;
-
-	ResetExprContext(state->args_econtext);
-	state->args_econtext->ecxt_scantuple = state->args_slot;
-	if (state->function == IOPOOL_SCAN_READ)
-		add_range(state, row);
-	else
-		add_ranges(state, row);
+	state->nleft--;
+	state->has_added = true;
+	add_calls_of(state, row);
 	state->row_bytes += row->size;
-	if (state->outer_ended && state->feed != NULL)
-		iopool_feed_complete(state->feed);
-	return true;
 }
 
-/* Add calls until the feed has enough to do. */
+/* Take the next row; false when there are no more. */
+static bool
+add_next_row(IopoolScanState *state)
+{
+	TupleTableSlot *outer = NULL;
+	bool has_row = !state->outer_ended;
+
+	if (state->outer == NULL)
+		state->outer_ended = true;
+	else if (has_row)
+	{
+		outer = ExecProcNode(state->outer);
+		has_row = !TupIsNull(outer);
+		state->outer_ended = !has_row;
+	}
+	if (has_row)
+		iopool_scan_add_row(state, outer);
+	if (state->outer_ended && state->has_added && state->feed != NULL)
+		iopool_feed_complete(state->feed);
+	return has_row;
+}
+
+/* Take rows until the feed has enough to do. */
 void
 iopool_scan_add_calls(IopoolScanState *state)
 {
 	/* there is no feed before there is a call */
 	while (state->nrows == 0 ||
-		   (state->feed != NULL && iopool_feed_wants_call(state->feed) &&
-			state->nrows < MAX_ROWS &&
+		   (state->feed != NULL && !state->has_error && state->nleft > 0 &&
+			iopool_feed_wants_call(state->feed) && state->nrows < MAX_ROWS &&
 			state->row_bytes < iopool_max_in_flight_bytes))
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (!add_call(state))
+		if (!add_next_row(state))
 			break;
 	}
 }
@@ -280,10 +378,13 @@ iopool_scan_drop_row(IopoolScanState *state)
 
 	ExecClearTuple(state->css.ss.ss_ScanTupleSlot);
 	ExecClearTuple(state->outer_slot);
-	if (row->call != NULL)
-		iopool_feed_drop_call(state->feed, row->call);
-	if (row->cxt != NULL)
-		MemoryContextDelete(row->cxt);
+	for (int i = 0; i < state->ncalls; i++)
+	{
+		if (row->calls[i].call != NULL)
+			iopool_feed_drop_call(state->feed, row->calls[i].call);
+		if (row->calls[i].cxt != NULL)
+			MemoryContextDelete(row->calls[i].cxt);
+	}
 	if (row->outer != NULL)
 		pfree(row->outer);
 	state->row_bytes -= row->size;
@@ -291,4 +392,16 @@ iopool_scan_drop_row(IopoolScanState *state)
 	state->nrows--;
 	pfree(row);
 	state->current = NULL;
+}
+
+/*
+ * The turn of a call has come: raise what is wrong with its arguments.
+ */
+void
+iopool_scan_check_call(const IopoolScanRowCall *call)
+{
+	if (call->error != NULL)
+		ReThrowError(call->error);
+	if (call->is_invalid)
+		iopool_range_check(call->offset, call->length);
 }

@@ -21,32 +21,16 @@
  */
 #include "postgres.h"
 
-#include "catalog/objectaccess.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
-#include "nodes/nodeFuncs.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/tuplestore.h"
 
-#include "base/compat.h"
-#include "base/range.h"
 #include "scan/scan_internal.h"
 
 /* ------------------------------------------------------------------------
  * Rows
  */
-
-/* What the last row was made of is not needed any more. */
-static void
-free_last_result(IopoolScanState *state)
-{
-	if (state->result.buffer != NULL)
-		iopool_feed_put_back(state->feed, &state->result);
-	if (state->message != NULL)
-		pfree(state->message);
-	state->message = NULL;
-}
 
 /* Put the function's columns beside those of the outer row. */
 static TupleTableSlot *
@@ -82,11 +66,11 @@ show_result(IopoolScanState *state)
 {
 	Datum values[IOPOOL_ROW_COLUMNS];
 	bool nulls[IOPOOL_ROW_COLUMNS];
-	IopoolResult *result = &state->result;
+	IopoolResult *result = &state->results[0];
 
 	state->current_has_row = true;
 	iopool_feed_next(state->feed, result);
-	if (state->function == IOPOOL_SCAN_READ)
+	if (state->calls[0].function == IOPOOL_SCAN_READ)
 	{
 		values[0] = PointerGetDatum(result->buffer);
 		nulls[0] = false;
@@ -98,29 +82,20 @@ show_result(IopoolScanState *state)
 	return show_values(state, values, nulls);
 }
 
-/* Nothing is in flight after this, and no ring is held. */
-static void
-end_feed(IopoolScanState *state)
-{
-	if (state->feed != NULL)
-		iopool_feed_end(state->feed, &state->stats);
-	state->feed = NULL;
-}
-
 /* The next row of the first call, and of the next one when it has no more. */
 static TupleTableSlot *
 next_result(IopoolScanState *state)
 {
-	free_last_result(state);
+	iopool_scan_free_last(state);
 	for (;;)
 	{
-		IopoolScanRow *row;
+		IopoolScanRowCall *call;
 
 		CHECK_FOR_INTERRUPTS();
 		iopool_scan_add_calls(state);
 		if (state->nrows == 0)
 		{
-			end_feed(state);
+			iopool_scan_end_feed(state);
 			return NULL;
 		}
 
@@ -132,14 +107,14 @@ next_result(IopoolScanState *state)
 			if (state->current->outer != NULL)
 				iopool_scan_show_outer(state->current, state->outer_slot);
 		}
-		row = state->current;
-		if (row->error != NULL)
-			ReThrowError(row->error);
-		if (row->is_invalid)
-			iopool_range_check(row->offset, row->length);
-		if (row->call != NULL && row->call->nout < row->call->args.nranges)
+		call = &state->current->calls[0];
+		iopool_scan_check_call(call);
+		if (call->call != NULL && call->call->nout < call->call->args.nranges)
 			return show_result(state);
-		if (!state->current_has_row && (row->is_null || state->is_left))
+		/* a NULL argument makes NULL, or no row */
+		if (!state->current_has_row &&
+			(state->is_left ||
+			 (call->is_null && state->calls[0].function == IOPOOL_SCAN_READ)))
 			return show_nulls(state);
 		iopool_scan_drop_row(state);
 	}
@@ -217,105 +192,29 @@ begin_store(IopoolScanState *state)
 	MemoryContextSwitchTo(old_cxt);
 }
 
-/*
- * The parameters that an expression gets while the query runs.  Returns true
- * if it finds a sub-select, which may have more.
- */
-static bool
-collect_params(Node *node, void *context)
-{
-	Bitmapset **params = context;
-
-	if (node == NULL)
-		return false;
-	if (IsA(node, SubPlan))
-		return true;
-	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC)
-		*params = bms_add_member(*params, ((Param *) node)->paramid);
-	return expression_tree_walker(node, collect_params, context);
-}
-
-/* Whoever may run the query may not yet call the function. */
-static void
-check_right(Oid funcid)
-{
-	AclResult result = iopool_proc_aclcheck(funcid, GetUserId(), ACL_EXECUTE);
-
-	if (result != ACLCHECK_OK)
-		aclcheck_error(result, OBJECT_FUNCTION, get_func_name(funcid));
-	InvokeFunctionExecuteHook(funcid);
-}
-
 static void
 scan_begin(CustomScanState *node, EState *estate, int eflags)
 {
 	IopoolScanState *state = (IopoolScanState *) node;
 	CustomScan *cscan = (CustomScan *) node->ss.ps.plan;
 	List *info = cscan->custom_private;
-	FuncExpr *call = linitial_node(FuncExpr, cscan->custom_exprs);
 	TupleDesc desc = node->ss.ss_ScanTupleSlot->tts_tupleDescriptor;
-	TupleDesc outer_desc = desc;
 	ListCell *lc;
 
-	check_right(call->funcid);
-
-	state->function = intVal(list_nth(info, IOPOOL_SCAN_FUNCTION));
+	state->ncalls = 1;
+	state->calls = palloc0(sizeof(IopoolScanCall));
+	state->calls[0].expr = linitial_node(FuncExpr, cscan->custom_exprs);
+	state->calls[0].function = intVal(list_nth(info, IOPOOL_SCAN_FUNCTION));
 	state->is_left = intVal(list_nth(info, IOPOOL_SCAN_IS_LEFT));
 	state->columns = palloc(sizeof(int) * Max(desc->natts, 1));
 	for_each_from(lc, info, IOPOOL_SCAN_COLUMNS)
 		state->columns[state->ncolumns++] = intVal(lfirst(lc));
-	state->nouter = desc->natts - state->ncolumns;
+	iopool_scan_begin(state, estate, eflags);
 
-	state->args = ExecInitExprList(call->args, &node->ss.ps);
-	state->has_subplan = collect_params((Node *) call->args, &state->params);
-	state->args_econtext = CreateExprContext(estate);
-	state->args_slot = ExecInitExtraTupleSlot(estate, desc, &TTSOpsVirtual);
 	state->store_slot =
 		ExecInitExtraTupleSlot(estate, desc, &TTSOpsMinimalTuple);
-	state->cxt = AllocSetContextCreate(estate->es_query_cxt, "iopool scan",
-									   ALLOCSET_DEFAULT_SIZES);
-	dlist_init(&state->rows);
-
-	if (cscan->custom_plans != NIL)
-	{
-		int outer_flags =
-			eflags & ~(EXEC_FLAG_REWIND | EXEC_FLAG_BACKWARD | EXEC_FLAG_MARK);
-
-		state->outer =
-			ExecInitNode(linitial(cscan->custom_plans), estate, outer_flags);
-		node->custom_ps = list_make1(state->outer);
-		outer_desc = ExecGetResultType(state->outer);
-	}
-	else
-	{
-		if ((eflags & EXEC_FLAG_REWIND) != 0)
-			begin_store(state);
-	}
-	state->ahead_slot =
-		ExecInitExtraTupleSlot(estate, outer_desc, &TTSOpsMinimalTuple);
-	state->outer_slot =
-		ExecInitExtraTupleSlot(estate, outer_desc, &TTSOpsMinimalTuple);
-	iopool_scan_workers_begin(state, estate);
-}
-
-/* End the feed and forget all calls. */
-static void
-stop_reading(IopoolScanState *state)
-{
-	/* what they hold is in what is reset */
-	ExecClearTuple(state->css.ss.ss_ScanTupleSlot);
-	ExecClearTuple(state->args_slot);
-	ExecClearTuple(state->ahead_slot);
-	ExecClearTuple(state->outer_slot);
-	free_last_result(state);
-
-	end_feed(state);
-	MemoryContextReset(state->cxt);
-	dlist_init(&state->rows);
-	state->nrows = 0;
-	state->row_bytes = 0;
-	state->current = NULL;
-	state->outer_ended = false;
+	if (state->outer == NULL && (eflags & EXEC_FLAG_REWIND) != 0)
+		begin_store(state);
 }
 
 static void
@@ -323,12 +222,9 @@ scan_end(CustomScanState *node)
 {
 	IopoolScanState *state = (IopoolScanState *) node;
 
-	stop_reading(state);
-	iopool_scan_workers_report(state);
 	if (state->store != NULL)
 		tuplestore_end(state->store);
-	if (state->outer != NULL)
-		ExecEndNode(state->outer);
+	iopool_scan_end(node);
 }
 
 static void
@@ -337,38 +233,25 @@ scan_rescan(CustomScanState *node)
 	IopoolScanState *state = (IopoolScanState *) node;
 	Bitmapset *changed = node->ss.ps.chgParam;
 
-	if (state->outer != NULL)
+	if (state->outer == NULL)
 	{
-		if (changed != NULL)
-			UpdateChangedParamSet(state->outer, changed);
-		if (state->outer->chgParam == NULL)
-			ExecReScan(state->outer);
-	}
-	else if (changed == NULL ||
-			 (!state->has_subplan && !bms_overlap(changed, state->params)))
-	{
-		/* the same call again: its rows are what they were */
-		if (state->store != NULL)
+		if (changed == NULL ||
+			(!state->has_subplan && !bms_overlap(changed, state->params)))
 		{
-			ExecClearTuple(node->ss.ss_ScanTupleSlot);
-			tuplestore_rescan(state->store);
-			return;
+			/* the same call again: its rows are what they were */
+			if (state->store != NULL)
+			{
+				ExecClearTuple(node->ss.ss_ScanTupleSlot);
+				tuplestore_rescan(state->store);
+				return;
+			}
+			if (state->has_ended || state->nrows > 0)
+				begin_store(state);
 		}
-		if (state->has_ended || state->nrows > 0)
-			begin_store(state);
+		else if (state->store != NULL)
+			tuplestore_clear(state->store);
 	}
-	else if (state->store != NULL)
-		tuplestore_clear(state->store);
-
-	stop_reading(state);
-	state->has_ended = false;
-}
-
-/* Nobody asks for rows for a while, or ever. */
-static void
-scan_shutdown(CustomScanState *node)
-{
-	iopool_stream_leave(true);
+	iopool_scan_rescan(node);
 }
 
 static const CustomExecMethods scan_exec_methods = {
@@ -377,7 +260,7 @@ static const CustomExecMethods scan_exec_methods = {
 	.ExecCustomScan = scan_exec,
 	.EndCustomScan = scan_end,
 	.ReScanCustomScan = scan_rescan,
-	.ShutdownCustomScan = scan_shutdown,
+	.ShutdownCustomScan = iopool_scan_shutdown,
 	.ExplainCustomScan = iopool_scan_explain,
 };
 

@@ -33,20 +33,31 @@ argument_label(IopoolScanFunction function, int argno)
 	}
 }
 
+/* The arguments of all calls; those of several, as lists. */
 static void
 show_arguments(IopoolScanState *state, List *ancestors, ExplainState *es)
 {
 	CustomScan *cscan = (CustomScan *) state->css.ss.ps.plan;
-	FuncExpr *call = linitial_node(FuncExpr, cscan->custom_exprs);
 	List *context = set_deparse_context_plan(es->deparse_cxt,
 											 &cscan->scan.plan, ancestors);
 	bool has_prefix = cscan->custom_plans != NIL || es->verbose;
 
-	for (int i = 0; i < 3; i++)
-		ExplainPropertyText(argument_label(state->function, i),
-							deparse_expression(list_nth(call->args, i),
-											   context, has_prefix, false),
-							es);
+	for (int argno = 0; argno < 3; argno++)
+	{
+		const char *label = argument_label(state->calls[0].function, argno);
+		List *texts = NIL;
+
+		for (int i = 0; i < state->ncalls; i++)
+			texts =
+				lappend(texts,
+						deparse_expression(list_nth(state->calls[i].expr->args,
+													argno),
+										   context, has_prefix, false));
+		if (state->ncalls == 1)
+			ExplainPropertyText(label, linitial(texts), es);
+		else
+			ExplainPropertyList(label, texts, es);
+	}
 }
 
 static void
@@ -205,7 +216,7 @@ show_workers(const IopoolFeedStats *workers, int nworkers, ExplainState *es)
 	}
 }
 
-/* ExplainCustomScan, of both kinds of node. */
+/* ExplainCustomScan, of all kinds of node. */
 void
 iopool_scan_explain(CustomScanState *node, List *ancestors, ExplainState *es)
 {

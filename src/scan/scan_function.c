@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "utils/builtins.h"
@@ -93,6 +94,16 @@ iopool_scan_identify(Oid funcid)
 	if (finfo.fn_addr == iopool_read_batch_paths)
 		return IOPOOL_SCAN_BATCH_PATHS;
 	return IOPOOL_SCAN_NONE;
+}
+
+/* Is this a call of iopool_read(), in any form? */
+bool
+iopool_scan_is_read(const Node *node)
+{
+	const FuncExpr *call = (const FuncExpr *) node;
+
+	return IsA(node, FuncExpr) && call->funcid >= FirstNormalObjectId &&
+		iopool_scan_identify(call->funcid) == IOPOOL_SCAN_READ;
 }
 
 /* The call in FROM, if it is one of ours and nothing but that; or NULL. */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * scan_internal.h
- *	  Executor nodes in the place of function scans: private to scan_*.c.
+ *	  Executor nodes that read: private to src/scan.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,6 +25,12 @@ typedef enum IopoolScanFunction
 	IOPOOL_SCAN_BATCH_PATHS,  /* (paths, offsets, lengths) */
 } IopoolScanFunction;
 
+/*
+ * Cost of a call that is read ahead of time, as a share of what it costs when
+ * it is waited for alone.
+ */
+#define IOPOOL_SCAN_COST_SHARE 0.25
+
 /* Most arguments of these functions. */
 #define IOPOOL_SCAN_MAX_ARGS 5
 
@@ -41,6 +47,21 @@ enum
 	IOPOOL_SCAN_COLUMNS,
 };
 
+/* Places in custom_private of the plan of IopoolProject: lists of numbers. */
+enum
+{
+	IOPOOL_PROJECT_OIDS,	  /* of the functions */
+	IOPOOL_PROJECT_FUNCTIONS, /* IopoolScanFunction */
+};
+
+/* Places in custom_private of a path of IopoolProject. */
+enum
+{
+	IOPOOL_PROJECT_CALLS,	/* FuncExpr */
+	IOPOOL_PROJECT_CLAUSES, /* RestrictInfos that it looks at */
+	IOPOOL_PROJECT_PLAIN,	/* the path of a relation that it replaces */
+};
+
 /* Places in custom_private of a path: the call, clauses, an IntList. */
 enum
 {
@@ -50,20 +71,50 @@ enum
 	IOPOOL_PATH_RTI,	 /* of the function */
 };
 
-/* A call whose results are not handed out yet, with its outer row. */
-typedef struct IopoolScanRow
+/* What a call of iopool_read() reads. */
+typedef struct IopoolScanRange
 {
-	dlist_node node;	/* in state->rows */
-	MinimalTuple outer; /* or NULL: there is no outer plan */
-	MemoryContext cxt;	/* of its arguments, or NULL */
-	IopoolCall *call;	/* NULL: an argument is NULL */
-	Size size;			/* bytes of all of this */
-	bool is_null;		/* has one row, of NULL */
-	ErrorData *error;	/* what is wrong with its arrays, or NULL */
-	bool is_invalid;	/* offset and length are no range */
+	text *path;
 	int64 offset;
 	int64 length;
+} IopoolScanRange;
+
+/* One call of a row that is taken ahead. */
+typedef struct IopoolScanRowCall
+{
+	IopoolCall *call;  /* NULL: nothing is to be read */
+	MemoryContext cxt; /* of its arguments, or NULL */
+	ErrorData *error;  /* raised when its turn comes, or NULL */
+	bool is_null;	   /* an argument is NULL */
+	bool is_invalid;   /* offset and length are no range */
+	int64 offset;
+	int64 length;
+} IopoolScanRowCall;
+
+/* Calls whose results are not handed out yet, with their outer row. */
+typedef struct IopoolScanRow
+{
+	dlist_node node;	 /* in state->rows */
+	MinimalTuple outer;	 /* or NULL: there is no outer plan */
+	ItemPointerData tid; /* where that comes from, if it is known */
+	Oid tableoid;
+	Size size;										/* bytes of all of this */
+	IopoolScanRowCall calls[FLEXIBLE_ARRAY_MEMBER]; /* [state->ncalls] */
 } IopoolScanRow;
+
+/* A call of the plan. */
+typedef struct IopoolScanCall
+{
+	IopoolScanFunction function;
+	FuncExpr *expr;
+	List *args;		   /* of ExprState */
+	bool holds_errors; /* an error of its arguments can be raised later */
+
+	/* of IopoolProject only */
+	ExprState *plain; /* the call itself, where nothing is read ahead */
+	char *buffer;	  /* of the last result that was read at once, or NULL */
+	Size buffer_size;
+} IopoolScanCall;
 
 /* See scan_workers.c. */
 typedef struct IopoolScanWorkers IopoolScanWorkers;
@@ -73,12 +124,12 @@ typedef struct IopoolScanState
 	CustomScanState css;
 
 	/* constant */
-	IopoolScanFunction function;
+	int ncalls; /* of a row */
+	IopoolScanCall *calls;
 	bool is_left;
 	int nouter;		   /* columns of the outer plan */
 	int ncolumns;	   /* of the function */
 	int *columns;	   /* [ncolumns], their numbers, from 1 */
-	List *args;		   /* of ExprState */
 	Bitmapset *params; /* that the arguments depend on, if known */
 	bool has_subplan;  /* in the arguments: not all are known */
 	MemoryContext cxt; /* of calls; a child of the query's */
@@ -95,9 +146,13 @@ typedef struct IopoolScanState
 	int nrows;		  /* read ahead, and their bytes */
 	int64 row_bytes;
 	bool outer_ended;		/* no more calls */
+	bool has_added;			/* rows, since the feed was begun */
+	bool has_error;			/* a row ahead will raise: no more are taken */
+	int64 nleft;			/* rows that may be taken ahead yet */
 	IopoolScanRow *current; /* whose results are handed out */
 	bool current_has_row;
-	IopoolResult result; /* the last; its buffer is put back with the next */
+	IopoolResult *results; /* [ncalls], of the last row; their buffers are put
+							* back with the next */
 	text *message;
 
 	/* rows are kept where they may be wanted again */
@@ -105,38 +160,111 @@ typedef struct IopoolScanState
 	TupleTableSlot *store_slot;
 	bool has_ended; /* all rows have been read */
 
+	/* of IopoolProject; see project_exec.c */
+	ScanState *table; /* whose rows are the outer ones, or NULL */
+	bool is_plain;	  /* calls are made as they stand in the query */
+	int64 distance;	  /* rows that are taken ahead before the next try */
+	int64 ncached;	  /* rows that were read at once, since then */
+
 	IopoolFeedStats stats;		/* of feeds that have ended */
 	IopoolScanWorkers *workers; /* NULL: nobody wants to know */
 } IopoolScanState;
 
 /* scan_function.c */
 extern IopoolScanFunction iopool_scan_identify(Oid funcid);
+extern bool iopool_scan_is_read(const Node *node);
 extern FuncExpr *iopool_scan_call_of(RangeTblEntry *rte,
 									 IopoolScanFunction *function);
 
+/* scan_path.c */
+extern bool iopool_scan_is_path(const Path *path);
+
 /* scan_plan.c */
 extern Expr *iopool_scan_find_outer(List *exprs, Node *node);
+extern List *iopool_scan_order_clauses(PlannerInfo *root, List *clauses);
+extern List *iopool_scan_outer_columns(List *custom_plans);
 extern Plan *iopool_scan_plan_path(PlannerInfo *root, RelOptInfo *rel,
 								   CustomPath *path, List *tlist,
 								   List *clauses, List *custom_plans);
 
 /* scan_safe.c */
 extern bool iopool_scan_expr_has_side_effects(Node *node, PlannerInfo *root);
+extern bool iopool_scan_relation_has_side_effects(PlannerInfo *root, int rti,
+												  List *conditions);
 extern bool iopool_scan_relations_have_side_effects(PlannerInfo *root,
-													Relids relids);
+													Relids relids,
+													bool with_targets);
 
 /* scan_calls.c */
+extern void iopool_scan_begin_feed(IopoolScanState *state, bool in_order);
+extern bool iopool_scan_evaluate_args(IopoolScanState *state,
+									  const IopoolScanCall *call, Datum *args);
+extern void iopool_scan_get_range(const IopoolScanCall *call,
+								  const Datum *args, IopoolScanRange *range);
+extern void iopool_scan_add_row(IopoolScanState *state, TupleTableSlot *outer);
 extern void iopool_scan_add_calls(IopoolScanState *state);
 extern void iopool_scan_drop_row(IopoolScanState *state);
+extern void iopool_scan_check_call(const IopoolScanRowCall *call);
 extern void iopool_scan_show_outer(const IopoolScanRow *row,
 								   TupleTableSlot *slot);
 extern void iopool_scan_copy_outer(IopoolScanState *state,
 								   const TupleTableSlot *outer,
 								   TupleTableSlot *slot);
 
+/* scan_state.c */
+extern void iopool_scan_free_last(IopoolScanState *state);
+extern void iopool_scan_end_feed(IopoolScanState *state);
+extern void iopool_scan_begin(IopoolScanState *state, EState *estate,
+							  int eflags);
+extern void iopool_scan_end(CustomScanState *node);
+extern void iopool_scan_rescan(CustomScanState *node);
+extern void iopool_scan_shutdown(CustomScanState *node);
+
 /* scan_exec.c */
 extern const CustomScanMethods iopool_scan_methods;
 extern const CustomScanMethods iopool_lateral_methods;
+
+/* project_find.c */
+extern bool iopool_project_has_calls(Node *node);
+extern bool iopool_project_contains(Node *node, Node *wanted);
+extern List *iopool_project_find_calls(PlannerInfo *root, Node *node,
+									   List *inputs);
+extern List *iopool_project_find_arguments(PlannerInfo *root, Node *node,
+										   List *inputs);
+
+/* project_path.c */
+extern void iopool_project_install(void);
+extern CustomPath *iopool_project_make_path(PlannerInfo *root, Path *child,
+											PathTarget *target, List *calls,
+											List *clauses, Path *plain);
+extern bool iopool_project_is_path(const Path *path);
+extern Cost iopool_project_saved(PlannerInfo *root, List *calls, double rows);
+
+/* project_cursor.c */
+extern bool iopool_project_is_cursor(const PlannerInfo *root);
+extern bool iopool_project_goes_backwards(const Path *path);
+extern bool iopool_project_is_transparent(const Path *path);
+extern Path *iopool_project_plain_path(Path *path);
+extern void iopool_project_install_cursor(void);
+
+/* project_rel.c */
+extern void iopool_project_install_rel(void);
+
+/* project_tree.c */
+extern Size iopool_project_path_size(const Path *path);
+extern Path **iopool_project_subpath(Path *path);
+extern Path *iopool_project_copy_path(const Path *path);
+extern bool iopool_project_is_fit_below(Path *path);
+extern bool iopool_project_is_blocking(const Path *path);
+extern bool iopool_project_is_single_row(const Path *path);
+
+/* project_plan.c */
+extern Plan *iopool_project_plan_path(PlannerInfo *root, RelOptInfo *rel,
+									  CustomPath *path, List *tlist,
+									  List *clauses, List *custom_plans);
+
+/* project_exec.c */
+extern const CustomScanMethods iopool_project_methods;
 
 /* scan_workers.c */
 extern void iopool_scan_workers_begin(IopoolScanState *state, EState *estate);

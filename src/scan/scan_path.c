@@ -32,12 +32,6 @@
 #include "scan/scan.h"
 #include "scan/scan_internal.h"
 
-/*
- * Cost of a call that is read ahead of time, as a share of what it costs when
- * it is waited for alone.
- */
-#define AHEAD_COST_SHARE 0.25
-
 static set_rel_pathlist_hook_type prev_set_rel_pathlist = NULL;
 static set_join_pathlist_hook_type prev_set_join_pathlist = NULL;
 
@@ -129,6 +123,19 @@ static const CustomPathMethods lateral_path_methods = {
 	.PlanCustomPath = iopool_scan_plan_path,
 };
 
+/* Is this a path of ours, which is a CustomPath and nothing more? */
+bool
+iopool_scan_is_path(const Path *path)
+{
+	const CustomPathMethods *methods;
+
+	if (!IsA(path, CustomPath))
+		return false;
+	methods = ((const CustomPath *) path)->methods;
+	return methods == &scan_path_methods || methods == &lateral_path_methods ||
+		iopool_project_is_path(path);
+}
+
 /* A call of one of our functions in FROM. */
 typedef struct FoundCall
 {
@@ -168,6 +175,16 @@ make_path(RelOptInfo *rel, const CustomPathMethods *methods,
 	return path;
 }
 
+/* Arguments that must not be computed ahead, or that read by themselves. */
+static bool
+has_unfit_arguments(const FoundCall *found, PlannerInfo *root)
+{
+	Node *args = (Node *) found->call->args;
+
+	return contain_volatile_functions(args) ||
+		iopool_scan_expr_has_side_effects(args, root);
+}
+
 /* set_rel_pathlist_hook: iopool_read_batch() in FROM. */
 static void
 add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
@@ -195,7 +212,7 @@ add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
 					  rti))
 		return;
 	/* scanned again, it may make the call again, whose arguments are others */
-	if (iopool_scan_expr_has_side_effects((Node *) found.call->args, root))
+	if (has_unfit_arguments(&found, root))
 		return;
 	/* its rows are wanted again and again, and nothing would change */
 	if (is_correlated(root) && !has_changing_param((Node *) found.call, root))
@@ -207,7 +224,8 @@ add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
 	cost_qual_eval(&qual_cost, rel->baserestrictinfo, root);
 	path->path.parallel_safe = rel->consider_parallel;
 	path->path.startup_cost = qual_cost.startup +
-		rel->reltarget->cost.startup + random_page_cost * AHEAD_COST_SHARE;
+		rel->reltarget->cost.startup +
+		random_page_cost * IOPOOL_SCAN_COST_SHARE;
 	path->path.startup_cost =
 		Min(path->path.startup_cost, plain->startup_cost);
 	path->path.total_cost =
@@ -268,8 +286,7 @@ find_lateral_call(LateralJoin *join)
 	found->rti = innerrel->relid;
 	found->call = iopool_scan_call_of(root->simple_rte_array[innerrel->relid],
 									  &found->function);
-	if (found->call == NULL ||
-		iopool_scan_expr_has_side_effects((Node *) found->call->args, root) ||
+	if (found->call == NULL || has_unfit_arguments(found, root) ||
 		has_unfit_condition(join))
 		return false;
 
@@ -289,7 +306,8 @@ find_lateral_call(LateralJoin *join)
 			return false;
 	}
 	return !iopool_scan_relations_have_side_effects(root,
-													join->outerrel->relids);
+													join->outerrel->relids,
+													true);
 }
 
 /* A path that joins one path of the outer relation with the function. */
@@ -305,7 +323,7 @@ make_lateral_path(const LateralJoin *join, Path *outer)
 		make_path(joinrel, &lateral_path_methods, &join->found,
 				  join->restrictlist, join->jointype == JOIN_LEFT);
 	double nrows = outer->rows * join->innerrel->rows;
-	double call_cost = inner->total_cost * AHEAD_COST_SHARE;
+	double call_cost = inner->total_cost * IOPOOL_SCAN_COST_SHARE;
 	QualCost qual_cost;
 
 	cost_qual_eval(&qual_cost, clauses, root);
@@ -414,4 +432,5 @@ iopool_scan_install(void)
 	set_rel_pathlist_hook = add_scan_path;
 	prev_set_join_pathlist = set_join_pathlist_hook;
 	set_join_pathlist_hook = add_lateral_paths;
+	iopool_project_install();
 }

@@ -60,16 +60,22 @@ use_outer_mutator(Node *node, void *exprs)
 	return expression_tree_mutator(node, use_outer_mutator, exprs);
 }
 
-/* The expressions of a target list. */
-static List *
-exprs_of(List *tlist)
+/* What the outer plan gives, as the first columns of a custom_scan_tlist. */
+List *
+iopool_scan_outer_columns(List *custom_plans)
 {
-	List *exprs = NIL;
+	/* no linitial_node(): no plan's own tag is that of its abstract type */
+	Plan *outer_plan = linitial(custom_plans);
+	List *columns = NIL;
 	ListCell *lc;
 
-	foreach(lc, tlist)
-		exprs = lappend(exprs, lfirst_node(TargetEntry, lc)->expr);
-	return exprs;
+	foreach(lc, outer_plan->targetlist)
+		columns =
+			lappend(columns,
+					makeTargetEntry(copyObject(
+										lfirst_node(TargetEntry, lc)->expr),
+									list_length(columns) + 1, NULL, false));
+	return columns;
 }
 
 /*
@@ -100,8 +106,8 @@ add_columns(Node *node, Index rti, List **tlist, List **info)
 }
 
 /* The clauses that cost least first, as the planner orders those of its nodes. */
-static List *
-order_clauses(PlannerInfo *root, List *clauses)
+List *
+iopool_scan_order_clauses(PlannerInfo *root, List *clauses)
 {
 	List *ordered = NIL;
 	ListCell *lc;
@@ -145,29 +151,22 @@ iopool_scan_plan_path(PlannerInfo *root, RelOptInfo *rel, CustomPath *path,
 		/* a nested loop's scan looks at its conditions before the join does */
 		RelOptInfo *innerrel = root->simple_rel_array[rti];
 
-		quals = order_clauses(
+		quals = iopool_scan_order_clauses(
 			root, extract_actual_clauses(innerrel->baserestrictinfo, false));
 		quals = list_concat(
 			quals,
-			order_clauses(root,
-						  extract_actual_clauses(
-							  list_nth(private, IOPOOL_PATH_CLAUSES), false)));
+			iopool_scan_order_clauses(
+				root,
+				extract_actual_clauses(list_nth(private, IOPOOL_PATH_CLAUSES),
+									   false)));
 	}
 
 	if (custom_plans != NIL)
 	{
-		/* no linitial_node(): no plan's own tag is that of its abstract type */
-		Plan *outer_plan = linitial(custom_plans);
-		List *outer = exprs_of(outer_plan->targetlist);
-		ListCell *lc;
-
-		foreach(lc, outer)
-			scan_tlist =
-				lappend(scan_tlist,
-						makeTargetEntry(copyObject((Expr *) lfirst(lc)),
-										list_length(scan_tlist) + 1, NULL,
-										false));
-		call = (FuncExpr *) use_outer_mutator((Node *) call, outer);
+		scan_tlist = iopool_scan_outer_columns(custom_plans);
+		call =
+			(FuncExpr *) use_outer_mutator((Node *) call,
+										   get_tlist_exprs(scan_tlist, true));
 	}
 	/* the final target list may come later; it is made of these columns */
 	add_columns((Node *) rel->reltarget->exprs, rti, &scan_tlist, &info);

@@ -282,15 +282,35 @@ init_plan_has_side_effects(int paramid, PlannerInfo *root)
 	return false;
 }
 
-/* The parts of an expression that contain_volatile_functions() passes by. */
 static bool
-hides_volatile(Node *node, void *context)
+is_volatile_checker(Oid funcid, void *context)
+{
+	return is_volatile(funcid);
+}
+
+/* Does the function of this node do more than compute, or read a file? */
+static bool
+node_has_side_effects(Node *node, PlannerInfo *root)
+{
+	if (IsA(node, NextValueExpr) ||
+		type_has_side_effects(type_brought_in(node), root))
+		return true;
+	return check_functions_in_node(node, is_volatile_checker, NULL) &&
+		!iopool_scan_is_read(node);
+}
+
+/*
+ * As contain_volatile_functions(), which passes parts of an expression by; but
+ * to read a file has no side effect.
+ */
+static bool
+has_side_effects(Node *node, void *context)
 {
 	PlannerInfo *root = context;
 
 	if (node == NULL)
 		return false;
-	if (type_has_side_effects(type_brought_in(node), root))
+	if (node_has_side_effects(node, root))
 		return true;
 	switch (nodeTag(node))
 	{
@@ -320,13 +340,13 @@ hides_volatile(Node *node, void *context)
 		default:
 			break;
 	}
-	return expression_tree_walker(node, hides_volatile, context);
+	return expression_tree_walker(node, has_side_effects, context);
 }
 
 bool
 iopool_scan_expr_has_side_effects(Node *node, PlannerInfo *root)
 {
-	return contain_volatile_functions(node) || hides_volatile(node, root);
+	return has_side_effects(node, root);
 }
 
 /* Types of columns, of which an expression has only those that it needs. */
@@ -446,9 +466,37 @@ cte_has_side_effects(PlannerInfo *root, RangeTblEntry *rte)
 	return true;
 }
 
-/* Would it show that rows of these relations are asked for ahead of time? */
+/*
+ * Would it show that rows of this relation are asked for ahead of time, which
+ * these conditions (RestrictInfos) are evaluated for?
+ */
 bool
-iopool_scan_relations_have_side_effects(PlannerInfo *root, Relids relids)
+iopool_scan_relation_has_side_effects(PlannerInfo *root, int rti,
+									  List *conditions)
+{
+	RangeTblEntry *rte = root->simple_rte_array[rti];
+	ListCell *lc;
+
+	if (rte_has_side_effects(rte, root) ||
+		(rte->rtekind == RTE_CTE && cte_has_side_effects(root, rte)))
+		return true;
+	foreach(lc, conditions)
+	{
+		if (iopool_scan_expr_has_side_effects(
+				(Node *) lfirst_node(RestrictInfo, lc)->clause, root))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The same of several, and of the query's conditions.  What they compute is
+ * theirs to look at, unless the query's own target list has been given to the
+ * only one of them.
+ */
+bool
+iopool_scan_relations_have_side_effects(PlannerInfo *root, Relids relids,
+										bool with_targets)
 {
 	int rti = -1;
 
@@ -458,24 +506,16 @@ iopool_scan_relations_have_side_effects(PlannerInfo *root, Relids relids)
 	while ((rti = bms_next_member(relids, rti)) >= 0)
 	{
 		RelOptInfo *rel = root->simple_rel_array[rti];
-		RangeTblEntry *rte;
-		ListCell *lc;
 
 		/* the number of an outer join */
 		if (rel == NULL)
 			continue;
-		rte = root->simple_rte_array[rti];
-		if (rte_has_side_effects(rte, root) ||
-			iopool_scan_expr_has_side_effects((Node *) rel->reltarget->exprs,
-											  root) ||
-			(rte->rtekind == RTE_CTE && cte_has_side_effects(root, rte)))
+		if (iopool_scan_relation_has_side_effects(root, rti,
+												  rel->baserestrictinfo) ||
+			(with_targets &&
+			 iopool_scan_expr_has_side_effects((Node *) rel->reltarget->exprs,
+											   root)))
 			return true;
-		foreach(lc, rel->baserestrictinfo)
-		{
-			if (iopool_scan_expr_has_side_effects(
-					(Node *) lfirst_node(RestrictInfo, lc)->clause, root))
-				return true;
-		}
 	}
 	return false;
 }

@@ -17,6 +17,7 @@
 #include "utils/memutils.h"
 
 #include "base/compat.h"
+#include "engine/cached.h"
 #include "ring/settings.h"
 #include "sql/feed_internal.h"
 
@@ -275,6 +276,41 @@ int64 *
 iopool_feed_measure(IopoolFeed *feed, IopoolCall *call)
 {
 	return iopool_call_measure(call, call->files->set, feed->cxt);
+}
+
+/*
+ * Read a range at once, into dest, if the page cache has it: how many bytes,
+ * or -1 if a call has to be added for it.  Raises as iopool_feed_new_call().
+ * The file is the one that calls read from, and stays open for them.
+ */
+int64
+iopool_feed_read_cached(IopoolFeed *feed, text *path, int64 offset,
+						int64 length, char *dest)
+{
+	IopoolFileSet *set = current_files(feed)->set;
+	IopoolFile *file =
+		iopool_file_set_find(set, VARDATA_ANY(path), VARSIZE_ANY_EXHDR(path));
+	IopoolFeedPart *part = iopool_feed_part(feed, file);
+	int64 nbytes = -1;
+
+	if (file->failure.kind != IOPOOL_FAILURE_NONE ||
+		!iopool_file_acquire(set, file))
+		return -1;
+	if (file->failure.kind == IOPOOL_FAILURE_NONE)
+		nbytes = iopool_cached_read(part->pool, file, offset, length, dest);
+	iopool_file_release(file);
+	if (nbytes >= 0)
+	{
+		IopoolStreamTotals *totals = &feed->stats.totals;
+
+		count_io_mode(part, file);
+		totals->nranges++;
+		totals->nreads++;
+		totals->nbytes += nbytes;
+		totals->sum_in_flight++;
+		totals->max_in_flight = Max(totals->max_in_flight, 1);
+	}
+	return nbytes;
 }
 
 /* The call is as it should be: let its ranges be read. */

@@ -25,11 +25,13 @@ write_words($plain, 8_000_000);
 # ----------------------------------------------------------------------------
 # What is promised beside the rows
 
-# Both nodes over 20,000 ranges that lie apart: of the plain file, and of one
+# All nodes over 20,000 ranges that lie apart: of the plain file, and of one
 # whose first 1,000 rows are plain and the others held.
 my $batch = "iopool_read_batch((SELECT array_agg(path ORDER BY id) FROM PLACES), (SELECT array_agg(o ORDER BY id) FROM PLACES), (SELECT array_agg(8) FROM PLACES)) AS f";
 my $lateral = "PLACES AS c, LATERAL iopool_read(c.path, c.o, 8) AS f(data)";
+my $project = '(SELECT c.*, iopool_read(c.path, c.o, 8) AS data FROM PLACES AS c) AS f';
 my %nodes = (
+	project => { from => $project, id => 'f.id', node => 'IopoolProject' },
 	batch => { from => $batch, id => 'f.ordinal', node => 'IopoolScan' },
 	lateral => { from => $lateral, id => 'c.id', node => 'IopoolLateral' });
 
@@ -126,6 +128,8 @@ sub check_limit
 		batch => "SELECT data FROM $long LIMIT 1",
 		'batch, exists' => "SELECT EXISTS (SELECT 1 FROM $long WHERE length(data) = 8)",
 		'batch, cursor' => "BEGIN;\nDECLARE cur CURSOR FOR SELECT data FROM $long;\nFETCH 1 FROM cur;\nCOMMIT",
+		project => 'SELECT iopool_read(path, o, 8) FROM places LIMIT 1',
+		'project, condition' => 'SELECT id FROM places WHERE length(iopool_read(path, o, 8)) = 8 LIMIT 1',
 		lateral => 'SELECT f.data FROM ' . from('lateral', 'places') . ' LIMIT 1');
 
 	foreach my $what (sort keys %queries)
@@ -165,7 +169,12 @@ sub check_parallel
 	my ($node, $method) = @_;
 	my $parallel = "SET parallel_setup_cost = 0;\nSET parallel_tuple_cost = 0;\nSET min_parallel_table_scan_size = 0;\nSET max_parallel_workers_per_gather = 2;\n";
 	my $from = from('lateral', 'places');
+	my $read = 'iopool_read(path, o, 8)';
 	my %queries = (
+		'project, aggregate' => "SELECT count($read), sum(get_byte($read, 7)) FROM places",
+		'project, groups' => "SELECT kind, count(*), sum(get_byte($read, 7)) FROM places GROUP BY 1 ORDER BY 1",
+		'project, rows' => "SELECT md5(string_agg(x.d, '' ORDER BY x.id)) FROM (SELECT id, repeat(md5($read), 4) AS d FROM places OFFSET 0) AS x",
+		'project, condition' => "SELECT count(*) FROM places WHERE get_byte($read, 7) = 64",
 		aggregate => "SELECT count(*), sum(get_byte(f.data, 7)) FROM $from",
 		groups => "SELECT c.kind, count(*), sum(get_byte(f.data, 7)) FROM $from GROUP BY 1 ORDER BY 1",
 		rows => "SELECT md5(string_agg(x.d, '' ORDER BY x.id)) FROM (SELECT c.id, repeat(md5(f.data), 4) AS d FROM $from OFFSET 0) AS x",
@@ -186,6 +195,7 @@ sub check_parallel
 	}
 	like($plans, qr/Gather Merge.*Custom Scan \(IopoolLateral\)/s, "$method, parallel: a node is below Gather Merge");
 	like($plans, qr/Gather  .*Custom Scan \(IopoolLateral\)/s, "$method, parallel: and below Gather");
+	like($plans, qr/Gather  .*Partial \w*Aggregate.*Custom Scan \(IopoolProject\).*Parallel Seq Scan/s, "$method, parallel: IopoolProject, below a partial aggregate");
 	is(ask($node, 'SELECT sum(checkout_timeouts) FROM iopool_pools'), 0, "$method, parallel: nobody waited in vain");
 	rings_home($node, "$method, parallel");
 	return;
@@ -320,7 +330,16 @@ sub check_concurrent_updates
 	my ($node, $method) = @_;
 	my $reset = "DROP TABLE IF EXISTS changing; CREATE TABLE changing AS SELECT id, path, o, kind, ''::text AS d FROM places WHERE id <= 40; ANALYZE changing";
 	my $read = 'LATERAL iopool_read(c.path, c.o, 8) AS f(data)';
+	my $natural = 'iopool_read(path, o, 8)';
 	my %statements = (
+		'natural update' => "UPDATE changing SET d = md5($natural) || o WHERE kind < 5",
+		'natural update, condition' => "UPDATE changing SET d = 'read ' || o WHERE $natural = int8send(o) AND kind < 5",
+		'natural update from' => "UPDATE changing AS u SET d = md5(iopool_read(u.path, u.o, 8)) || c.kind FROM places AS c WHERE c.id = u.id AND u.kind < 5",
+		'natural update from a sub-select' => "UPDATE changing AS u SET d = q.d || u.o FROM (SELECT id, md5($natural) AS d FROM changing) AS q WHERE q.id = u.id AND u.kind < 5",
+		'natural delete' => "DELETE FROM changing WHERE get_byte($natural, 7) % 16 = 0 AND kind < 5",
+		'natural merge' => "MERGE INTO changing AS u USING (SELECT id, md5($natural) AS d FROM changing) AS q ON q.id = u.id WHEN MATCHED AND u.kind < 5 THEN UPDATE SET d = q.d || u.o",
+		'natural for update' => "SELECT id, o, $natural FROM changing WHERE kind < 5 FOR UPDATE",
+		'natural for update, condition' => "SELECT id, o FROM changing WHERE $natural = int8send(o) FOR UPDATE",
 		'update from lateral' => "UPDATE changing AS u SET d = q.d FROM (SELECT c.id, md5(f.data) AS d FROM places AS c, $read OFFSET 0) AS q WHERE q.id = u.id AND u.kind < 5",
 		'update from the same rows' => "UPDATE changing AS u SET d = q.d || u.o FROM (SELECT c.id, md5(f.data) AS d FROM changing AS c, $read) AS q WHERE q.id = u.id AND u.kind < 5",
 		'update from groups' => "UPDATE changing AS u SET d = q.d || u.o FROM (SELECT c.kind, md5(string_agg(f.data, '' ORDER BY c.id)) AS d FROM changing AS c, $read GROUP BY 1) AS q WHERE q.kind = u.kind",
@@ -369,27 +388,54 @@ sub check_failures_ahead
 	my $both = sprintf($rows, "$plain.gone", 0, $plain, -1);
 	my $read = 'LATERAL iopool_read(c.path, c.o, 8) AS f(data)';
 	my $list = 'LATERAL iopool_read_batch(c.path, ARRAY[c.o], 8) AS f';
+	my $natural = 'iopool_read(c.path, c.o, 8)';
 	my %queries = (
 		'a missing file behind LIMIT' => "SELECT c.id, f.data FROM $gone, $read LIMIT 2",
 		'a missing file behind LIMIT, batch' => "SELECT c.id, f.data FROM $gone, $list LIMIT 2",
 		'a negative offset behind LIMIT' => "SELECT c.id, f.data FROM $negative, $read LIMIT 2",
 		'a negative offset behind LIMIT, batch' => "SELECT c.id, f.data FROM $negative, $list LIMIT 2",
+		'an argument that fails behind LIMIT' => "SELECT c.id, f.data FROM $gone, LATERAL iopool_read('$plain', 8 / (3 - c.id), 8) AS f(data) LIMIT 2",
+		'natural, a missing file behind LIMIT' => "SELECT c.id, $natural FROM $gone LIMIT 2",
+		'natural, a negative offset behind LIMIT' => "SELECT c.id, $natural FROM $negative LIMIT 2",
+		'natural, a missing file before a negative offset' => "SELECT c.id, $natural FROM $both",
+		'natural, a condition' => "SELECT c.id FROM $both WHERE length($natural) > 3",
+		'natural, an argument that fails behind LIMIT' => "SELECT c.id, iopool_read('$plain', 8 / (3 - c.id), 8) FROM $gone LIMIT 2",
+		'natural, an argument that fails' => "SELECT c.id, iopool_read('$plain', 8 / (3 - c.id), 8) FROM $gone",
 		# What is computed for rows that are taken ahead may fail; but the first
 		# row is taken alone.
-		'an argument that fails behind LIMIT' => "SELECT c.id, f.data FROM $gone, LATERAL iopool_read('$plain', 8 / (3 - c.id), 8) AS f(data) LIMIT 1",
 		'an outer row that fails behind LIMIT' => "SELECT c.id, f.data FROM (SELECT id, path, 8 / (3 - id) AS o FROM $gone) AS c, $read LIMIT 1",
 		'a missing file before a negative offset' => "SELECT c.id, f.data FROM $both, $read",
 		'a missing file before a negative offset, batch' => "SELECT c.id, f.data FROM $both, $list",
 		'a negative offset behind a fetch' => "BEGIN;\nDECLARE cur CURSOR FOR SELECT c.id, f.data FROM $negative, $read;\nFETCH 2 FROM cur;\nCOMMIT");
 
-	foreach my $what (sort keys %queries)
+	# what is in the page cache is read row by row; direct reads are not
+	foreach my $mode ('buffered', 'direct')
 	{
-		my ($on, $off) = map {
-			my $result = outcome($node, "SET iopool.enable_stream_scan = $_;\n$queries{$what}");
-			$result =~ /ERROR:  (\w+)/ ? "SQLSTATE $1" : $result;
-		} @both;
-		is($on, $off, "$method, $what: the same on and off");
+		foreach my $what (sort keys %queries)
+		{
+			my ($on, $off) = map {
+				my $result = outcome($node, "SET iopool.io_mode = $mode;\nSET iopool.enable_stream_scan = $_;\n$queries{$what}");
+				$result =~ /ERROR:  (\w+)/ ? "SQLSTATE $1" : $result;
+			} @both;
+			is($on, $off, "$method, $mode, $what: the same on and off");
+		}
 	}
+	return;
+}
+
+# The plans that PL/pgSQL has of its queries.
+sub check_loops
+{
+	my ($node, $method) = @_;
+	my $log_size = -s $node->logfile;
+
+	ask($node, "LOAD 'auto_explain';\nSET auto_explain.log_min_duration = 0;\nSET auto_explain.log_nested_statements = on;\n"
+		  . "DO \$\$ DECLARE r record; n int := 0; d bytea; BEGIN FOR r IN SELECT id, path, iopool_read(path, o, 8) AS d FROM places WHERE id < 50 LOOP d := iopool_read(r.path, 0, 8); n := n + 1; END LOOP;"
+		  . " SELECT count(iopool_read(path, o, 8)) INTO n FROM places WHERE id < 50; SELECT iopool_read(path, o, 8) INTO d FROM places WHERE id = 7; END \$\$");
+	my $log = substr(PostgreSQL::Test::Utils::slurp_file($node->logfile), $log_size);
+	like($log, qr/Query Text: SELECT id, path, iopool_read[^\n]*\n\s+Custom Scan \(IopoolProject\)/, "$method, the query of a loop: read ahead");
+	like($log, qr/Query Text: SELECT count\(iopool_read[^\n]*\n\s+Aggregate[^\n]*\n\s+->  Custom Scan \(IopoolProject\)/, "$method, SELECT INTO: read ahead");
+	unlike($log, qr/Query Text: d := [^\n]*\n[^\n]*Custom Scan/, "$method, an expression: as it was");
 	return;
 }
 
@@ -398,6 +444,7 @@ foreach my $method (test_methods())
 	my $node = fixed_node('one', $method, 'iopool.rings' => 1);
 	check_suspended($node, $method);
 	check_limit($node, $method);
+	check_loops($node, $method);
 	check_plain_plans($node, $method);
 	check_parallel($node, $method);
 	check_slow_client($node, $method);

@@ -39,6 +39,7 @@ foreach my $method (test_methods())
 
 	is($count->{differences}, 0, "$method, $wanted queries from seed $first, $count->{rows} rows: the same with nodes, without them, and of core");
 	cmp_ok($count->{lateral}, '>=', $wanted / 10, "$method: $count->{lateral} plans with IopoolLateral");
+	cmp_ok($count->{project}, '>=', $wanted / 10, "$method: $count->{project} plans with IopoolProject");
 	cmp_ok($count->{scan}, '>=', $wanted / 50, "$method: $count->{scan} plans with IopoolScan");
 	$drawn{$_} += $count->{tags}{$_} foreach (keys %{ $count->{tags} });
 	$with_node{$_} += $count->{node_tags}{$_} foreach (keys %{ $count->{node_tags} });

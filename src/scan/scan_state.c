@@ -1,0 +1,212 @@
+/*-------------------------------------------------------------------------
+ *
+ * scan_state.c
+ *	  What all nodes that read have in common: how they begin, are scanned
+ *	  again, and end.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/objectaccess.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_proc.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+#include "base/compat.h"
+#include "scan/scan_internal.h"
+
+/* What the last row was made of is not needed any more. */
+void
+iopool_scan_free_last(IopoolScanState *state)
+{
+	for (int i = 0; i < state->ncalls; i++)
+	{
+		if (state->results[i].buffer != NULL)
+			iopool_feed_put_back(state->feed, &state->results[i]);
+	}
+	if (state->message != NULL)
+		pfree(state->message);
+	state->message = NULL;
+}
+
+/* Nothing is in flight after this, and no ring is held. */
+void
+iopool_scan_end_feed(IopoolScanState *state)
+{
+	if (state->feed != NULL)
+		iopool_feed_end(state->feed, &state->stats);
+	state->feed = NULL;
+	state->has_added = false;
+}
+
+/*
+ * The parameters that an expression gets while the query runs.  Returns true
+ * if it finds a sub-select, which may have more.
+ */
+static bool
+collect_params(Node *node, void *context)
+{
+	Bitmapset **params = context;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, SubPlan))
+		return true;
+	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC)
+		*params = bms_add_member(*params, ((Param *) node)->paramid);
+	return expression_tree_walker(node, collect_params, context);
+}
+
+/* Whoever may run the query may not yet call the function. */
+static void
+check_right(Oid funcid)
+{
+	AclResult result = iopool_proc_aclcheck(funcid, GetUserId(), ACL_EXECUTE);
+
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, OBJECT_FUNCTION, get_func_name(funcid));
+	InvokeFunctionExecuteHook(funcid);
+}
+
+/* Is this anything but a function of the server's own, in C? */
+static bool
+is_foreign_function(Oid funcid, void *context)
+{
+	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
+	bool result = !HeapTupleIsValid(tuple) ||
+		((Form_pg_proc) GETSTRUCT(tuple))->prolang != INTERNALlanguageId;
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return result;
+}
+
+/*
+ * May this expression hold something when it raises an error, which only the
+ * end of a (sub)transaction would release?
+ */
+static bool
+holds_resources(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, SubPlan) || IsA(node, AlternativeSubPlan) ||
+		IsA(node, CoerceToDomain) ||
+		check_functions_in_node(node, is_foreign_function, NULL))
+		return true;
+	return expression_tree_walker(node, holds_resources, context);
+}
+
+/* Begin with state->calls, of which function and expr are set. */
+void
+iopool_scan_begin(IopoolScanState *state, EState *estate, int eflags)
+{
+	PlanState *ps = &state->css.ss.ps;
+	CustomScan *cscan = (CustomScan *) ps->plan;
+	TupleDesc desc = state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor;
+	TupleDesc outer_desc = desc;
+
+	for (int i = 0; i < state->ncalls; i++)
+	{
+		IopoolScanCall *call = &state->calls[i];
+		Node *args = (Node *) call->expr->args;
+
+		check_right(call->expr->funcid);
+		if (state->is_plain)
+			call->plain = ExecInitExpr((Expr *) call->expr, ps);
+		else
+			call->args = ExecInitExprList(call->expr->args, ps);
+		call->holds_errors = !holds_resources(args, NULL);
+		state->has_subplan |= collect_params(args, &state->params);
+	}
+	state->nouter = desc->natts - state->ncolumns;
+	state->args_econtext = CreateExprContext(estate);
+	state->args_slot = ExecInitExtraTupleSlot(estate, desc, &TTSOpsVirtual);
+	state->cxt = AllocSetContextCreate(estate->es_query_cxt, "iopool scan",
+									   ALLOCSET_DEFAULT_SIZES);
+	state->results = palloc0(sizeof(IopoolResult) * state->ncalls);
+	state->nleft = PG_INT64_MAX;
+	dlist_init(&state->rows);
+
+	if (cscan->custom_plans != NIL)
+	{
+		int outer_flags =
+			eflags & ~(EXEC_FLAG_REWIND | EXEC_FLAG_BACKWARD | EXEC_FLAG_MARK);
+
+		state->outer =
+			ExecInitNode(linitial(cscan->custom_plans), estate, outer_flags);
+		state->css.custom_ps = list_make1(state->outer);
+		outer_desc = ExecGetResultType(state->outer);
+	}
+	state->ahead_slot =
+		ExecInitExtraTupleSlot(estate, outer_desc, &TTSOpsMinimalTuple);
+	state->outer_slot =
+		ExecInitExtraTupleSlot(estate, outer_desc, &TTSOpsMinimalTuple);
+	iopool_scan_workers_begin(state, estate);
+}
+
+/* End the feed and forget all calls. */
+static void
+stop_reading(IopoolScanState *state)
+{
+	/* what they hold is in what is reset */
+	ExecClearTuple(state->css.ss.ss_ScanTupleSlot);
+	ExecClearTuple(state->args_slot);
+	ExecClearTuple(state->ahead_slot);
+	ExecClearTuple(state->outer_slot);
+	iopool_scan_free_last(state);
+
+	iopool_scan_end_feed(state);
+	MemoryContextReset(state->cxt);
+	dlist_init(&state->rows);
+	state->nrows = 0;
+	state->row_bytes = 0;
+	state->current = NULL;
+	state->has_error = false;
+}
+
+/* EndCustomScan. */
+void
+iopool_scan_end(CustomScanState *node)
+{
+	IopoolScanState *state = (IopoolScanState *) node;
+
+	stop_reading(state);
+	iopool_scan_workers_report(state);
+	if (state->outer != NULL)
+		ExecEndNode(state->outer);
+}
+
+/* ReScanCustomScan, where all is read again. */
+void
+iopool_scan_rescan(CustomScanState *node)
+{
+	IopoolScanState *state = (IopoolScanState *) node;
+
+	if (state->outer != NULL)
+	{
+		if (node->ss.ps.chgParam != NULL)
+			UpdateChangedParamSet(state->outer, node->ss.ps.chgParam);
+		if (state->outer->chgParam == NULL)
+			ExecReScan(state->outer);
+	}
+	/* its files may stay open for what is read at once */
+	if (state->feed == NULL || state->has_added)
+		stop_reading(state);
+	state->outer_ended = false;
+	state->has_ended = false;
+}
+
+/* Nobody asks for rows for a while, or ever. */
+void
+iopool_scan_shutdown(CustomScanState *node)
+{
+	iopool_stream_leave(true);
+}
