@@ -244,7 +244,7 @@ test_page($_) foreach (sort { place($a) <=> place($b) || $a cmp $b } @pages);
 my ($readme) = code_blocks(slurp_file("$top/README.md"));
 my ($first) = grep { $_->{lang} eq 'sql' } @$readme;
 like($node->safe_psql('page README.md', "EXPLAIN (COSTS OFF) $first->{text}"),
-	qr/IopoolLateral/, 'the first query of README is read ahead');
+	qr/IopoolProject/, 'the first query of README is read ahead');
 
 # The pages name what there is: all settings, rows of the doctor, columns of the
 # views and functions that users call.  (make check-docs compares them with the
