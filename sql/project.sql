@@ -148,6 +148,8 @@ SELECT * FROM failure($$SELECT id, iopool_read(CASE id WHEN 3 THEN 'iopool_missi
 SELECT * FROM failure($$SELECT id, iopool_read(path, CASE id WHEN 3 THEN -1 ELSE 8 END, length) FROM project_item$$);
 SELECT * FROM failure($$SELECT id, iopool_read(path, 8 / (3 - id), length) FROM project_item$$);
 SELECT * FROM failure($$SELECT count(*) FROM project_item WHERE iopool_read(path, 8 / (3 - id), length) IS NULL$$);
+-- what one condition leaves out, the next one does not read
+SELECT count(*) FROM project_item WHERE iopool_read(path, file_offset, length) IS NULL AND iopool_read('iopool_gone', file_offset, length) IS NULL;
 -- the first of two calls
 SELECT * FROM failure($$SELECT iopool_read(path, 8 / (3 - id), length), iopool_read(path, CASE id WHEN 3 THEN -1 ELSE 8 END, length) FROM project_item$$);
 

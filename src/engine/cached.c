@@ -15,35 +15,43 @@
 #include "engine/cached.h"
 
 /*
- * Read up to length bytes at offset of an open file into dest, if all of them
- * are in the page cache.  Returns how many, less at the end of the file; -1 if
- * it has to be read in another way: not all of it is there, the file system
- * cannot tell, or the read fails.  Does not raise.
+ * Read length bytes at offset of an open file into dest, if all of them are in
+ * the page cache; false: they have to be read in another way.  Does not raise.
  */
-int64
-iopool_cached_read(IopoolPool *pool, IopoolFile *file, int64 offset,
-				   int64 length, char *dest)
+bool
+iopool_cached_read_all(IopoolPool *pool, const IopoolFile *file, int64 offset,
+					   int64 length, char *dest)
 {
-	struct iovec iov = {dest, 0};
+	struct iovec iov = {dest, length};
 	instr_time start;
 	instr_time end;
 	ssize_t nread;
 
-	if (file->alignment > 0)
-		return -1;
-	length = iopool_file_available(file, offset, length);
-	if (length == 0)
-		return 0;
-
-	iov.iov_len = length;
 	INSTR_TIME_SET_CURRENT(start);
 	nread = preadv2(file->fd, &iov, 1, offset, file->rw_flags | RWF_NOWAIT);
 	INSTR_TIME_SET_CURRENT(end);
 	/* an end where none is known is for others to look into */
 	if (nread != length)
-		return -1;
+		return false;
 	INSTR_TIME_SUBTRACT(end, start);
 	iopool_stats_one_read(&pool->stats, (int) nread,
 						  INSTR_TIME_GET_MICROSEC(end));
-	return nread;
+	return true;
+}
+
+/*
+ * The same of up to length bytes, less at the end of the file: how many, or -1
+ * if it has to be read in another way.
+ */
+int64
+iopool_cached_read(IopoolPool *pool, IopoolFile *file, int64 offset,
+				   int64 length, char *dest)
+{
+	if (file->alignment > 0)
+		return -1;
+	length = iopool_file_available(file, offset, length);
+	if (length > 0 &&
+		!iopool_cached_read_all(pool, file, offset, length, dest))
+		return -1;
+	return length;
 }

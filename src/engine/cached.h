@@ -12,6 +12,8 @@
 #include "ring/shmem.h"
 
 /* cached.c */
+extern bool iopool_cached_read_all(IopoolPool *pool, const IopoolFile *file,
+								   int64 offset, int64 length, char *dest);
 extern int64 iopool_cached_read(IopoolPool *pool, IopoolFile *file,
 								int64 offset, int64 length, char *dest);
 

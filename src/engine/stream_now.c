@@ -14,10 +14,7 @@
  */
 #include "postgres.h"
 
-#include <sys/uio.h>
-
-#include "portability/instr_time.h"
-
+#include "engine/cached.h"
 #include "engine/stream_internal.h"
 
 /* Files that a stream has opened before this is tried. */
@@ -52,28 +49,6 @@ is_to_be_tried(IopoolStream *stream, const IopoolPending *pending)
 	return true;
 }
 
-/* Read what there is to read for the range; false: it is not all there. */
-static bool
-read_range(IopoolStream *stream, IopoolPending *pending)
-{
-	struct iovec iov = {pending->dest, pending->end - pending->start};
-	instr_time start;
-	instr_time end;
-	ssize_t nread;
-
-	INSTR_TIME_SET_CURRENT(start);
-	nread = preadv2(pending->file->fd, &iov, 1, pending->start,
-					pending->file->rw_flags | RWF_NOWAIT);
-	INSTR_TIME_SET_CURRENT(end);
-	/* an end where none was known is for others to look into */
-	if (nread != (ssize_t) iov.iov_len)
-		return false;
-	INSTR_TIME_SUBTRACT(end, start);
-	iopool_stats_one_read(&stream->options.pool->stats, (int) nread,
-						  INSTR_TIME_GET_MICROSEC(end));
-	return true;
-}
-
 /*
  * Read a range, for which its file has just been opened, at once; false: it has
  * to be planned like any other.  Does not raise.
@@ -86,7 +61,8 @@ iopool_stream_read_now(IopoolStream *stream, IopoolPending *pending)
 	if (!is_to_be_tried(stream, pending) ||
 		!iopool_stream_allocate_range(stream, pending, false))
 		return false;
-	if (!read_range(stream, pending))
+	if (!iopool_cached_read_all(stream->options.pool, pending->file,
+								pending->start, length, pending->dest))
 	{
 		stream->now_distance = Min(Max(stream->now_distance * 2, 1), MAX_SKIP);
 		stream->now_skip = stream->now_distance;

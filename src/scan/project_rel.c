@@ -34,19 +34,24 @@ typedef struct ReadingRel
 	PlannerInfo *root;
 	RelOptInfo *rel;
 	List *moved; /* RestrictInfos that are looked at above */
-	List *calls; /* in these */
+	List *calls; /* in the first of these */
 	RelOptInfo *below;
 	PathTarget *target;		 /* what comes from below */
 	Selectivity selectivity; /* of the conditions */
 	QualCost cost;			 /* of these */
 } ReadingRel;
 
-/* Conditions that can be looked at above, and the calls in them. */
+/*
+ * Conditions that can be looked at above, and the calls that are made for them
+ * ahead of time.  These are of the condition that is looked at first: where it
+ * is false, the others are not to read, or fail.
+ */
 static void
 find_conditions(ReadingRel *reading)
 {
 	List *clauses = reading->rel->baserestrictinfo;
 	Index level = 0;
+	List *ordered;
 	ListCell *lc;
 
 	foreach(lc, clauses)
@@ -54,18 +59,21 @@ find_conditions(ReadingRel *reading)
 	foreach(lc, clauses)
 	{
 		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
-		List *calls;
 
 		if (rinfo->pseudoconstant || rinfo->security_level < level ||
-			!iopool_project_has_calls((Node *) rinfo->clause))
-			continue;
-		calls = iopool_project_find_calls(reading->root,
-										  (Node *) rinfo->clause, NIL);
-		if (calls == NIL)
+			!iopool_project_has_calls((Node *) rinfo->clause) ||
+			iopool_project_find_calls(reading->root, (Node *) rinfo->clause,
+									  NIL) == NIL)
 			continue;
 		reading->moved = lappend(reading->moved, rinfo);
-		reading->calls = list_concat_unique(reading->calls, calls);
 	}
+	if (reading->moved == NIL)
+		return;
+	ordered = iopool_scan_order_clauses(reading->root,
+										extract_actual_clauses(reading->moved,
+															   false));
+	reading->calls =
+		iopool_project_find_calls(reading->root, linitial(ordered), NIL);
 }
 
 /* The relation without these conditions. */
