@@ -41,7 +41,7 @@ make_small_files()
     as_user_in "$T" bash -c "
         for ((d = 0; d < ($SMALL_FILES + 99) / 100; d++)); do
             mkdir -p small/\$d
-            dd if='$data' bs=1M skip=\$((d % ($SIZE - 1))) count=1 status=none | split -b 8191 -n 100 -a 2 -d - small/\$d/f
+            dd if='$data' bs=1M skip=\$((d % ($SIZE - 1))) count=1 status=none | head -c 800000 | split -b 8000 -a 2 -d - small/\$d/f
             for f in small/\$d/f*; do truncate -s \$((3000 + (10#\${f##*f} * 7919 + d * 104729) % 5001)) \$f; done
         done"
 }
