@@ -46,6 +46,13 @@ make_small_files()
         done"
 }
 
+# The file under another name, in a directory that has nothing of a server
+make_linked()
+{
+    as_user mkdir "$T/linked"
+    as_user ln "$data" "$T/linked/data"
+}
+
 # SQL of the tables that the ways need
 make_ways_tables()
 {
@@ -108,7 +115,7 @@ SQL
     fi
     if is_wanted B19; then
         cat <<SQL
-CREATE SERVER bench FOREIGN DATA WRAPPER iopool_directory OPTIONS (path '$(dirname "$data")');
+CREATE SERVER bench FOREIGN DATA WRAPPER iopool_directory OPTIONS (path '$T/linked');
 CREATE FUNCTION single_loop(path text, nreads integer, length bigint) RETURNS bigint LANGUAGE plpgsql AS \$\$
 DECLARE
     total bigint := 0;
@@ -139,7 +146,7 @@ run_way()
         settings+="SET ${setting%%=*} = '${setting#*=}'; "
     done
     query=${query//@FILE@/$data}
-    query=${query//@DIRECTORY@/bench:$(basename "$data")}
+    query=${query//@DIRECTORY@/bench:data}
     query=${query//@LENGTH@/$length}
     query=${query//@READS@/$reads}
     result=$(
