@@ -7,8 +7,9 @@
  * longer one is a block of its own, which the C library gets from the kernel
  * page by page, and may give back as soon as it is free; each page is zeroed
  * before it is read into, which costs about as much as reading it from the
- * page cache.  So a few long ones that the consumer has put back are kept for
- * the next ranges, the last of them first: the processor's cache still has it.
+ * page cache.  So long ones that the consumer has put back are kept for the
+ * next ranges, the last of them first: the processor's cache still has it.
+ * With those that are in use they stay within the bounds of the stream.
  *
  *-------------------------------------------------------------------------
  */
@@ -45,6 +46,27 @@ remove_buffer(IopoolStream *stream, IopoolFreeBuffer *buffer)
 {
 	dlist_delete(&buffer->node);
 	stream->free_bytes -= buffer->size;
+}
+
+/*
+ * Free the oldest, as far as there are more than there may be.  The last one
+ * stays, however long it is.
+ */
+static void
+free_surplus(IopoolStream *stream)
+{
+	Size limit =
+		Max(stream->max_reserved - stream->reserved, IOPOOL_MIN_FREE_BYTES);
+
+	while (stream->free_bytes > limit &&
+		   stream->free_buffers.head.next != stream->free_buffers.head.prev)
+	{
+		IopoolFreeBuffer *oldest =
+			dlist_tail_element(IopoolFreeBuffer, node, &stream->free_buffers);
+
+		remove_buffer(stream, oldest);
+		pfree(oldest);
+	}
 }
 
 /* A free buffer of this size or a little more, or NULL. */
@@ -99,6 +121,8 @@ iopool_stream_allocate_range(IopoolStream *stream, IopoolPending *pending,
 									   may_raise ? 0 : MCXT_ALLOC_NO_OOM);
 	if (memory == NULL)
 		return false;
+	if (found == NULL && !is_small)
+		free_surplus(stream);
 	if (length >= 2 * HUGE_PAGE_SIZE)
 		advise_huge(memory, size);
 	pending->allocated = memory;
@@ -125,14 +149,5 @@ iopool_stream_put_back(IopoolStream *stream, char *memory, Size size)
 	buffer->size = size;
 	dlist_push_head(&stream->free_buffers, &buffer->node);
 	stream->free_bytes += size;
-	/* the last one stays, however long it is */
-	while (stream->free_bytes > IOPOOL_MAX_FREE_BYTES &&
-		   dlist_has_next(&stream->free_buffers, &buffer->node))
-	{
-		IopoolFreeBuffer *oldest =
-			dlist_tail_element(IopoolFreeBuffer, node, &stream->free_buffers);
-
-		remove_buffer(stream, oldest);
-		pfree(oldest);
-	}
+	free_surplus(stream);
 }

@@ -22,8 +22,8 @@
 /* Between two tries to open a file that somebody has a lease on. */
 #define IOPOOL_PAUSE_US 5000
 
-/* Free buffers that a stream keeps, in bytes. */
-#define IOPOOL_MAX_FREE_BYTES (1024 * 1024)
+/* Bytes of free buffers that a stream may keep in any case. */
+#define IOPOOL_MIN_FREE_BYTES (1024 * 1024)
 
 /* A buffer that has been put back, in its own memory. */
 typedef struct IopoolFreeBuffer

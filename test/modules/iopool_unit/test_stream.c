@@ -351,7 +351,9 @@ check_bounds(TestStream *test)
 
 	CHECK(mock_outstanding() <= world->pool->entries);
 	CHECK(stream->in_flight_bytes <= window || stream->in_flight <= 1);
-	CHECK(stream->free_bytes <= IOPOOL_MAX_FREE_BYTES + test->longest);
+	CHECK(stream->free_bytes <=
+		  Max(2 * window - stream->reserved, IOPOOL_MIN_FREE_BYTES) +
+			  test->longest);
 	if (test->options.kind != IOPOOL_STREAM_REQUEST)
 		CHECK(stream->reserved < 2 * window + Max(test->longest, 1));
 	for (int i = 0; i < world->nstreams; i++)
@@ -1042,7 +1044,8 @@ stream_put_back(int rounds)
 		for (size_t i = 0; i < lengthof(results); i++)
 			iopool_stream_put_back(stream, results[i].buffer,
 								   results[i].buffer_size);
-		CHECK(stream->free_bytes <= IOPOOL_MAX_FREE_BYTES + test->longest);
+		CHECK(stream->free_bytes <=
+			  2 * test->options.max_in_flight_bytes + test->longest);
 		CHECK(!dlist_is_empty(&stream->free_buffers));
 		CHECK(dlist_head_element(IopoolFreeBuffer, node,
 								 &stream->free_buffers) ==
