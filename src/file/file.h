@@ -74,6 +74,7 @@ extern bool iopool_file_close_oldest_kept(void);
 /* file_set.c */
 extern IopoolFileSet *iopool_file_set_create(MemoryContext cxt,
 											 IopoolIoMode io_mode);
+extern bool iopool_file_set_is_as_of_now(const IopoolFileSet *set);
 extern IopoolFile *iopool_file_set_find(IopoolFileSet *set, const char *path,
 										size_t len);
 extern int iopool_file_set_count(const IopoolFileSet *set);

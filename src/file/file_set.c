@@ -121,6 +121,13 @@ iopool_file_set_create(MemoryContext cxt, IopoolIoMode io_mode)
 	return set;
 }
 
+/* Would the current user find the same rights if the set were created now? */
+bool
+iopool_file_set_is_as_of_now(const IopoolFileSet *set)
+{
+	return iopool_access_is_as_of(&set->access.time);
+}
+
 /* From now on no file of the set is closed before the set is. */
 void
 iopool_file_set_pin(IopoolFileSet *set)

@@ -117,7 +117,7 @@ hold_error(IopoolScanState *state, IopoolScanRowCall *call)
 }
 
 /*
- * The same of arguments whose functions hold nothing when they raise.
+ * The same of arguments that nobody's code computes but the server's own.
  * Errors of others come at once: only a subtransaction could catch them.
  */
 static bool
@@ -126,7 +126,10 @@ evaluate_or_hold(IopoolScanState *state, const IopoolScanCall *call,
 {
 	MemoryContext old_cxt = CurrentMemoryContext;
 	volatile bool has_values = false;
+	Oid userid;
+	int sec_context;
 
+	GetUserIdAndSecContext(&userid, &sec_context);
 	if (!call->holds_errors)
 		has_values = iopool_scan_evaluate_args(state, call, args);
 	else
@@ -137,6 +140,12 @@ evaluate_or_hold(IopoolScanState *state, const IopoolScanCall *call,
 		}
 		PG_CATCH();
 		{
+			Oid userid_now;
+			int sec_context_now;
+
+			GetUserIdAndSecContext(&userid_now, &sec_context_now);
+			if (userid_now != userid || sec_context_now != sec_context)
+				PG_RE_THROW();
 			MemoryContextSwitchTo(old_cxt);
 			hold_error(state, row_call);
 		}

@@ -75,33 +75,91 @@ check_right(Oid funcid)
 	InvokeFunctionExecuteHook(funcid);
 }
 
-/* Is this anything but a function of the server's own, in C? */
+/*
+ * Types whose values are computed, compared, read and printed by the server's
+ * own code alone: nothing of a user's belongs to them, as it may to a domain or
+ * a row.
+ */
+static bool
+is_plain_type(Oid type)
+{
+	static const Oid plain_types[] = {
+		BOOLOID,	  INT2OID,		INT4OID,	  INT8OID,	  FLOAT4OID,
+		FLOAT8OID,	  TEXTOID,		BYTEAOID,	  NUMERICOID, VARCHAROID,
+		INT4ARRAYOID, INT8ARRAYOID, TEXTARRAYOID,
+	};
+
+	for (size_t i = 0; i < lengthof(plain_types); i++)
+	{
+		if (plain_types[i] == type)
+			return true;
+	}
+	return false;
+}
+
+/* Is this anything but a function that the server was born with, in C? */
 static bool
 is_foreign_function(Oid funcid, void *context)
 {
-	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
-	bool result = !HeapTupleIsValid(tuple) ||
-		((Form_pg_proc) GETSTRUCT(tuple))->prolang != INTERNALlanguageId;
+	HeapTuple tuple;
+	bool result;
 
-	if (HeapTupleIsValid(tuple))
-		ReleaseSysCache(tuple);
+	if (funcid >= FirstGenbkiObjectId)
+		return true;
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
+	if (!HeapTupleIsValid(tuple))
+		return true;
+	result =
+		((Form_pg_proc) GETSTRUCT(tuple))->prolang != INTERNALlanguageId ||
+		((Form_pg_proc) GETSTRUCT(tuple))->provolatile !=
+			PROVOLATILE_IMMUTABLE;
+	ReleaseSysCache(tuple);
 	return result;
 }
 
 /*
- * May this expression hold something when it raises an error, which only the
- * end of a (sub)transaction would release?
+ * May this expression run anybody's code, or hold something when it raises an
+ * error, which only the end of a (sub)transaction would undo: a changed user,
+ * settings of a function, a snapshot?  Everything may that is not known not to.
  */
 static bool
-holds_resources(Node *node, void *context)
+may_need_rollback(Node *node, void *context)
 {
 	if (node == NULL)
 		return false;
-	if (IsA(node, SubPlan) || IsA(node, AlternativeSubPlan) ||
-		IsA(node, CoerceToDomain) ||
-		check_functions_in_node(node, is_foreign_function, NULL))
-		return true;
-	return expression_tree_walker(node, holds_resources, context);
+	switch (nodeTag(node))
+	{
+		case T_List:
+		case T_CaseWhen:
+			break;
+		case T_Param:
+			/* another one may be computed by a sub-select when it is needed */
+			if (((Param *) node)->paramkind != PARAM_EXTERN)
+				return true;
+			/* FALLTHROUGH */
+		case T_Var:
+		case T_Const:
+		case T_FuncExpr:
+		case T_OpExpr:
+		case T_DistinctExpr:
+		case T_BoolExpr:
+		case T_NullTest:
+		case T_BooleanTest:
+		case T_RelabelType:
+		case T_CoerceViaIO:
+		case T_CaseExpr:
+		case T_CaseTestExpr:
+		case T_CoalesceExpr:
+		case T_MinMaxExpr:
+		case T_ArrayExpr:
+			if (!is_plain_type(exprType(node)) ||
+				check_functions_in_node(node, is_foreign_function, NULL))
+				return true;
+			break;
+		default:
+			return true;
+	}
+	return expression_tree_walker(node, may_need_rollback, context);
 }
 
 /* Begin with state->calls, of which function and expr are set. */
@@ -123,7 +181,7 @@ iopool_scan_begin(IopoolScanState *state, EState *estate, int eflags)
 			call->plain = ExecInitExpr((Expr *) call->expr, ps);
 		else
 			call->args = ExecInitExprList(call->expr->args, ps);
-		call->holds_errors = !holds_resources(args, NULL);
+		call->holds_errors = !may_need_rollback(args, NULL);
 		state->has_subplan |= collect_params(args, &state->params);
 	}
 	state->nouter = desc->natts - state->ncolumns;

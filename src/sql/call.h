@@ -27,6 +27,7 @@ typedef struct IopoolCall
 	const int64 *sizes; /* [nranges], bytes at most to be read, and room
 						 * at dests; NULL: no limit */
 
+	Oid userid;	  /* who may have its results */
 	uint64 first; /* place of its first range in the feed */
 	int nout;	  /* ranges handed out */
 } IopoolCall;

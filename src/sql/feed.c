@@ -340,6 +340,8 @@ iopool_feed_next(IopoolFeed *feed, IopoolResult *result)
 
 	/* what is there already may be much, and a row of it slow to make */
 	iopool_stream_check_interrupts();
+	if (call->userid != GetUserId())
+		iopool_feed_check_rights(feed, call);
 	while (!take_result(feed, call, result))
 	{
 		IopoolStep step = wait_for_reads(feed, call);

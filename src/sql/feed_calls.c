@@ -6,8 +6,8 @@
  *
  * Files are found by path and stay open from call to call.  So that the number
  * of paths does not matter, a set of files that has become large is left to
- * the calls that use it, and a new one begun; so it is when the user changes,
- * because the rights to a path are looked at when it is first named.
+ * the calls that use it, and a new one begun; so it is when the user or the
+ * rights change, because these are looked at when a path is first named.
  *
  *-------------------------------------------------------------------------
  */
@@ -73,7 +73,7 @@ current_files(IopoolFeed *feed)
 	IopoolFeedFiles *old = feed->files;
 
 	if (old != NULL && iopool_file_set_count(old->set) < MAX_PATHS &&
-		old->userid == GetUserId())
+		iopool_file_set_is_as_of_now(old->set))
 		return old;
 
 	feed->files = new_files(feed);
@@ -211,6 +211,7 @@ new_call(IopoolFeed *feed)
 							   dlist_pop_head_node(&feed->free_calls));
 	memset(call, 0, sizeof(IopoolCall));
 	call->files = current_files(feed);
+	call->userid = call->files->userid;
 	return call;
 }
 
@@ -311,6 +312,28 @@ iopool_feed_read_cached(IopoolFeed *feed, text *path, int64 offset,
 		totals->max_in_flight = Max(totals->max_in_flight, 1);
 	}
 	return nbytes;
+}
+
+/*
+ * The results of a call that somebody else has added are due, as where a
+ * function hands its cursor to its caller: look at the rights of the current
+ * user.  Raises as iopool_feed_new_call().
+ */
+void
+iopool_feed_check_rights(IopoolFeed *feed, IopoolCall *call)
+{
+	IopoolFileSet *set = current_files(feed)->set;
+
+	for (int i = 0; i < call->args.nranges; i++)
+	{
+		const char *path = iopool_call_file(call, i)->path;
+
+		CHECK_FOR_INTERRUPTS();
+		(void) iopool_file_set_find(set, path, strlen(path));
+		if (call->file != NULL)
+			break;
+	}
+	call->userid = GetUserId();
 }
 
 /* The call is as it should be: let its ranges be read. */

@@ -64,5 +64,6 @@ iopool_feed_nhanded_out(const IopoolFeed *feed)
 /* feed_calls.c */
 extern IopoolFeedPart *iopool_feed_part(IopoolFeed *feed,
 										const IopoolFile *file);
+extern void iopool_feed_check_rights(IopoolFeed *feed, IopoolCall *call);
 
 #endif /* IOPOOL_FEED_INTERNAL_H */

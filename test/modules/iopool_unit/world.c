@@ -116,6 +116,12 @@ iopool_access_begin(IopoolAccess *access, MemoryContext cxt)
 	access->log_role = NULL;
 }
 
+bool
+iopool_access_is_as_of(const IopoolAccessTime *time)
+{
+	return true;
+}
+
 IopoolDirectory *
 iopool_access_path(IopoolAccess *access, const char *path,
 				   const char **relative)
