@@ -150,6 +150,20 @@ SELECT * FROM failure($$SELECT id, iopool_read(path, 8 / (3 - id), length) FROM 
 SELECT * FROM failure($$SELECT count(*) FROM project_item WHERE iopool_read(path, 8 / (3 - id), length) IS NULL$$);
 -- what one condition leaves out, the next one does not read
 SELECT count(*) FROM project_item WHERE iopool_read(path, file_offset, length) IS NULL AND iopool_read('iopool_gone', file_offset, length) IS NULL;
+SELECT count(*) FROM project_item WHERE iopool_read(path, file_offset, length) IS NULL AND (iopool_read('iopool_gone', file_offset, length) IS NULL OR id = 7);
+-- what an argument depends on may be changed by what stands beside the call
+SELECT set_config('project.offset', '0', false);
+SELECT count(*) FILTER (WHERE s::bigint <> ('x' || encode(d, 'hex'))::bit(64)::bigint) AS wrong, count(*)
+FROM (SELECT set_config('project.offset', (id * 8)::text, false) AS s, iopool_read('iopool_words', current_setting('project.offset')::bigint, 8) AS d FROM project_item OFFSET 0) AS x;
+SELECT count(set_config('project.offset', (id * 8)::text, false)), md5(string_agg(iopool_read('iopool_words', current_setting('project.offset')::bigint, 8), ''))
+	= (SELECT md5(string_agg(iopool_read('iopool_words', id * 8, 8), '')) FROM project_item) AS is_right FROM project_item;
+-- a sort can go backwards
+BEGIN;
+SET LOCAL enable_indexscan = off;
+DECLARE c CURSOR FOR SELECT id, iopool_read('iopool_words', id * 8, 8) FROM project_item ORDER BY id;
+FETCH 2 FROM c;
+FETCH BACKWARD 1 FROM c;
+ROLLBACK;
 -- the first of two calls
 SELECT * FROM failure($$SELECT iopool_read(path, 8 / (3 - id), length), iopool_read(path, CASE id WHEN 3 THEN -1 ELSE 8 END, length) FROM project_item$$);
 

@@ -4,8 +4,8 @@
  *	  Queries of cursors, which may be asked to go backwards.
  *
  * A cursor can go backwards, unless it says NO SCROLL or locks its rows, over
- * a scan of a table that has nothing but LIMIT and sub-selects above it.  Our
- * node cannot, so it leaves such a scan as it is.
+ * a sort or a scan of a table that has nothing but LIMIT and sub-selects above
+ * it.  Our node cannot, so it leaves these as they are.
  *
  *-------------------------------------------------------------------------
  */
@@ -53,7 +53,7 @@ iopool_project_is_cursor(const PlannerInfo *root)
 		root->parse->rowMarks == NIL;
 }
 
-/* Is it a scan of one table that can go backwards, with its projection? */
+/* Is it a plan that can go backwards, with its projection? */
 bool
 iopool_project_goes_backwards(const Path *path)
 {
@@ -69,6 +69,8 @@ iopool_project_goes_backwards(const Path *path)
 		case T_SubqueryScanPath:
 		case T_ForeignPath:
 		case T_AppendPath:
+		case T_SortPath:
+		case T_MaterialPath:
 			return true;
 		default:
 			return false;

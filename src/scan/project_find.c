@@ -21,8 +21,9 @@
 typedef struct FindContext
 {
 	PlannerInfo *root;
-	List *inputs; /* expressions that come from below as they are */
-	List *calls;  /* found so far */
+	List *inputs;	   /* expressions that come from below as they are */
+	bool has_volatile; /* something beside the calls is volatile */
+	List *calls;	   /* found so far */
 } FindContext;
 
 static bool
@@ -113,7 +114,9 @@ find_calls(Node *node, void *context)
 
 		if (!has_new_calls(args, find))
 		{
+			/* a setting, say, that is changed by what stands beside the call */
 			if (!iopool_scan_expr_has_side_effects(args, find->root) &&
+				!(find->has_volatile && contain_mutable_functions(args)) &&
 				!expression_returns_set(args))
 				find->calls = list_append_unique(find->calls, node);
 			return false;
@@ -125,6 +128,20 @@ find_calls(Node *node, void *context)
 	return false;
 }
 
+static List *
+find_calls_beside(PlannerInfo *root, Node *node, List *inputs,
+				  bool has_volatile)
+{
+	FindContext find = {
+		.root = root,
+		.inputs = inputs,
+		.has_volatile = has_volatile,
+	};
+
+	(void) find_calls(node, &find);
+	return find.calls;
+}
+
 /*
  * The calls that can be read ahead before an expression is evaluated, each
  * once, given what the plan below gives.  Calls in the arguments of others come
@@ -133,10 +150,10 @@ find_calls(Node *node, void *context)
 List *
 iopool_project_find_calls(PlannerInfo *root, Node *node, List *inputs)
 {
-	FindContext find = {.root = root, .inputs = inputs};
-
-	(void) find_calls(node, &find);
-	return find.calls;
+	if (!iopool_project_has_calls(node))
+		return NIL;
+	return find_calls_beside(root, node, inputs,
+							 iopool_scan_expr_has_side_effects(node, root));
 }
 
 static bool
@@ -156,7 +173,8 @@ find_arguments(Node *node, void *context)
 	foreach(lc, agg->args)
 	{
 		Node *arg = (Node *) lfirst_node(TargetEntry, lc)->expr;
-		List *calls = iopool_project_find_calls(find->root, arg, find->inputs);
+		List *calls = find_calls_beside(find->root, arg, find->inputs,
+										find->has_volatile);
 
 		if (calls == NIL || list_member(find->calls, arg))
 			continue;
@@ -176,7 +194,11 @@ find_arguments(Node *node, void *context)
 List *
 iopool_project_find_arguments(PlannerInfo *root, Node *node, List *inputs)
 {
-	FindContext find = {.root = root, .inputs = inputs};
+	FindContext find = {
+		.root = root,
+		.inputs = inputs,
+		.has_volatile = iopool_scan_expr_has_side_effects(node, root),
+	};
 
 	(void) find_arguments(node, &find);
 	return find.calls;

@@ -61,9 +61,7 @@ find_conditions(ReadingRel *reading)
 		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
 
 		if (rinfo->pseudoconstant || rinfo->security_level < level ||
-			!iopool_project_has_calls((Node *) rinfo->clause) ||
-			iopool_project_find_calls(reading->root, (Node *) rinfo->clause,
-									  NIL) == NIL)
+			!iopool_project_has_calls((Node *) rinfo->clause))
 			continue;
 		reading->moved = lappend(reading->moved, rinfo);
 	}
@@ -74,6 +72,9 @@ find_conditions(ReadingRel *reading)
 															   false));
 	reading->calls =
 		iopool_project_find_calls(reading->root, linitial(ordered), NIL);
+	/* in the order of the plain plan, they are all above or all below */
+	if (reading->calls == NIL)
+		reading->moved = NIL;
 }
 
 /* The relation without these conditions. */
