@@ -63,6 +63,16 @@ typedef struct IopoolExposure
 	char *mend;		 /* a command of the shell */
 } IopoolExposure;
 
+/* What is wrong, in a return statement. */
+static inline bool
+iopool_directory_fail(IopoolFailure *failure, IopoolFailureKind kind,
+					  int errnum)
+{
+	failure->kind = kind;
+	failure->errnum = errnum;
+	return false;
+}
+
 /* directory.c */
 extern bool iopool_directory_parse(List *options, IopoolDirectory *dir);
 extern void iopool_directory_raise_problem(const IopoolOptionProblem *problem)

@@ -358,14 +358,6 @@ identify(IopoolDirectory *dir, int fd)
 	return true;
 }
 
-static bool
-set_failure(IopoolFailure *failure, IopoolFailureKind kind, int errnum)
-{
-	failure->kind = kind;
-	failure->errnum = errnum;
-	return false;
-}
-
 /*
  * May be read from an open directory?  Sets what it is; false with *failure if
  * not.
@@ -377,7 +369,7 @@ iopool_directory_check(IopoolDirectory *dir, int fd, IopoolFailure *failure)
 	int rc = 0;
 
 	if (!identify(dir, fd))
-		return set_failure(failure, IOPOOL_FAILURE_DIRECTORY, errno);
+		return iopool_directory_fail(failure, IOPOOL_FAILURE_DIRECTORY, errno);
 
 	if (!is_still_checked())
 		begin_checks();
@@ -393,11 +385,12 @@ iopool_directory_check(IopoolDirectory *dir, int fd, IopoolFailure *failure)
 	if (!dir->allow_data_directory)
 		rc = overlaps_data_directory(fd);
 	if (rc > 0)
-		return set_failure(failure, IOPOOL_FAILURE_DATA_DIRECTORY, 0);
+		return iopool_directory_fail(failure, IOPOOL_FAILURE_DATA_DIRECTORY,
+									 0);
 	if (rc == 0)
 		rc = iopool_kernel_fs_look(fd, dir->dev);
 	if (rc < 0)
-		return set_failure(failure, IOPOOL_FAILURE_DIRECTORY, errno);
+		return iopool_directory_fail(failure, IOPOOL_FAILURE_DIRECTORY, errno);
 	dir->is_kernel_fs = rc > 0;
 	if (dir->has_mount && checked.lxid != InvalidLocalTransactionId)
 		remember(dir);

@@ -184,14 +184,6 @@ iopool_directory_probe_openat2(void)
 	return 0;
 }
 
-static bool
-set_failure(IopoolFailure *failure, IopoolFailureKind kind, int errnum)
-{
-	failure->kind = kind;
-	failure->errnum = errnum;
-	return false;
-}
-
 /*
  * Open the directory: sets dir->fd, which is the caller's to close, and what
  * it is.  False with *failure if it cannot be opened or must not.
@@ -209,8 +201,10 @@ iopool_directory_open(IopoolDirectory *dir, IopoolFailure *failure)
 		/* or a seccomp filter says so, whatever it is asked for */
 		if ((errnum == ENOSYS || errnum == EPERM || errnum == EACCES) &&
 			iopool_directory_probe_openat2() == errnum)
-			return set_failure(failure, IOPOOL_FAILURE_NO_OPENAT2, errnum);
-		return set_failure(failure, IOPOOL_FAILURE_DIRECTORY, errnum);
+			return iopool_directory_fail(failure, IOPOOL_FAILURE_NO_OPENAT2,
+										 errnum);
+		return iopool_directory_fail(failure, IOPOOL_FAILURE_DIRECTORY,
+									 errnum);
 	}
 	if (!iopool_directory_check(dir, fd, failure))
 	{

@@ -99,7 +99,7 @@ read_cached(IopoolScanState *state, IopoolScanCall *call, Datum *value,
 		return true;
 	iopool_scan_get_range(call, args, &range);
 	iopool_range_check(range.offset, range.length);
-	if (range.offset < 0 || range.length > CACHED_MAX)
+	if (range.length > CACHED_MAX)
 		return false;
 	buffer = result_buffer(state, call, range.length);
 	nbytes = iopool_feed_read_cached(state->feed, range.path, range.offset,
@@ -227,26 +227,7 @@ next_row(IopoolScanState *state)
 static TupleTableSlot *
 project_exec(CustomScanState *node)
 {
-	ExprContext *econtext = node->ss.ps.ps_ExprContext;
-	ProjectionInfo *projection = node->ss.ps.ps_ProjInfo;
-
-	for (;;)
-	{
-		TupleTableSlot *slot;
-
-		CHECK_FOR_INTERRUPTS();
-		ResetExprContext(econtext);
-		slot = next_row((IopoolScanState *) node);
-		if (slot == NULL)
-			return projection != NULL
-				? ExecClearTuple(projection->pi_state.resultslot)
-				: NULL;
-
-		econtext->ecxt_scantuple = slot;
-		if (node->ss.ps.qual == NULL || ExecQual(node->ss.ps.qual, econtext))
-			return projection != NULL ? ExecProject(projection) : slot;
-		InstrCountFiltered1(node, 1);
-	}
+	return iopool_scan_exec(node, next_row);
 }
 
 /*
@@ -316,11 +297,7 @@ static const CustomExecMethods project_exec_methods = {
 static Node *
 create_state(CustomScan *cscan)
 {
-	IopoolScanState *state = palloc0(sizeof(IopoolScanState));
-
-	NodeSetTag(state, T_CustomScanState);
-	state->css.methods = &project_exec_methods;
-	return (Node *) state;
+	return iopool_scan_create_state(&project_exec_methods);
 }
 
 const CustomScanMethods iopool_project_methods = {

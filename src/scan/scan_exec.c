@@ -154,26 +154,7 @@ next_row(IopoolScanState *state)
 static TupleTableSlot *
 scan_exec(CustomScanState *node)
 {
-	ExprContext *econtext = node->ss.ps.ps_ExprContext;
-	ProjectionInfo *projection = node->ss.ps.ps_ProjInfo;
-
-	for (;;)
-	{
-		TupleTableSlot *slot;
-
-		CHECK_FOR_INTERRUPTS();
-		ResetExprContext(econtext);
-		slot = next_row((IopoolScanState *) node);
-		if (slot == NULL)
-			return projection != NULL
-				? ExecClearTuple(projection->pi_state.resultslot)
-				: NULL;
-
-		econtext->ecxt_scantuple = slot;
-		if (node->ss.ps.qual == NULL || ExecQual(node->ss.ps.qual, econtext))
-			return projection != NULL ? ExecProject(projection) : slot;
-		InstrCountFiltered1(node, 1);
-	}
+	return iopool_scan_exec(node, next_row);
 }
 
 /* ------------------------------------------------------------------------
@@ -267,11 +248,7 @@ static const CustomExecMethods scan_exec_methods = {
 static Node *
 create_state(CustomScan *cscan)
 {
-	IopoolScanState *state = palloc0(sizeof(IopoolScanState));
-
-	NodeSetTag(state, T_CustomScanState);
-	state->css.methods = &scan_exec_methods;
-	return (Node *) state;
+	return iopool_scan_create_state(&scan_exec_methods);
 }
 
 const CustomScanMethods iopool_scan_methods = {

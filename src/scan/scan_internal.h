@@ -216,6 +216,10 @@ extern void iopool_scan_free_last(IopoolScanState *state);
 extern void iopool_scan_end_feed(IopoolScanState *state);
 extern void iopool_scan_begin(IopoolScanState *state, EState *estate,
 							  int eflags);
+extern Node *iopool_scan_create_state(const CustomExecMethods *methods);
+extern TupleTableSlot *iopool_scan_exec(
+	CustomScanState *node,
+	TupleTableSlot *(*next_row)(IopoolScanState *state));
 extern void iopool_scan_end(CustomScanState *node);
 extern void iopool_scan_rescan(CustomScanState *node);
 extern void iopool_scan_shutdown(CustomScanState *node);

@@ -102,6 +102,7 @@ static bool
 is_foreign_function(Oid funcid, void *context)
 {
 	HeapTuple tuple;
+	Form_pg_proc proc;
 	bool result;
 
 	if (funcid >= FirstGenbkiObjectId)
@@ -109,10 +110,11 @@ is_foreign_function(Oid funcid, void *context)
 	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
 	if (!HeapTupleIsValid(tuple))
 		return true;
-	result =
-		((Form_pg_proc) GETSTRUCT(tuple))->prolang != INTERNALlanguageId ||
-		((Form_pg_proc) GETSTRUCT(tuple))->provolatile !=
-			PROVOLATILE_IMMUTABLE;
+	proc = (Form_pg_proc) GETSTRUCT(tuple);
+	/* an administrator may have put something around it */
+	result = proc->prolang != INTERNALlanguageId ||
+		proc->provolatile != PROVOLATILE_IMMUTABLE || proc->prosecdef ||
+		!heap_attisnull(tuple, Anum_pg_proc_proconfig, NULL);
 	ReleaseSysCache(tuple);
 	return result;
 }
@@ -208,6 +210,44 @@ iopool_scan_begin(IopoolScanState *state, EState *estate, int eflags)
 	state->outer_slot =
 		ExecInitExtraTupleSlot(estate, outer_desc, &TTSOpsMinimalTuple);
 	iopool_scan_workers_begin(state, estate);
+}
+
+/* CreateCustomScanState, of a node with these methods. */
+Node *
+iopool_scan_create_state(const CustomExecMethods *methods)
+{
+	IopoolScanState *state = palloc0(sizeof(IopoolScanState));
+
+	NodeSetTag(state, T_CustomScanState);
+	state->css.methods = methods;
+	return (Node *) state;
+}
+
+/* ExecCustomScan: the next row that the conditions let through, projected. */
+TupleTableSlot *
+iopool_scan_exec(CustomScanState *node,
+				 TupleTableSlot *(*next_row)(IopoolScanState *state))
+{
+	ExprContext *econtext = node->ss.ps.ps_ExprContext;
+	ProjectionInfo *projection = node->ss.ps.ps_ProjInfo;
+
+	for (;;)
+	{
+		TupleTableSlot *slot;
+
+		CHECK_FOR_INTERRUPTS();
+		ResetExprContext(econtext);
+		slot = next_row((IopoolScanState *) node);
+		if (slot == NULL)
+			return projection != NULL
+				? ExecClearTuple(projection->pi_state.resultslot)
+				: NULL;
+
+		econtext->ecxt_scantuple = slot;
+		if (node->ss.ps.qual == NULL || ExecQual(node->ss.ps.qual, econtext))
+			return projection != NULL ? ExecProject(projection) : slot;
+		InstrCountFiltered1(node, 1);
+	}
 }
 
 /* End the feed and forget all calls. */

@@ -304,6 +304,7 @@ iopool_feed_read_cached(IopoolFeed *feed, text *path, int64 offset,
 	{
 		IopoolStreamTotals *totals = &feed->stats.totals;
 
+		iopool_log_path(&feed->log, feed->cxt, file->path);
 		count_io_mode(part, file);
 		totals->nranges++;
 		totals->nreads++;
@@ -328,7 +329,7 @@ iopool_feed_check_rights(IopoolFeed *feed, IopoolCall *call)
 	{
 		const char *path = iopool_call_file(call, i)->path;
 
-		CHECK_FOR_INTERRUPTS();
+		iopool_stream_check_interrupts();
 		(void) iopool_file_set_find(set, path, strlen(path));
 		if (call->file != NULL)
 			break;

@@ -51,6 +51,7 @@ foreach my $method (test_methods())
 		'a batch' => [ q{SET iopool.enable_stream_scan = off; SELECT * FROM iopool_read_batch('tiles:a', ARRAY[0, 80], 8)}, 2, 16 ],
 		'a node' => [ q{SELECT * FROM iopool_read_batch('tiles:a', ARRAY[0, 80], 8)}, 2, 16 ],
 		'a lateral join' => [ q{SELECT length(data) FROM generate_series(0, 9) AS i, LATERAL iopool_read('tiles:a', i * 80, 8) AS data}, 10, 80 ],
+		'a select list' => [ q{SELECT length(iopool_read('tiles:a', i * 80, 8)) FROM generate_series(0, 9) AS i}, 10, 80 ],
 		'an array' => [ q{SELECT iopool_read_array('tiles:a', ARRAY[0, 80], 8)}, 2, 16 ],
 		'a request' => [ q{SELECT count(*) FROM iopool_submit('tiles:a', ARRAY[0, 80], ARRAY[8, 8]) AS r, iopool_fetch(r)}, 2, 16 ]);
 	foreach my $name (sort keys %calls)
