@@ -74,6 +74,7 @@ close_stream(IopoolStream *stream, bool has_failed)
 	stream->uses_lease = false;
 	stream->is_open = false;
 	dlist_delete(&stream->node);
+	iopool_stream_give_up_buffers(stream);
 	let_others_go(stream);
 }
 
@@ -142,7 +143,10 @@ iopool_stream_begin(MemoryContext cxt, const IopoolStreamOptions *options)
 	dlist_init(&stream->todo);
 	dlist_init(&stream->pending);
 	dlist_init(&stream->ready);
-	dlist_init(&stream->free_buffers);
+	iopool_buffers_init(&stream->own_buffers, cxt);
+	stream->buffers = options->buffers;
+	if (stream->buffers == NULL)
+		stream->buffers = &stream->own_buffers;
 	dlist_init(&stream->free_pending);
 	dlist_init(&stream->free_pieces);
 
@@ -170,6 +174,13 @@ bool
 iopool_stream_is_open(const IopoolStream *stream)
 {
 	return stream->is_open;
+}
+
+/* Have reads come at once, as of late? */
+bool
+iopool_stream_is_quick(const IopoolStream *stream)
+{
+	return iopool_lease_is_quick(stream->lease);
 }
 
 /* Reads in flight now, and what has been done; totals may be NULL. */
@@ -232,6 +243,7 @@ emit_range(IopoolStream *stream, IopoolPending *pending, IopoolResult *result)
 		dlist_delete(&pending->ready_node);
 	stream->npending--;
 	stream->reserved -= pending->end - pending->start;
+	stream->ready_bytes -= pending->end - pending->start;
 	pending->is_emitted = true;
 	iopool_stream_forget_range(stream, pending);
 }

@@ -8,6 +8,8 @@
 #ifndef IOPOOL_STREAM_H
 #define IOPOOL_STREAM_H
 
+#include "lib/ilist.h"
+
 #include "base/deadline.h"
 #include "file/file.h"
 #include "ring/shmem.h"
@@ -17,6 +19,17 @@
  * beyond it an AllocSet gives each a block of its own, and frees that with it.
  */
 #define IOPOOL_SMALL_BUFFER 8192
+
+/*
+ * Long buffers that have been put back, for the next ranges of one stream, or
+ * of some.
+ */
+typedef struct IopoolBuffers
+{
+	MemoryContext cxt;
+	dlist_head free; /* of IopoolFreeBuffer, last put back first */
+	Size nbytes;	 /* of all of these */
+} IopoolBuffers;
 
 /* A range that goes into the stream. */
 typedef struct IopoolRange
@@ -74,8 +87,10 @@ typedef struct IopoolStreamOptions
 	Size header_size;		  /* bytes to leave free in front of the data in
 								 * buffers that the stream allocates */
 	MemoryContext buffer_cxt; /* of those up to IOPOOL_SMALL_BUFFER; has to
-								 * outlive the stream's context.  NULL: that,
-								 * which has the others */
+								 * outlive the stream's context.  NULL: that */
+	IopoolBuffers *buffers;	  /* of the others; has to outlive the stream's
+								 * context, too.  NULL: the stream has its own,
+								 * in its context */
 	IopoolSource source;	  /* may raise, and is asked again for the same
 								 * range if the stream goes on */
 	void *source_arg;
@@ -141,6 +156,7 @@ extern void iopool_stream_raise_idle(void) __attribute__((noreturn));
 extern void iopool_stream_abort(IopoolStream *stream);
 extern void iopool_stream_suspend(IopoolStream *stream);
 extern void iopool_stream_cancel(IopoolStream *stream);
+extern bool iopool_stream_is_quick(const IopoolStream *stream);
 extern bool iopool_stream_is_open(const IopoolStream *stream);
 extern int iopool_stream_in_flight(const IopoolStream *stream,
 								   IopoolStreamTotals *totals);
@@ -149,6 +165,9 @@ extern void iopool_stream_end(IopoolStream *stream,
 extern void iopool_stream_register_callbacks(void);
 
 /* stream_buffer.c */
+extern void iopool_buffers_init(IopoolBuffers *buffers, MemoryContext cxt);
+extern void iopool_buffers_put_back(IopoolBuffers *buffers, char *memory,
+									Size size, Size limit);
 extern void iopool_stream_put_back(IopoolStream *stream, char *memory,
 								   Size size);
 

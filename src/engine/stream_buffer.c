@@ -10,6 +10,7 @@
  * page cache.  So long ones that the consumer has put back are kept for the
  * next ranges, the last of them first: the processor's cache still has it.
  * With those that are in use they stay within the bounds of the stream.
+ * Requests, whose results outlive their streams, have them in common.
  *
  *-------------------------------------------------------------------------
  */
@@ -42,10 +43,10 @@ advise_huge(char *memory, Size size)
 }
 
 static void
-remove_buffer(IopoolStream *stream, IopoolFreeBuffer *buffer)
+remove_buffer(IopoolBuffers *buffers, IopoolFreeBuffer *buffer)
 {
 	dlist_delete(&buffer->node);
-	stream->free_bytes -= buffer->size;
+	buffers->nbytes -= buffer->size;
 }
 
 /*
@@ -53,30 +54,39 @@ remove_buffer(IopoolStream *stream, IopoolFreeBuffer *buffer)
  * stays, however long it is.
  */
 static void
-free_surplus(IopoolStream *stream)
+free_surplus(IopoolBuffers *buffers, Size limit)
 {
-	Size limit =
-		Max(stream->max_reserved - stream->reserved, IOPOOL_MIN_FREE_BYTES);
-
-	while (stream->free_bytes > limit &&
-		   stream->free_buffers.head.next != stream->free_buffers.head.prev)
+	while (buffers->nbytes > limit &&
+		   buffers->free.head.next != buffers->free.head.prev)
 	{
 		IopoolFreeBuffer *oldest =
-			dlist_tail_element(IopoolFreeBuffer, node, &stream->free_buffers);
+			dlist_tail_element(IopoolFreeBuffer, node, &buffers->free);
 
-		remove_buffer(stream, oldest);
+		remove_buffer(buffers, oldest);
 		pfree(oldest);
 	}
 }
 
+/* Bytes of free buffers that the stream leaves room for. */
+static Size
+free_limit(const IopoolStream *stream)
+{
+	int64 limit = stream->max_reserved;
+
+	/* a request's own results are counted by others */
+	if (stream->options.kind != IOPOOL_STREAM_REQUEST)
+		limit -= stream->reserved;
+	return Max(limit, IOPOOL_MIN_FREE_BYTES);
+}
+
 /* A free buffer of this size or a little more, or NULL. */
 static IopoolFreeBuffer *
-find_buffer(IopoolStream *stream, Size size)
+find_buffer(IopoolBuffers *buffers, Size size)
 {
 	int nlooks = 0;
 	dlist_iter iter;
 
-	dlist_foreach(iter, &stream->free_buffers)
+	dlist_foreach(iter, &buffers->free)
 	{
 		IopoolFreeBuffer *buffer =
 			dlist_container(IopoolFreeBuffer, node, iter.cur);
@@ -87,6 +97,37 @@ find_buffer(IopoolStream *stream, Size size)
 			break;
 	}
 	return NULL;
+}
+
+/* No buffers yet; those that come are of this context. */
+void
+iopool_buffers_init(IopoolBuffers *buffers, MemoryContext cxt)
+{
+	buffers->cxt = cxt;
+	buffers->nbytes = 0;
+	dlist_init(&buffers->free);
+}
+
+/*
+ * A buffer, of so many bytes, is not needed any more: it is freed, or kept for
+ * the next range as far as all that are kept take at most limit bytes.  Does
+ * not raise.
+ */
+void
+iopool_buffers_put_back(IopoolBuffers *buffers, char *memory, Size size,
+						Size limit)
+{
+	IopoolFreeBuffer *buffer = (IopoolFreeBuffer *) memory;
+
+	if (size <= IOPOOL_SMALL_BUFFER)
+	{
+		pfree(memory);
+		return;
+	}
+	buffer->size = size;
+	dlist_push_head(&buffers->free, &buffer->node);
+	buffers->nbytes += size;
+	free_surplus(buffers, limit);
 }
 
 /*
@@ -106,23 +147,23 @@ iopool_stream_allocate_range(IopoolStream *stream, IopoolPending *pending,
 
 	if (pending->dest != NULL)
 		return true;
-	found = is_small ? NULL : find_buffer(stream, size);
+	found = is_small ? NULL : find_buffer(stream->buffers, size);
 	memory = (char *) found;
 	if (found != NULL)
 	{
 		size = found->size;
-		remove_buffer(stream, found);
+		remove_buffer(stream->buffers, found);
 	}
 	else
 		memory =
 			MemoryContextAllocExtended(is_small ? stream->options.buffer_cxt
-												: stream->cxt,
+												: stream->buffers->cxt,
 									   size,
 									   may_raise ? 0 : MCXT_ALLOC_NO_OOM);
 	if (memory == NULL)
 		return false;
 	if (found == NULL && !is_small)
-		free_surplus(stream);
+		free_surplus(stream->buffers, free_limit(stream));
 	if (length >= 2 * HUGE_PAGE_SIZE)
 		advise_huge(memory, size);
 	pending->allocated = memory;
@@ -139,15 +180,34 @@ iopool_stream_allocate_range(IopoolStream *stream, IopoolPending *pending,
 void
 iopool_stream_put_back(IopoolStream *stream, char *memory, Size size)
 {
-	IopoolFreeBuffer *buffer = (IopoolFreeBuffer *) memory;
-
-	if (!stream->is_open || size <= IOPOOL_SMALL_BUFFER)
-	{
+	if (!stream->is_open)
 		pfree(memory);
+	else
+		iopool_buffers_put_back(stream->buffers, memory, size,
+								free_limit(stream));
+}
+
+/*
+ * The stream is over, and nothing is in flight: give up what its ranges have of
+ * buffers that outlive it.  Does not raise.
+ */
+void
+iopool_stream_give_up_buffers(IopoolStream *stream)
+{
+	dlist_iter iter;
+
+	if (stream->buffers == &stream->own_buffers)
 		return;
+	dlist_foreach(iter, &stream->pending)
+	{
+		IopoolPending *pending =
+			dlist_container(IopoolPending, node, iter.cur);
+
+		if (pending->allocated != NULL &&
+			pending->allocated_size > IOPOOL_SMALL_BUFFER)
+			iopool_buffers_put_back(stream->buffers, pending->allocated,
+									pending->allocated_size,
+									free_limit(stream));
+		pending->allocated = NULL;
 	}
-	buffer->size = size;
-	dlist_push_head(&stream->free_buffers, &buffer->node);
-	stream->free_bytes += size;
-	free_surplus(stream);
 }

@@ -21,7 +21,7 @@
  */
 #define MAX_PULL 1024
 
-/* Bytes that are in flight while reads need no waiting. */
+/* Bytes of the window while reads need no waiting. */
 #define QUICK_WINDOW (256 * 1024)
 
 /*
@@ -213,20 +213,29 @@ iopool_stream_release_idle(void)
 }
 
 /*
- * Bytes of reads like this one that may be in flight.  What comes at once is
+ * Would the window overflow with a read of this piece?  What comes at once is
  * best read a little at a time, into memory that the processor's cache has
- * still, and that the consumer has just given back.
+ * still, and that the consumer has just given back.  A stream that lives on
+ * between calls counts what waits there to be taken, too.
  */
-static int64
-window_for(const IopoolStream *stream, const IopoolPiece *piece)
+static bool
+is_full(IopoolStream *stream, const IopoolPiece *piece)
 {
 	int64 window = stream->options.max_in_flight_bytes;
+	int64 used = stream->in_flight_bytes;
+	int64 nbytes =
+		Min(piece->end - piece->start, iopool_stream_split(stream, piece));
 
-	if (stream->options.kind == IOPOOL_STREAM_REQUEST ||
-		piece->extent->file->alignment > 0 ||
-		!iopool_lease_is_quick(stream->lease))
-		return window;
-	return Min(window, QUICK_WINDOW);
+	if (stream->options.kind != IOPOOL_STREAM_REQUEST &&
+		piece->extent->file->alignment == 0 &&
+		iopool_lease_is_quick(stream->lease))
+	{
+		window = Min(window, QUICK_WINDOW);
+		if (stream->options.kind == IOPOOL_STREAM_API &&
+			iopool_stream_has_ready(stream))
+			used += stream->ready_bytes;
+	}
+	return used > 0 && used + nbytes > window;
 }
 
 /* The next piece that fits the window, or NULL. */
@@ -244,13 +253,7 @@ next_piece(IopoolStream *stream, bool may_raise)
 		piece = dlist_head_element(IopoolPiece, node, &stream->todo);
 	} while (iopool_stream_skip_piece(stream, piece));
 
-	if (stream->in_flight > 0 &&
-		stream->in_flight_bytes +
-				Min(piece->end - piece->start,
-					iopool_stream_split(stream, piece)) >
-			window_for(stream, piece))
-		return NULL;
-	return piece;
+	return is_full(stream, piece) ? NULL : piece;
 }
 
 /*

@@ -28,7 +28,7 @@
 /* A buffer that has been put back, in its own memory. */
 typedef struct IopoolFreeBuffer
 {
-	dlist_node node; /* in stream->free_buffers */
+	dlist_node node; /* in buffers->free */
 	Size size;		 /* bytes */
 } IopoolFreeBuffer;
 
@@ -56,6 +56,7 @@ struct IopoolStream
 	int max_pending;	/* no more are pulled from there on */
 	int64 reserved;		/* bytes of the pending ranges */
 	int64 max_reserved; /* no more are pulled from there on */
+	int64 ready_bytes;	/* of those that are done */
 
 	/* see stream_now.c */
 	int nopened;	  /* files opened for a range, as far as it matters */
@@ -65,8 +66,8 @@ struct IopoolStream
 	int in_flight; /* reads */
 	int64 in_flight_bytes;
 
-	dlist_head free_buffers; /* of IopoolFreeBuffer, last put back first */
-	Size free_bytes;		 /* of all of these */
+	IopoolBuffers *buffers; /* own_buffers, or those of the options */
+	IopoolBuffers own_buffers;
 	dlist_head free_pending;
 	dlist_head free_pieces;
 	IopoolPending **group; /* [entries], pulled and not planned yet */
@@ -111,6 +112,7 @@ extern dlist_head iopool_open_streams;
 extern bool iopool_stream_allocate_range(IopoolStream *stream,
 										 IopoolPending *pending,
 										 bool may_raise);
+extern void iopool_stream_give_up_buffers(IopoolStream *stream);
 
 /* stream_fill.c */
 extern void iopool_stream_fill(IopoolStream *stream, IopoolDeadline deadline,

@@ -98,6 +98,7 @@ void
 iopool_stream_finish_range(IopoolStream *stream, IopoolPending *pending)
 {
 	pending->is_done = true;
+	stream->ready_bytes += pending->end - pending->start;
 	iopool_file_release(pending->file);
 	if (!stream->options.in_order)
 		dlist_push_tail(&stream->ready, &pending->ready_node);

@@ -20,7 +20,6 @@
 #include "base/range.h"
 #include "ring/settings.h"
 #include "scan/scan_internal.h"
-#include "sql/request.h"
 
 /* Outer rows that are read ahead at most, whatever their calls ask for. */
 #define MAX_ROWS 4096

@@ -7,7 +7,8 @@
  * they come, where a function scan would copy all of them first.  With an
  * outer plan it takes the place of a nested loop over the function: it takes
  * outer rows ahead, adds the call of each to the feed (feed.c), and joins
- * their results in the order of the outer rows.
+ * their results in the order of the outer rows.  Calls of iopool_read() make a
+ * row each, see scan_single.c.
  *
  * A row's bytea is the buffer that was read into.  It is freed with the next
  * row, which is as long as a tuple in a slot has to last.
@@ -70,15 +71,7 @@ show_result(IopoolScanState *state)
 
 	state->current_has_row = true;
 	iopool_feed_next(state->feed, result);
-	if (state->calls[0].function == IOPOOL_SCAN_READ)
-	{
-		values[0] = PointerGetDatum(result->buffer);
-		nulls[0] = false;
-	}
-	else
-	{
-		state->message = iopool_row_values(result, values, nulls);
-	}
+	state->message = iopool_row_values(result, values, nulls);
 	return show_values(state, values, nulls);
 }
 
@@ -111,13 +104,46 @@ next_result(IopoolScanState *state)
 		iopool_scan_check_call(call);
 		if (call->call != NULL && call->call->nout < call->call->args.nranges)
 			return show_result(state);
-		/* a NULL argument makes NULL, or no row */
-		if (!state->current_has_row &&
-			(state->is_left ||
-			 (call->is_null && state->calls[0].function == IOPOOL_SCAN_READ)))
+		/* a NULL argument makes no row */
+		if (!state->current_has_row && state->is_left)
 			return show_nulls(state);
 		iopool_scan_drop_row(state);
 	}
+}
+
+/* Call iopool_fetch() or iopool_fetch_next(). */
+static void
+take_rows(IopoolScanState *state)
+{
+	const IopoolScanCall *call = &state->calls[0];
+	Datum args[IOPOOL_SCAN_MAX_ARGS];
+	MemoryContext old_cxt;
+
+	ResetExprContext(state->args_econtext);
+	old_cxt =
+		MemoryContextSwitchTo(state->args_econtext->ecxt_per_tuple_memory);
+	state->has_taken = true;
+	if (iopool_scan_evaluate_args(state, call, args))
+		state->taken = call->function == IOPOOL_SCAN_FETCH
+			? iopool_fetch_take(state->cxt, args)
+			: iopool_fetch_next_take(state->cxt, args);
+	MemoryContextSwitchTo(old_cxt);
+}
+
+/* The next row of those that a request has read. */
+static TupleTableSlot *
+next_taken(IopoolScanState *state)
+{
+	Datum values[IOPOOL_ROW_COLUMNS];
+	bool nulls[IOPOOL_ROW_COLUMNS];
+
+	if (!state->has_taken)
+		take_rows(state);
+	ExecClearTuple(state->css.ss.ss_ScanTupleSlot);
+	if (state->taken == NULL ||
+		!iopool_request_next_row(state->taken, values, nulls))
+		return NULL;
+	return show_values(state, values, nulls);
 }
 
 /* The next row, of the store if it has one. */
@@ -142,7 +168,8 @@ next_row(IopoolScanState *state)
 	if (state->has_ended)
 		return NULL;
 
-	slot = next_result(state);
+	slot = iopool_scan_is_fetch(state->calls[0].function) ? next_taken(state)
+														  : next_result(state);
 	if (slot == NULL)
 		state->has_ended = true;
 	/* it is at its end, and stays there */
@@ -154,7 +181,11 @@ next_row(IopoolScanState *state)
 static TupleTableSlot *
 scan_exec(CustomScanState *node)
 {
-	return iopool_scan_exec(node, next_row);
+	const IopoolScanState *state = (IopoolScanState *) node;
+	bool is_single = state->calls[0].function == IOPOOL_SCAN_READ;
+
+	return iopool_scan_exec(node,
+							is_single ? iopool_scan_next_single : next_row);
 }
 
 /* ------------------------------------------------------------------------
@@ -191,6 +222,8 @@ scan_begin(CustomScanState *node, EState *estate, int eflags)
 	for_each_from(lc, info, IOPOOL_SCAN_COLUMNS)
 		state->columns[state->ncolumns++] = intVal(lfirst(lc));
 	iopool_scan_begin(state, estate, eflags);
+	if (state->calls[0].function == IOPOOL_SCAN_READ)
+		iopool_scan_begin_single(state);
 
 	state->store_slot =
 		ExecInitExtraTupleSlot(estate, desc, &TTSOpsMinimalTuple);
@@ -226,6 +259,10 @@ scan_rescan(CustomScanState *node)
 				tuplestore_rescan(state->store);
 				return;
 			}
+			if (state->has_taken)
+				ereport(ERROR,
+						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						 errmsg("cannot fetch the rows of a request twice")));
 			if (state->has_ended || state->nrows > 0)
 				begin_store(state);
 		}

@@ -14,10 +14,18 @@
 #include "ring/shmem.h"
 #include "scan/scan_internal.h"
 
-/* What the first three arguments of the functions are. */
+/* What the first arguments of the functions are, as far as they are shown. */
 static const char *
 argument_label(IopoolScanFunction function, int argno)
 {
+	if (iopool_scan_is_fetch(function))
+	{
+		if (argno == 0)
+			return "Request";
+		return function == IOPOOL_SCAN_FETCH_NEXT && argno == 1
+			? "Maximum Rows"
+			: NULL;
+	}
 	switch (argno)
 	{
 		case 0:
@@ -47,6 +55,8 @@ show_arguments(IopoolScanState *state, List *ancestors, ExplainState *es)
 		const char *label = argument_label(state->calls[0].function, argno);
 		List *texts = NIL;
 
+		if (label == NULL)
+			break;
 		for (int i = 0; i < state->ncalls; i++)
 			texts =
 				lappend(texts,
@@ -232,6 +242,9 @@ iopool_scan_explain(CustomScanState *node, List *ancestors, ExplainState *es)
 		iopool_feed_get_stats(state->feed, &stats);
 
 	show_arguments(state, ancestors, es);
+	/* it does not read */
+	if (iopool_scan_is_fetch(state->calls[0].function))
+		return;
 	show_pools(&stats, es);
 	if (!es->analyze)
 		return;

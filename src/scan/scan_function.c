@@ -19,6 +19,8 @@ extern PGDLLEXPORT Datum iopool_read(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum iopool_read_batch(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum iopool_read_batch_length(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum iopool_read_batch_paths(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum iopool_fetch(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum iopool_fetch_next(PG_FUNCTION_ARGS);
 
 /*
  * Is this library ours?  The paths that the extension's script may give it,
@@ -76,7 +78,7 @@ iopool_scan_identify(Oid funcid)
 		char *symbol = proc_text(tuple, Anum_pg_proc_prosrc);
 
 		is_candidate = library != NULL && is_own_library(library) &&
-			symbol != NULL && strncmp(symbol, "iopool_read", 11) == 0;
+			symbol != NULL && strncmp(symbol, "iopool_", 7) == 0;
 	}
 	ReleaseSysCache(tuple);
 	if (!is_candidate)
@@ -93,6 +95,10 @@ iopool_scan_identify(Oid funcid)
 		return IOPOOL_SCAN_BATCH_LENGTH;
 	if (finfo.fn_addr == iopool_read_batch_paths)
 		return IOPOOL_SCAN_BATCH_PATHS;
+	if (finfo.fn_addr == iopool_fetch)
+		return IOPOOL_SCAN_FETCH;
+	if (finfo.fn_addr == iopool_fetch_next)
+		return IOPOOL_SCAN_FETCH_NEXT;
 	return IOPOOL_SCAN_NONE;
 }
 

@@ -12,7 +12,7 @@
 #include "nodes/extensible.h"
 #include "nodes/pathnodes.h"
 
-#include "sql/feed.h"
+#include "sql/request.h"
 #include "sql/row.h"
 
 /* The functions that a node can take the place of. */
@@ -23,7 +23,23 @@ typedef enum IopoolScanFunction
 	IOPOOL_SCAN_BATCH,		  /* iopool_read_batch(path, offsets, lengths) */
 	IOPOOL_SCAN_BATCH_LENGTH, /* (path, offsets, length) */
 	IOPOOL_SCAN_BATCH_PATHS,  /* (paths, offsets, lengths) */
+	IOPOOL_SCAN_FETCH,		  /* iopool_fetch(request) */
+	IOPOOL_SCAN_FETCH_NEXT,	  /* iopool_fetch_next(request, max_rows) */
 } IopoolScanFunction;
+
+/* Is it one that reads? */
+static inline bool
+iopool_scan_reads(IopoolScanFunction function)
+{
+	return function >= IOPOOL_SCAN_READ && function <= IOPOOL_SCAN_BATCH_PATHS;
+}
+
+/* Does it hand out what a request has read? */
+static inline bool
+iopool_scan_is_fetch(IopoolScanFunction function)
+{
+	return function == IOPOOL_SCAN_FETCH || function == IOPOOL_SCAN_FETCH_NEXT;
+}
 
 /*
  * Cost of a call that is read ahead of time, as a share of what it costs when
@@ -110,10 +126,10 @@ typedef struct IopoolScanCall
 	List *args;		   /* of ExprState */
 	bool holds_errors; /* an error of its arguments can be raised later */
 
-	/* of IopoolProject only */
-	ExprState *plain; /* the call itself, where nothing is read ahead */
-	char *buffer;	  /* of the last result that was read at once, or NULL */
+	char *buffer; /* of the last result that was read at once, or NULL */
 	Size buffer_size;
+	ExprState *plain; /* of IopoolProject: the call itself, where nothing is
+						* read ahead */
 } IopoolScanCall;
 
 /* See scan_workers.c. */
@@ -160,11 +176,17 @@ typedef struct IopoolScanState
 	TupleTableSlot *store_slot;
 	bool has_ended; /* all rows have been read */
 
-	/* of IopoolProject; see project_exec.c */
+	/* of a request */
+	bool has_taken; /* its rows */
+	IopoolTakenRows *taken;
+
+	/* see scan_single.c */
+	int64 distance; /* rows that are taken ahead before the next try */
+	int64 ncached;	/* rows that were read at once, since then */
+
+	/* of IopoolProject only */
 	ScanState *table; /* whose rows are the outer ones, or NULL */
 	bool is_plain;	  /* calls are made as they stand in the query */
-	int64 distance;	  /* rows that are taken ahead before the next try */
-	int64 ncached;	  /* rows that were read at once, since then */
 
 	IopoolFeedStats stats;		/* of feeds that have ended */
 	IopoolScanWorkers *workers; /* NULL: nobody wants to know */
@@ -210,6 +232,10 @@ extern void iopool_scan_show_outer(const IopoolScanRow *row,
 extern void iopool_scan_copy_outer(IopoolScanState *state,
 								   const TupleTableSlot *outer,
 								   TupleTableSlot *slot);
+
+/* scan_single.c */
+extern void iopool_scan_begin_single(IopoolScanState *state);
+extern TupleTableSlot *iopool_scan_next_single(IopoolScanState *state);
 
 /* scan_state.c */
 extern void iopool_scan_free_last(IopoolScanState *state);

@@ -5,7 +5,8 @@
  *
  * Two hooks of the planner offer paths beside its own, and cost decides:
  *
- * - for iopool_read_batch() in FROM, a scan that hands out rows as they come;
+ * - for iopool_read_batch() in FROM, a scan that hands out rows as they come,
+ *   and so for iopool_fetch() and iopool_fetch_next();
  * - for a join with LATERAL iopool_read() or iopool_read_batch(), a node that
  *   takes outer rows ahead and reads for many of them at once.
  *
@@ -185,6 +186,42 @@ has_unfit_arguments(const FoundCall *found, PlannerInfo *root)
 		iopool_scan_expr_has_side_effects(args, root);
 }
 
+/*
+ * Can the rows of a request be handed out one by one?  They can be had only
+ * once, so this must not be scanned again with the same arguments: it is all
+ * that the query has in FROM, or that and what it takes the request from, and
+ * not a cursor's, which could go back.
+ */
+static bool
+may_take_rows(PlannerInfo *root, RelOptInfo *rel)
+{
+	int nothers = bms_num_members(rel->lateral_relids);
+
+	return root->parent_root == NULL && !iopool_project_is_cursor(root) &&
+		nothers <= 1 && bms_num_members(root->all_baserels) == 1 + nothers;
+}
+
+/*
+ * Can a call in FROM, whose rows are to be wanted more than once or not, be
+ * made with these arguments by a node?
+ */
+static bool
+is_fit_for_scan(PlannerInfo *root, RelOptInfo *rel, const FoundCall *found)
+{
+	if (iopool_scan_is_fetch(found->function))
+		return may_take_rows(root, rel);
+	/* one row has nothing to stream */
+	if (found->function == IOPOOL_SCAN_READ ||
+		!bms_is_empty(rel->lateral_relids))
+		return false;
+	/* scanned again, it may make the call again, whose arguments are others */
+	if (has_unfit_arguments(found, root))
+		return false;
+	/* its rows are wanted again and again, and nothing would change */
+	return !is_correlated(root) ||
+		has_changing_param((Node *) found->call, root);
+}
+
 /* set_rel_pathlist_hook: iopool_read_batch() in FROM. */
 static void
 add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
@@ -200,27 +237,22 @@ add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
 
 	if (!iopool_enable_stream_scan || rte->rtekind != RTE_FUNCTION ||
 		rel->reloptkind != RELOPT_BASEREL || rel->pathlist == NIL ||
-		!bms_is_empty(rel->lateral_relids) || root->rowMarks != NIL)
+		root->rowMarks != NIL)
 		return;
 	found.call = iopool_scan_call_of(rte, &found.function);
-	/* one row has nothing to stream */
-	if (found.call == NULL || found.function == IOPOOL_SCAN_READ)
+	if (found.call == NULL || !is_fit_for_scan(root, rel, &found))
 		return;
 	if (has_whole_row((Node *) rel->reltarget->exprs, rti) ||
 		has_whole_row((Node *) extract_actual_clauses(rel->baserestrictinfo,
 													  false),
 					  rti))
 		return;
-	/* scanned again, it may make the call again, whose arguments are others */
-	if (has_unfit_arguments(&found, root))
-		return;
-	/* its rows are wanted again and again, and nothing would change */
-	if (is_correlated(root) && !has_changing_param((Node *) found.call, root))
-		return;
 
 	/* no row is copied, and the first comes before the last is read */
 	plain = linitial(rel->pathlist);
 	path = make_path(rel, &scan_path_methods, &found, NIL, false);
+	path->path.param_info = plain->param_info;
+	path->path.rows = plain->rows;
 	cost_qual_eval(&qual_cost, rel->baserestrictinfo, root);
 	path->path.parallel_safe = rel->consider_parallel;
 	path->path.startup_cost = qual_cost.startup +
@@ -286,8 +318,8 @@ find_lateral_call(LateralJoin *join)
 	found->rti = innerrel->relid;
 	found->call = iopool_scan_call_of(root->simple_rte_array[innerrel->relid],
 									  &found->function);
-	if (found->call == NULL || has_unfit_arguments(found, root) ||
-		has_unfit_condition(join))
+	if (found->call == NULL || !iopool_scan_reads(found->function) ||
+		has_unfit_arguments(found, root) || has_unfit_condition(join))
 		return false;
 
 	/* what is to be computed below the join is not */

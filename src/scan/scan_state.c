@@ -263,6 +263,8 @@ stop_reading(IopoolScanState *state)
 
 	iopool_scan_end_feed(state);
 	MemoryContextReset(state->cxt);
+	state->has_taken = false;
+	state->taken = NULL;
 	dlist_init(&state->rows);
 	state->nrows = 0;
 	state->row_bytes = 0;

@@ -165,6 +165,18 @@ iopool_feed_start(IopoolFeed *feed)
 						 iopool_pool_waited_us - ring_wait_us);
 }
 
+/* Do reads come at once, of every pool that is read from? */
+bool
+iopool_feed_is_quick(const IopoolFeed *feed)
+{
+	for (int i = 0; i < feed->nparts; i++)
+	{
+		if (!iopool_stream_is_quick(feed->streams[i]))
+			return false;
+	}
+	return true;
+}
+
 /* The next result, if it is there. */
 static bool
 take_result(IopoolFeed *feed, IopoolCall *call, IopoolResult *result)

@@ -30,6 +30,7 @@ typedef struct IopoolFeedOptions
 	IopoolStreamKind kind;
 
 	MemoryContext buffer_cxt; /* see IopoolStreamOptions */
+	IopoolBuffers *buffers;
 } IopoolFeedOptions;
 
 /* How the reading went; has no pointers. */
@@ -60,6 +61,7 @@ extern bool iopool_feed_wants_call(IopoolFeed *feed);
 extern void iopool_feed_start(IopoolFeed *feed);
 extern bool iopool_feed_take(IopoolFeed *feed, IopoolResult *result);
 extern void iopool_feed_next(IopoolFeed *feed, IopoolResult *result);
+extern bool iopool_feed_is_quick(const IopoolFeed *feed);
 extern void iopool_feed_put_back(IopoolFeed *feed, IopoolResult *result);
 extern void iopool_feed_drop_call(IopoolFeed *feed, IopoolCall *call);
 extern IopoolStream *const *iopool_feed_streams(const IopoolFeed *feed,

@@ -103,6 +103,7 @@ add_part(IopoolFeed *feed, IopoolPool *pool)
 		.merge_gap = iopool_merge_gap,
 		.header_size = VARHDRSZ,
 		.buffer_cxt = feed->options.buffer_cxt,
+		.buffers = feed->options.buffers,
 		.source = feed_source,
 		.source_arg = part,
 		.kind = feed->options.kind,

@@ -69,6 +69,21 @@ static request_table_hash *table = NULL;
 static int64 next_number = 1;
 
 /*
+ * A request ends, all of whose reads are done: nobody finds it any more, and its
+ * memory is the caller's, with results that have not been handed out.  Does not
+ * raise.
+ */
+void
+iopool_request_detach(IopoolRequest *request)
+{
+	request_table_delete(table, request->number);
+	dlist_delete(&request->node);
+	if (request->is_running)
+		dlist_delete(&request->running_node);
+	iopool_request_release_memory(request);
+}
+
+/*
  * Forget a request: its reads are drained, its files closed, its memory freed.
  * Does not raise.
  */
@@ -77,11 +92,16 @@ destroy_request(IopoolRequest *request, bool has_failed)
 {
 	if (!has_failed)
 		iopool_feed_close(request->feed);
-	request_table_delete(table, request->number);
-	dlist_delete(&request->node);
-	if (request->is_running)
-		dlist_delete(&request->running_node);
-	iopool_request_release_memory(request);
+	iopool_request_detach(request);
+	for (int i = 0; i < request->ndone; i++)
+	{
+		IopoolResult *result = &request->results[request->order[i]];
+
+		/* the others go with the context */
+		if (result->buffer != NULL &&
+			result->buffer_size > IOPOOL_SMALL_BUFFER)
+			iopool_request_free_data(result);
+	}
 	MemoryContextDelete(request->cxt);
 }
 
@@ -139,10 +159,12 @@ at_xact_end(XactEvent event, void *arg)
 		case XACT_EVENT_PRE_PREPARE:
 			warn_of_unfetched();
 			end_all(false);
+			iopool_request_forget_buffers();
 			break;
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PARALLEL_ABORT:
 			end_all(true);
+			iopool_request_forget_buffers();
 			break;
 		default:
 			break;
@@ -203,6 +225,7 @@ begin_reading(IopoolRequest *request, const IopoolArgs *args)
 		.in_order = false,
 		.kind = IOPOOL_STREAM_REQUEST,
 		.buffer_cxt = request->buffer_cxt,
+		.buffers = iopool_request_buffers(),
 	};
 	int nranges = args->nranges;
 	Size nslots = Max(nranges, 1);
@@ -550,11 +573,7 @@ iopool_request_raise_first(IopoolRequest *request)
 void
 iopool_request_hand_out(IopoolRequest *request, int rangeno)
 {
-	IopoolResult *result = &request->results[rangeno];
-
-	if (result->buffer != NULL)
-		pfree(result->buffer);
-	result->buffer = NULL;
+	iopool_request_free_data(&request->results[rangeno]);
 	request->states[rangeno] = IOPOOL_RANGE_OUT;
 	request->nout++;
 	iopool_request_release_data(request, request->sizes[rangeno]);

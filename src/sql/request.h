@@ -48,6 +48,9 @@ typedef struct IopoolRequest
 	int64 nbytes;
 } IopoolRequest;
 
+/* See request_rows.c. */
+typedef struct IopoolTakenRows IopoolTakenRows;
+
 /* Every request of this backend, by number. */
 extern PGDLLIMPORT dlist_head iopool_requests;
 
@@ -69,7 +72,20 @@ extern bool iopool_request_wait(IopoolRequest *request,
 extern void iopool_request_check(const IopoolRequest *request);
 extern void iopool_request_raise_first(IopoolRequest *request);
 extern void iopool_request_hand_out(IopoolRequest *request, int rangeno);
+extern void iopool_request_detach(IopoolRequest *request);
 extern void iopool_request_end(IopoolRequest *request);
+
+/* request_rows.c */
+extern IopoolBuffers *iopool_request_buffers(void);
+extern void iopool_request_forget_buffers(void);
+extern void iopool_request_free_data(IopoolResult *result);
+extern IopoolTakenRows *iopool_request_take_all(MemoryContext parent,
+												IopoolRequest *request);
+extern IopoolTakenRows *iopool_request_take_next(MemoryContext parent,
+												 IopoolRequest *request,
+												 int upto);
+extern bool iopool_request_next_row(IopoolTakenRows *rows, Datum *values,
+									bool *nulls);
 
 /* request_memory.c */
 extern MemoryContext iopool_request_data_context(MemoryContext cxt);
@@ -78,6 +94,12 @@ extern void iopool_request_reserve_memory(IopoolRequest *request);
 extern void iopool_request_hold_memory(IopoolRequest *request);
 extern void iopool_request_release_data(IopoolRequest *request, int64 nbytes);
 extern void iopool_request_release_memory(IopoolRequest *request);
+
+/* sql_request.c */
+extern IopoolTakenRows *iopool_fetch_take(MemoryContext cxt,
+										  const Datum *args);
+extern IopoolTakenRows *iopool_fetch_next_take(MemoryContext cxt,
+											   const Datum *args);
 
 static inline bool
 iopool_request_is_done(const IopoolRequest *request)

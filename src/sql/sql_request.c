@@ -20,8 +20,9 @@
  *		end it
  *
  * What fails leaves the request as it was: rows are taken from it only when
- * all that a call returns are in its tuplestore.  With on_error => 'raise',
- * a failure among these rows raises the first one in the order of the call.
+ * all that a call returns are in its tuplestore, or are known to be right, where
+ * a node hands them out one by one.  With on_error => 'raise', a failure among
+ * these rows raises the first one in the order of the call.
  *
  *-------------------------------------------------------------------------
  */
@@ -168,22 +169,29 @@ put_range(ReturnSetInfo *rsinfo, IopoolRequest *request, int rangeno)
 				   &request->results[rangeno]);
 }
 
-Datum
-iopool_fetch(PG_FUNCTION_ARGS)
+/* The request that is to be fetched, which is done, and may be. */
+static IopoolRequest *
+prepare_fetch(const Datum *args)
 {
-	bool report = iopool_args_is_report(PG_GETARG_DATUM(1));
+	bool report = iopool_args_is_report(args[1]);
 	IopoolRequest *request;
-	int nranges;
 
 	iopool_request_enter();
-	request = iopool_request_get(PG_GETARG_INT64(0));
-	nranges = request->nranges;
-	InitMaterializedSRF(fcinfo, 0);
-
+	request = iopool_request_get(DatumGetInt64(args[0]));
 	(void) iopool_request_wait(request, IOPOOL_FOREVER);
 	if (!report)
 		iopool_request_raise_first(request);
-	for (int i = 0; i < nranges; i++)
+	return request;
+}
+
+Datum
+iopool_fetch(PG_FUNCTION_ARGS)
+{
+	Datum args[] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)};
+	IopoolRequest *request = prepare_fetch(args);
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < request->nranges; i++)
 	{
 		if (request->states[i] != IOPOOL_RANGE_OUT)
 			put_range((ReturnSetInfo *) fcinfo->resultinfo, request, i);
@@ -193,13 +201,26 @@ iopool_fetch(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-Datum
-iopool_fetch_next(PG_FUNCTION_ARGS)
+/*
+ * The rows of a call of iopool_fetch() with these arguments, for a node that
+ * hands them out one by one.  They are freed with cxt at the latest.
+ */
+IopoolTakenRows *
+iopool_fetch_take(MemoryContext cxt, const Datum *args)
 {
-	int max_rows = PG_GETARG_INT32(1);
-	bool report = iopool_args_is_report(PG_GETARG_DATUM(2));
+	return iopool_request_take_all(cxt, prepare_fetch(args));
+}
+
+/*
+ * The request whose next rows are to be fetched, up to *upto in all; or NULL:
+ * it was through, and has ended.
+ */
+static IopoolRequest *
+prepare_fetch_next(const Datum *args, int *upto)
+{
+	int max_rows = DatumGetInt32(args[1]);
+	bool report = iopool_args_is_report(args[2]);
 	IopoolRequest *request;
-	int upto;
 
 	if (max_rows < 1)
 		ereport(ERROR,
@@ -207,32 +228,56 @@ iopool_fetch_next(PG_FUNCTION_ARGS)
 				 errmsg("argument \"max_rows\" must be at least 1"),
 				 errdetail("It is %d.", max_rows)));
 	iopool_request_enter();
-	request = iopool_request_get(PG_GETARG_INT64(0));
-	InitMaterializedSRF(fcinfo, 0);
-
+	request = iopool_request_get(DatumGetInt64(args[0]));
 	if (request->nout == request->nranges)
 	{
 		iopool_request_end(request);
-		return (Datum) 0;
+		return NULL;
 	}
 
 	while (request->ndone == request->nout)
 		(void) iopool_request_step(&request, 1, true, IOPOOL_FOREVER);
 	iopool_stream_leave(false);
-	upto = request->nout + Min(max_rows, request->ndone - request->nout);
+	*upto = request->nout + Min(max_rows, request->ndone - request->nout);
 
-	for (int i = request->nout; i < upto && !report; i++)
+	for (int i = request->nout; i < *upto && !report; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (iopool_request_has_failed(request, request->order[i]))
 			iopool_request_raise_first(request);
 	}
+	return request;
+}
+
+Datum
+iopool_fetch_next(PG_FUNCTION_ARGS)
+{
+	Datum args[] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1),
+					PG_GETARG_DATUM(2)};
+	int upto;
+	IopoolRequest *request = prepare_fetch_next(args, &upto);
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (request == NULL)
+		return (Datum) 0;
 	for (int i = request->nout; i < upto; i++)
 		put_range((ReturnSetInfo *) fcinfo->resultinfo, request,
 				  request->order[i]);
 	while (request->nout < upto)
 		iopool_request_hand_out(request, request->order[request->nout]);
 	return (Datum) 0;
+}
+
+/* As iopool_fetch_take(), of iopool_fetch_next(); NULL: there are no rows. */
+IopoolTakenRows *
+iopool_fetch_next_take(MemoryContext cxt, const Datum *args)
+{
+	int upto;
+	IopoolRequest *request = prepare_fetch_next(args, &upto);
+
+	if (request == NULL)
+		return NULL;
+	return iopool_request_take_next(cxt, request, upto);
 }
 
 Datum

@@ -351,7 +351,7 @@ check_bounds(TestStream *test)
 
 	CHECK(mock_outstanding() <= world->pool->entries);
 	CHECK(stream->in_flight_bytes <= window || stream->in_flight <= 1);
-	CHECK(stream->free_bytes <=
+	CHECK(stream->buffers->nbytes <=
 		  Max(2 * window - stream->reserved, IOPOOL_MIN_FREE_BYTES) +
 			  test->longest);
 	if (test->options.kind != IOPOOL_STREAM_REQUEST)
@@ -1044,11 +1044,11 @@ stream_put_back(int rounds)
 		for (size_t i = 0; i < lengthof(results); i++)
 			iopool_stream_put_back(stream, results[i].buffer,
 								   results[i].buffer_size);
-		CHECK(stream->free_bytes <=
+		CHECK(stream->buffers->nbytes <=
 			  2 * test->options.max_in_flight_bytes + test->longest);
-		CHECK(!dlist_is_empty(&stream->free_buffers));
+		CHECK(!dlist_is_empty(&stream->buffers->free));
 		CHECK(dlist_head_element(IopoolFreeBuffer, node,
-								 &stream->free_buffers) ==
+								 &stream->buffers->free) ==
 			  (void *) results[lengthof(results) - 1].buffer);
 	}
 	iopool_stream_end(stream, NULL);
