@@ -64,6 +64,7 @@ struct IopoolPending
 	char *allocated; /* what the stream allocated for it, if so */
 	Size allocated_size;
 	IopoolFailure failure;
+	bool is_begun; /* some of it has been, or is about to be, read */
 	bool is_done;
 	bool is_emitted;
 

@@ -236,14 +236,16 @@ emit_range(IopoolStream *stream, IopoolPending *pending, IopoolResult *result)
 		result->buffer_size = pending->allocated_size;
 	}
 	else if (pending->allocated != NULL)
-		pfree(pending->allocated);
+		iopool_stream_put_back(stream, pending->allocated,
+							   pending->allocated_size);
 
 	dlist_delete(&pending->node);
 	if (!stream->options.in_order)
 		dlist_delete(&pending->ready_node);
 	stream->npending--;
 	stream->reserved -= pending->end - pending->start;
-	stream->ready_bytes -= pending->end - pending->start;
+	if (pending->is_begun)
+		stream->begun_bytes -= pending->end - pending->start;
 	pending->is_emitted = true;
 	iopool_stream_forget_range(stream, pending);
 }

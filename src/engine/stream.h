@@ -9,6 +9,7 @@
 #define IOPOOL_STREAM_H
 
 #include "lib/ilist.h"
+#include "port/pg_bitutils.h"
 
 #include "base/deadline.h"
 #include "file/file.h"
@@ -28,8 +29,20 @@ typedef struct IopoolBuffers
 {
 	MemoryContext cxt;
 	dlist_head free; /* of IopoolFreeBuffer, last put back first */
-	Size nbytes;	 /* of all of these */
+	int nfree;
+	Size nbytes; /* of all of these */
+	int nused;	 /* that are not free */
 } IopoolBuffers;
+
+/*
+ * The size of a buffer of those that are in common: few enough different ones,
+ * so that one fits the next range exactly, and close enough.
+ */
+static inline Size
+iopool_buffers_round(Size size)
+{
+	return TYPEALIGN(Max(pg_prevpower2_size_t(size) / 32, 1024), size);
+}
 
 /* A range that goes into the stream. */
 typedef struct IopoolRange
@@ -166,6 +179,7 @@ extern void iopool_stream_register_callbacks(void);
 
 /* stream_buffer.c */
 extern void iopool_buffers_init(IopoolBuffers *buffers, MemoryContext cxt);
+extern void iopool_buffers_clear(IopoolBuffers *buffers);
 extern void iopool_buffers_put_back(IopoolBuffers *buffers, char *memory,
 									Size size, Size limit);
 extern void iopool_stream_put_back(IopoolStream *stream, char *memory,

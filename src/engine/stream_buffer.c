@@ -46,6 +46,7 @@ static void
 remove_buffer(IopoolBuffers *buffers, IopoolFreeBuffer *buffer)
 {
 	dlist_delete(&buffer->node);
+	buffers->nfree--;
 	buffers->nbytes -= buffer->size;
 }
 
@@ -79,9 +80,9 @@ free_limit(const IopoolStream *stream)
 	return Max(limit, IOPOOL_MIN_FREE_BYTES);
 }
 
-/* A free buffer of this size or a little more, or NULL. */
+/* A free buffer of this size or up to so much more, or NULL. */
 static IopoolFreeBuffer *
-find_buffer(IopoolBuffers *buffers, Size size)
+find_buffer(IopoolBuffers *buffers, Size size, Size slack)
 {
 	int nlooks = 0;
 	dlist_iter iter;
@@ -91,7 +92,7 @@ find_buffer(IopoolBuffers *buffers, Size size)
 		IopoolFreeBuffer *buffer =
 			dlist_container(IopoolFreeBuffer, node, iter.cur);
 
-		if (buffer->size >= size && buffer->size - size <= size / 4)
+		if (buffer->size >= size && buffer->size - size <= slack)
 			return buffer;
 		if (++nlooks == MAX_LOOKS)
 			break;
@@ -103,9 +104,23 @@ find_buffer(IopoolBuffers *buffers, Size size)
 void
 iopool_buffers_init(IopoolBuffers *buffers, MemoryContext cxt)
 {
+	memset(buffers, 0, sizeof(IopoolBuffers));
 	buffers->cxt = cxt;
-	buffers->nbytes = 0;
 	dlist_init(&buffers->free);
+}
+
+/* Free all that are not used.  Does not raise. */
+void
+iopool_buffers_clear(IopoolBuffers *buffers)
+{
+	while (buffers->nfree > 0)
+	{
+		IopoolFreeBuffer *buffer =
+			dlist_head_element(IopoolFreeBuffer, node, &buffers->free);
+
+		remove_buffer(buffers, buffer);
+		pfree(buffer);
+	}
 }
 
 /*
@@ -126,6 +141,8 @@ iopool_buffers_put_back(IopoolBuffers *buffers, char *memory, Size size,
 	}
 	buffer->size = size;
 	dlist_push_head(&buffers->free, &buffer->node);
+	buffers->nused--;
+	buffers->nfree++;
 	buffers->nbytes += size;
 	free_surplus(buffers, limit);
 }
@@ -142,28 +159,35 @@ iopool_stream_allocate_range(IopoolStream *stream, IopoolPending *pending,
 	int64 length = pending->end - pending->start;
 	Size size = header_size + length;
 	bool is_small = size <= IOPOOL_SMALL_BUFFER;
-	IopoolFreeBuffer *found;
+	bool is_shared = stream->buffers != &stream->own_buffers;
+	IopoolBuffers *buffers = stream->buffers;
+	IopoolFreeBuffer *found = NULL;
 	char *memory;
 
 	if (pending->dest != NULL)
 		return true;
-	found = is_small ? NULL : find_buffer(stream->buffers, size);
+	if (!is_small && is_shared)
+		size = iopool_buffers_round(size);
+	if (!is_small)
+		found = find_buffer(buffers, size, is_shared ? 0 : size / 4);
 	memory = (char *) found;
 	if (found != NULL)
 	{
 		size = found->size;
-		remove_buffer(stream->buffers, found);
+		remove_buffer(buffers, found);
 	}
 	else
 		memory =
 			MemoryContextAllocExtended(is_small ? stream->options.buffer_cxt
-												: stream->buffers->cxt,
+												: buffers->cxt,
 									   size,
 									   may_raise ? 0 : MCXT_ALLOC_NO_OOM);
 	if (memory == NULL)
 		return false;
+	if (!is_small)
+		buffers->nused++;
 	if (found == NULL && !is_small)
-		free_surplus(stream->buffers, free_limit(stream));
+		free_surplus(buffers, free_limit(stream));
 	if (length >= 2 * HUGE_PAGE_SIZE)
 		advise_huge(memory, size);
 	pending->allocated = memory;

@@ -213,29 +213,33 @@ iopool_stream_release_idle(void)
 }
 
 /*
- * Would the window overflow with a read of this piece?  What comes at once is
- * best read a little at a time, into memory that the processor's cache has
- * still, and that the consumer has just given back.  A stream that lives on
- * between calls counts what waits there to be taken, too.
+ * Must this piece wait while reads come at once?  These are best made a little
+ * at a time, into memory that the processor's cache has still, and that the
+ * consumer has just given back.  So what has been begun is read to its end, and
+ * handed out, before there is more of it than that.
  */
+static bool
+is_full_if_quick(IopoolStream *stream, const IopoolPiece *piece, int64 nbytes)
+{
+	return !iopool_plan_first(piece->extent, piece->single)->is_begun &&
+		stream->begun_bytes + nbytes > QUICK_WINDOW &&
+		(stream->in_flight > 0 || iopool_stream_has_ready(stream));
+}
+
+/* Would the window overflow with a read of this piece? */
 static bool
 is_full(IopoolStream *stream, const IopoolPiece *piece)
 {
-	int64 window = stream->options.max_in_flight_bytes;
-	int64 used = stream->in_flight_bytes;
 	int64 nbytes =
 		Min(piece->end - piece->start, iopool_stream_split(stream, piece));
+	int64 used = stream->in_flight_bytes;
 
-	if (stream->options.kind != IOPOOL_STREAM_REQUEST &&
+	if (used > 0 && used + nbytes > stream->options.max_in_flight_bytes)
+		return true;
+	return stream->options.kind != IOPOOL_STREAM_REQUEST &&
 		piece->extent->file->alignment == 0 &&
-		iopool_lease_is_quick(stream->lease))
-	{
-		window = Min(window, QUICK_WINDOW);
-		if (stream->options.kind == IOPOOL_STREAM_API &&
-			iopool_stream_has_ready(stream))
-			used += stream->ready_bytes;
-	}
-	return used > 0 && used + nbytes > window;
+		iopool_lease_is_quick(stream->lease) &&
+		is_full_if_quick(stream, piece, nbytes);
 }
 
 /* The next piece that fits the window, or NULL. */

@@ -56,7 +56,7 @@ struct IopoolStream
 	int max_pending;	/* no more are pulled from there on */
 	int64 reserved;		/* bytes of the pending ranges */
 	int64 max_reserved; /* no more are pulled from there on */
-	int64 ready_bytes;	/* of those that are done */
+	int64 begun_bytes;	/* of those that reading has begun for */
 
 	/* see stream_now.c */
 	int nopened;	  /* files opened for a range, as far as it matters */

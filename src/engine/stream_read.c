@@ -98,7 +98,6 @@ void
 iopool_stream_finish_range(IopoolStream *stream, IopoolPending *pending)
 {
 	pending->is_done = true;
-	stream->ready_bytes += pending->end - pending->start;
 	iopool_file_release(pending->file);
 	if (!stream->options.in_order)
 		dlist_push_tail(&stream->ready, &pending->ready_node);
@@ -479,9 +478,13 @@ iopool_stream_allocate_read(IopoolStream *stream, IopoolPiece *piece,
 
 	for (; pending != NULL; pending = iopool_plan_next(piece->single, pending))
 	{
-		if (pending->start < end && pending->end > piece->start &&
-			!iopool_stream_allocate_range(stream, pending, may_raise))
+		if (pending->start >= end || pending->end <= piece->start)
+			continue;
+		if (!iopool_stream_allocate_range(stream, pending, may_raise))
 			return false;
+		if (!pending->is_begun)
+			stream->begun_bytes += pending->end - pending->start;
+		pending->is_begun = true;
 	}
 	return true;
 }

@@ -244,6 +244,7 @@ begin_reading(IopoolRequest *request, const IopoolArgs *args)
 	request->sizes = iopool_feed_measure(request->feed, request->call);
 	request->call->sizes = request->sizes;
 	iopool_request_reserve_memory(request);
+	iopool_request_make_buffers(request);
 
 	iopool_feed_add(request->feed, request->call);
 	iopool_feed_complete(request->feed);

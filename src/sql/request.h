@@ -54,6 +54,9 @@ typedef struct IopoolTakenRows IopoolTakenRows;
 /* Every request of this backend, by number. */
 extern PGDLLIMPORT dlist_head iopool_requests;
 
+/* request_memory.c */
+extern PGDLLIMPORT uint64 iopool_request_generation;
+
 /* request.c */
 extern void iopool_request_register_callbacks(void);
 extern void iopool_request_enter(void);
@@ -76,9 +79,6 @@ extern void iopool_request_detach(IopoolRequest *request);
 extern void iopool_request_end(IopoolRequest *request);
 
 /* request_rows.c */
-extern IopoolBuffers *iopool_request_buffers(void);
-extern void iopool_request_forget_buffers(void);
-extern void iopool_request_free_data(IopoolResult *result);
 extern IopoolTakenRows *iopool_request_take_all(MemoryContext parent,
 												IopoolRequest *request);
 extern IopoolTakenRows *iopool_request_take_next(MemoryContext parent,
@@ -89,6 +89,10 @@ extern bool iopool_request_next_row(IopoolTakenRows *rows, Datum *values,
 
 /* request_memory.c */
 extern MemoryContext iopool_request_data_context(MemoryContext cxt);
+extern IopoolBuffers *iopool_request_buffers(void);
+extern void iopool_request_make_buffers(const IopoolRequest *request);
+extern void iopool_request_forget_buffers(void);
+extern void iopool_request_free_data(IopoolResult *result);
 extern void iopool_request_check_memory(int nranges);
 extern void iopool_request_reserve_memory(IopoolRequest *request);
 extern void iopool_request_hold_memory(IopoolRequest *request);

@@ -8,7 +8,9 @@
  * what has been allocated by then, as the memory contexts tell, and what its
  * ranges will take, with and beside their data.  Short data is in a
  * generation context, which does not round sizes up, and frees what has been
- * handed out.
+ * handed out.  Long data of all requests is in one context, which keeps some of
+ * what has been handed out for the next; that counts, too, and is freed before
+ * a request is refused.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,8 +24,9 @@
 
 /*
  * Blocks of data.  What is longer than a sixteenth may get one of its own; what
- * is shorter leaves less than its own size unused at the end of a block.  Then
- * there are headers, of chunks and of blocks, as large as on any release.
+ * is shorter leaves less than its own size unused at the end of a block.  What
+ * is longer than IOPOOL_SMALL_BUFFER is kept for the next results.  Then there
+ * are headers, of chunks and of blocks, as large as on any release.
  */
 #define BUFFER_BLOCK (64 * 1024)
 #define MAX_SHARED	 (BUFFER_BLOCK / 16)
@@ -40,12 +43,24 @@
 /* What all requests hold, in bytes. */
 static int64 held_bytes = 0;
 
+/*
+ * Where the requests of this transaction have their long results; and what the
+ * context takes by itself.  There is none before there is such a result.
+ */
+static IopoolBuffers buffers;
+static int64 buffers_base = 0;
+
+/* How many of these there have been. */
+uint64 iopool_request_generation = 0;
+
 /* Memory of the data of a range. */
 static int64
 data_memory(int64 nbytes)
 {
 	int64 size = MAXALIGN(VARHDRSZ + nbytes);
 
+	if (VARHDRSZ + nbytes > IOPOOL_SMALL_BUFFER)
+		size = iopool_buffers_round(VARHDRSZ + nbytes);
 	if (size > MAX_SHARED)
 		return size + CHUNK_HEADER + BLOCK_HEADER;
 	return size + CHUNK_HEADER + size * size / BUFFER_BLOCK;
@@ -58,6 +73,29 @@ range_memory(void)
 	return sizeof(IopoolResult) + sizeof(int) + sizeof(uint8);
 }
 
+/* What is kept for results to come, with its context. */
+static int64
+kept_memory(void)
+{
+	return buffers_base + buffers.nbytes +
+		buffers.nfree * (CHUNK_HEADER + BLOCK_HEADER);
+}
+
+/* Keep nothing. */
+static void
+free_kept(void)
+{
+	if (buffers.cxt == NULL)
+		return;
+	iopool_buffers_clear(&buffers);
+	/* those that have not been read yet will need it */
+	if (buffers.nused == 0 && dlist_is_empty(&iopool_requests))
+	{
+		MemoryContextDelete(buffers.cxt);
+		iopool_request_forget_buffers();
+	}
+}
+
 /*
  * Raise 53400 if a request may not take so many bytes more.  may_grow: it will
  * take more than that.
@@ -66,8 +104,13 @@ static void
 check_limit(int64 nbytes, int nranges, bool may_grow)
 {
 	int64 limit = (int64) iopool_max_request_memory_kb * 1024;
+	int64 held = held_bytes + kept_memory();
 
-	if (held_bytes <= limit && nbytes <= limit - held_bytes)
+	if (held <= limit && nbytes <= limit - held)
+		return;
+	free_kept();
+	held = held_bytes + kept_memory();
+	if (held <= limit && nbytes <= limit - held)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
@@ -77,10 +120,10 @@ check_limit(int64 nbytes, int nranges, bool may_grow)
 			 may_grow
 				 ? errdetail("Its bookkeeping alone takes %lld bytes; the limit is %lld bytes, of which unfetched requests hold %lld.",
 							 (long long) nbytes, (long long) limit,
-							 (long long) held_bytes)
+							 (long long) held)
 				 : errdetail("It takes %lld bytes with its bookkeeping; the limit is %lld bytes, of which unfetched requests hold %lld.",
 							 (long long) nbytes, (long long) limit,
-							 (long long) held_bytes),
+							 (long long) held),
 			 errhint("Fetch or cancel requests, submit less at a time, or raise \"iopool.max_request_memory\".")));
 }
 
@@ -138,6 +181,49 @@ iopool_request_data_context(MemoryContext cxt)
 	return GenerationContextCreate(cxt, "iopool request data",
 								   ALLOCSET_SMALL_MINSIZE,
 								   ALLOCSET_SMALL_INITSIZE, BUFFER_BLOCK);
+}
+
+/* Buffers of long results, which go with the transaction. */
+IopoolBuffers *
+iopool_request_buffers(void)
+{
+	return &buffers;
+}
+
+/* Make sure that there is a context for the long results of a request. */
+void
+iopool_request_make_buffers(const IopoolRequest *request)
+{
+	for (int i = 0; i < request->nranges && buffers.cxt == NULL; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (VARHDRSZ + request->sizes[i] <= IOPOOL_SMALL_BUFFER)
+			continue;
+		iopool_buffers_init(&buffers,
+							AllocSetContextCreate(TopTransactionContext,
+												  "iopool request buffers",
+												  ALLOCSET_SMALL_SIZES));
+		buffers_base = MemoryContextMemAllocated(buffers.cxt, false);
+	}
+}
+
+/* Their context goes, with the transaction at the latest. */
+void
+iopool_request_forget_buffers(void)
+{
+	memset(&buffers, 0, sizeof(buffers));
+	buffers_base = 0;
+	iopool_request_generation++;
+}
+
+/* Nobody needs the data of a result any more. */
+void
+iopool_request_free_data(IopoolResult *result)
+{
+	if (result->buffer != NULL)
+		iopool_buffers_put_back(&buffers, result->buffer, result->buffer_size,
+								2 * iopool_max_in_flight_bytes);
+	result->buffer = NULL;
 }
 
 /* What the request reserved counts for others from now on. */

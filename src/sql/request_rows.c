@@ -14,7 +14,6 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "ring/settings.h"
 #include "sql/request.h"
 #include "sql/row.h"
 
@@ -28,53 +27,14 @@ struct IopoolTakenRows
 	uint64 generation; /* of the long buffers */
 };
 
-/* Where the requests of this transaction have their long results; or NULL. */
-static IopoolBuffers *buffers = NULL;
-
-/* How many there have been before. */
-static uint64 generation = 0;
-
-/* Buffers of long results, which go with the transaction. */
-IopoolBuffers *
-iopool_request_buffers(void)
-{
-	if (buffers == NULL)
-	{
-		MemoryContext cxt = AllocSetContextCreate(TopTransactionContext,
-												  "iopool request buffers",
-												  ALLOCSET_SMALL_SIZES);
-
-		buffers = MemoryContextAlloc(cxt, sizeof(IopoolBuffers));
-		iopool_buffers_init(buffers, cxt);
-	}
-	return buffers;
-}
-
-/* The transaction ends, and all of its requests have. */
-void
-iopool_request_forget_buffers(void)
-{
-	buffers = NULL;
-	generation++;
-}
-
-/* Nobody needs the data of a result any more. */
-void
-iopool_request_free_data(IopoolResult *result)
-{
-	if (result->buffer != NULL)
-		iopool_buffers_put_back(buffers, result->buffer, result->buffer_size,
-								2 * iopool_max_in_flight_bytes);
-	result->buffer = NULL;
-}
-
 /* Give up what lies outside of the memory of the rows.  Does not raise. */
 static void
 give_up_buffers(void *arg)
 {
 	IopoolTakenRows *rows = arg;
 
-	if (rows->generation != generation)
+	/* they have gone with their transaction */
+	if (rows->generation != iopool_request_generation)
 		return;
 	for (int i = Max(rows->next - 1, 0); i < rows->nresults; i++)
 	{
@@ -92,7 +52,7 @@ new_rows(MemoryContext cxt, IopoolResult *results, int nresults)
 
 	rows->results = results;
 	rows->nresults = nresults;
-	rows->generation = generation;
+	rows->generation = iopool_request_generation;
 	rows->at_reset.func = give_up_buffers;
 	rows->at_reset.arg = rows;
 	return rows;

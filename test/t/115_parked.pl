@@ -22,7 +22,7 @@ write_words($plain, 400_000);
 write_words($fs->backing('held'), 400_000);
 
 # Ranges that no neighbour is merged with.
-my $offsets = '(SELECT array_agg((n * 24) % 399984 ORDER BY n) FROM generate_series(1, %d) AS n)';
+my $offsets = '(SELECT array_agg((n * 24) %% 399984 ORDER BY n) FROM generate_series(1, %d) AS n)';
 
 sub ranges
 {
@@ -108,7 +108,7 @@ foreach my $method (test_methods())
 		# The same with cursors, whose node has a full queue between two rows.
 		pause($node);
 		@idle = start_paused($node, map {
-				"${set}SET iopool.pool = one;\nBEGIN;\nDECLARE c CURSOR FOR SELECT file_offset, data FROM item, iopool_read('$plain', file_offset, 8) AS data;\n"
+				"${set}SET iopool.pool = one;\nBEGIN;\nDECLARE c CURSOR FOR SELECT b.file_offset, data FROM item, iopool_read_batch('$plain', ARRAY[item.file_offset], ARRAY[8]) AS b;\n"
 				  . "FETCH 300 FROM c \\g $tmp/rows.$_\n$pause\nFETCH ALL FROM c \\g | cat >>$tmp/rows.$_\nCOMMIT;"
 			} 1 .. 3);
 		is(says($node, "${set}SET iopool.pool = one;\nSELECT @{[right_batch($plain, 1000)]};"), 1000, "$label: a batch beside three open cursors on one ring");
@@ -127,7 +127,7 @@ foreach my $method (test_methods())
 		{
 			pause($node);
 			my ($reader) = start_paused($node, "${set}SET iopool.pool = one;\nBEGIN;\nEXPLAIN (ANALYZE, COSTS OFF) "
-				  . "SELECT data, CASE WHEN id = 300 THEN pg_advisory_xact_lock_shared(815) END FROM item, iopool_read('$plain', file_offset, 8) AS data;\nCOMMIT;");
+				  . "SELECT data, CASE WHEN id = 300 THEN pg_advisory_xact_lock_shared(815) END FROM item, iopool_read_batch('$plain', ARRAY[item.file_offset], ARRAY[8]) AS b;\nCOMMIT;");
 			is(says($node, "${set}SET iopool.pool = one;\nSELECT @{[right_batch($plain, 1000)]};"), 1000, "$label: a batch beside a query that waits") if $is_beside;
 			release($node);
 			my ($plan) = $reader->finish;

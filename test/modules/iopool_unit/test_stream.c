@@ -1067,14 +1067,19 @@ stream_quick_long(int rounds)
 	CHECK_EQUAL(stream->split, 64 * 1024);
 	CHECK(next_result(test));
 	CHECK_EQUAL(stream->totals.nreads, 16);
-	CHECK_EQUAL(stream->totals.max_in_flight, 4);
 	end_stream(test);
 
-	test = plain_stream(64, 1, 1024 * 1024, 0);
-	mock_script.is_held = true;
-	CHECK(next_result(test));
-	CHECK_EQUAL(test->stream->totals.max_in_flight, 16);
-	end_stream(test);
+	/* no more is begun before it is handed out, but where reads wait */
+	for (int is_held = 0; is_held <= 1; is_held++)
+	{
+		test = plain_stream(64, 3, 256 * 1024, 384 * 1024);
+		mock_script.is_held = is_held;
+		CHECK(next_result(test));
+		CHECK(next_result(test));
+		CHECK(is_held ? test->stream->totals.max_in_flight > 4
+					  : test->stream->totals.max_in_flight <= 4);
+		end_stream(test);
+	}
 }
 
 /* The queue is full while results are handed out: no batch barrier. */
