@@ -228,7 +228,8 @@ iopool_scan_next_single(IopoolScanState *state)
 		if (slot != NULL)
 			return slot;
 	}
-	else if (state->nleft <= 0 && !iopool_feed_is_quick(state->feed))
+	else if (state->nrows > 0 && state->nleft <= 0 &&
+			 !iopool_feed_is_quick(state->feed))
 		state->nleft = FIRST_DISTANCE;
 
 	iopool_scan_add_calls(state);
