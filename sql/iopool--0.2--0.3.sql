@@ -4,6 +4,44 @@
 \echo Use "ALTER EXTENSION iopool UPDATE TO '0.3'" to load this file. \quit
 
 --
+-- Functions with one length for all ranges: lengths may have one element
+--
+
+-- DROP FUNCTION would name what depends on them too, and advise CASCADE
+DO LANGUAGE plpgsql $$
+DECLARE
+	dependents text;
+BEGIN
+	SELECT pg_catalog.string_agg(pg_catalog.format('%s depends on function %s.',
+			CASE WHEN r.oid IS NULL
+				THEN pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid)
+				ELSE pg_catalog.pg_describe_object('pg_catalog.pg_class'::pg_catalog.regclass, r.ev_class, 0)
+			END, d.refobjid::pg_catalog.regprocedure), E'\n'
+			ORDER BY d.classid, d.objid, d.refobjid)
+		INTO dependents
+		FROM (SELECT DISTINCT classid, objid, objsubid, refobjid
+				FROM pg_catalog.pg_depend
+				WHERE refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+				AND refobjid IN (
+					'iopool_read_batch(text, bigint[], bigint, text, boolean)'::pg_catalog.regprocedure,
+					'iopool_read_array(text, bigint[], bigint, text)'::pg_catalog.regprocedure)) AS d
+			LEFT JOIN pg_catalog.pg_rewrite AS r
+				ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+				AND r.oid = d.objid;
+	IF dependents IS NOT NULL THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'dependent_objects_still_exist',
+			MESSAGE = 'cannot update extension "iopool" to version 0.3 because other objects depend on functions that it drops',
+			DETAIL = dependents,
+			HINT = 'Replace the argument "length" by the array "ARRAY[length]" in these objects, then update the extension again.';
+	END IF;
+END
+$$;
+
+DROP FUNCTION iopool_read_batch(text, bigint[], bigint, text, boolean);
+DROP FUNCTION iopool_read_array(text, bigint[], bigint, text);
+
+--
 -- Views: what depends on them stays, so new columns are the last
 --
 
@@ -101,6 +139,18 @@ GRANT SELECT ON TABLE iopool_waiters TO pg_monitor;
 --
 -- Comments
 --
+
+COMMENT ON FUNCTION iopool_read_batch(text, bigint[], bigint[], text, boolean) IS
+'read many ranges of a server file at once, a row for each; lengths has one element for each range, or one for all; on_error is raise or report, in_order => false returns rows as they complete';
+
+COMMENT ON FUNCTION iopool_read_batch(text[], bigint[], bigint[], text, boolean) IS
+'read many ranges of several server files at once, a row for each; lengths has one element for each range, or one for all';
+
+COMMENT ON FUNCTION iopool_read_array(text, bigint[], bigint[], text) IS
+'read many ranges of a server file at once, as one array; lengths has one element for each range, or one for all; an element is NULL where on_error is report and its range failed';
+
+COMMENT ON FUNCTION iopool_read_array(text[], bigint[], bigint[], text) IS
+'read many ranges of several server files at once, as one array; lengths has one element for each range, or one for all';
 
 COMMENT ON FUNCTION iopool_prefetch(text, bigint[], bigint[]) IS
 'tell the kernel to bring ranges of bytes of a file into the page cache, as far as the file goes, and at most a quarter of the machine''s memory in one call; returns how many ranges were hinted whole';

@@ -331,7 +331,8 @@ sub spoiled
 # ----------------------------------------------------------------------------
 # Calls
 
-# args: kinds of arguments; options: on_error, or that and in_order
+# args: kinds of arguments, of which a length beside offsets becomes an array of
+# one element; options: on_error, or that and in_order
 # text: what is in FROM, in the place of %s; of whose columns are these
 my $batch_columns = [qw(ordinal file_offset length data error)];
 my @batch = (columns => $batch_columns, options => 2, node => 1);
@@ -339,6 +340,7 @@ my @forms = (
 	[ 'read', 4, { function => 'iopool_read', args => [qw(path offset length)], columns => ['data'], options => 0, node => 1 } ],
 	[ 'batch', 4, { function => 'iopool_read_batch', args => [qw(path offsets lengths)], @batch } ],
 	[ 'batch of one length', 3, { function => 'iopool_read_batch', args => [qw(path offsets length)], @batch } ],
+	[ 'batch of paths and one length', 1, { function => 'iopool_read_batch', args => [qw(paths offsets length)], @batch } ],
 	[ 'batch of paths', 4, { function => 'iopool_read_batch', args => [qw(paths offsets lengths)], @batch } ],
 	[ 'batch WITH ORDINALITY', 1, { function => 'iopool_read_batch', args => [qw(paths offsets lengths)], @batch, node => 0, in_order => 1, as => '%s WITH ORDINALITY AS %s(ordinal, file_offset, length, data, error, n)' } ],
 	[ 'ROWS FROM', 1, { function => 'iopool_read_batch', args => [qw(path offsets lengths)], @batch, node => 0, in_order => 1, as => 'ROWS FROM (%s, generate_series(1, 2)) AS %s(ordinal, file_offset, length, data, error, n)' } ],
@@ -348,6 +350,7 @@ my @forms = (
 	[ 'array of one length', 1, { function => 'iopool_read_array', args => [qw(path offsets length)], columns => [qw(data ordinal)], options => 1, node => 0, as => 'unnest(%s) WITH ORDINALITY AS %s(data, ordinal)' } ],
 	[ 'array of paths', 1, { function => 'iopool_read_array', args => [qw(paths offsets lengths)], columns => [qw(data ordinal)], options => 1, node => 0, as => 'unnest(%s) WITH ORDINALITY AS %s(data, ordinal)' } ],
 	[ 'fetch', 1, { function => 'iopool_submit', args => [qw(path offsets lengths)], columns => $batch_columns, options => 0, node => 0, as => "iopool_fetch(%s, 'report') AS %s", is_volatile => 1 } ],
+	[ 'fetch of one length', 1, { function => 'iopool_submit', args => [qw(path offsets length)], columns => $batch_columns, options => 0, node => 0, as => "iopool_fetch(%s, 'report') AS %s", is_volatile => 1 } ],
 	[ 'fetch of paths', 1, { function => 'iopool_submit', args => [qw(paths offsets lengths)], columns => $batch_columns, options => 0, node => 0, as => 'iopool_fetch(%s) AS %s', is_volatile => 1 } ],
 	[ 'fetch_next', 1, { function => 'iopool_submit', args => [qw(paths offsets lengths)], columns => $batch_columns, options => 0, node => 0, as => "fz_drain(%s, 3, 'report') AS %s", is_volatile => 1 } ]);
 
@@ -417,6 +420,8 @@ sub call
 					$args[$n] = "($args[$n])[:5]" if $kinds{ $form->{args}[$n] }{is_array};
 				}
 			}
+			# NULL where that one length is
+			$args[-1] = "nullif(ARRAY[$args[-1]]::bigint[], ARRAY[NULL::bigint])" if $form->{args}[-1] eq 'length' && $form->{function} ne 'iopool_read';
 			@args = paired($form, @args) if @{ $q->{items} } && $q->{narrays} > 1;
 			my $how = draw('options', 4);
 			push @args, argument($q, 'on_error') if $form->{options} && ($how == 2 || $how == 3);

@@ -200,20 +200,6 @@ add_range(IopoolScanState *state, const IopoolScanCall *call,
 	}
 }
 
-static IopoolArgsForm
-form_of(IopoolScanFunction function)
-{
-	switch (function)
-	{
-		case IOPOOL_SCAN_BATCH_LENGTH:
-			return IOPOOL_ARGS_LENGTH;
-		case IOPOOL_SCAN_BATCH_PATHS:
-			return IOPOOL_ARGS_PATHS;
-		default:
-			return IOPOOL_ARGS_LENGTHS;
-	}
-}
-
 /*
  * Take the arguments of a batch into the row's memory, in the order in which
  * the function looks at them, name their files, and add the call.
@@ -226,11 +212,13 @@ name_ranges(IopoolScanState *state, const IopoolScanCall *call,
 
 	PG_TRY();
 	{
+		IopoolArgsForm form = call->function == IOPOOL_SCAN_BATCH_PATHS
+			? IOPOOL_ARGS_PATHS
+			: IOPOOL_ARGS_PATH;
 		IopoolArgs ranges;
 		bool report;
 
-		iopool_args_take(&ranges, row_call->cxt, form_of(call->function),
-						 args);
+		iopool_args_take(&ranges, row_call->cxt, form, args);
 		report = iopool_args_is_report(args[3]);
 		iopool_scan_begin_feed(state,
 							   state->outer != NULL || DatumGetBool(args[4]));

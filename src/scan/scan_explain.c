@@ -26,10 +26,7 @@ argument_label(IopoolScanFunction function, int argno)
 			return function == IOPOOL_SCAN_READ ? "File Offset"
 												: "File Offsets";
 		default:
-			return function == IOPOOL_SCAN_READ ||
-					function == IOPOOL_SCAN_BATCH_LENGTH
-				? "Length"
-				: "Lengths";
+			return function == IOPOOL_SCAN_READ ? "Length" : "Lengths";
 	}
 }
 

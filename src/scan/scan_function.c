@@ -17,7 +17,6 @@
 
 extern PGDLLEXPORT Datum iopool_read(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum iopool_read_batch(PG_FUNCTION_ARGS);
-extern PGDLLEXPORT Datum iopool_read_batch_length(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum iopool_read_batch_paths(PG_FUNCTION_ARGS);
 
 /*
@@ -89,8 +88,6 @@ iopool_scan_identify(Oid funcid)
 		return IOPOOL_SCAN_NONE;
 	if (finfo.fn_addr == iopool_read_batch)
 		return IOPOOL_SCAN_BATCH;
-	if (finfo.fn_addr == iopool_read_batch_length)
-		return IOPOOL_SCAN_BATCH_LENGTH;
 	if (finfo.fn_addr == iopool_read_batch_paths)
 		return IOPOOL_SCAN_BATCH_PATHS;
 	return IOPOOL_SCAN_NONE;

@@ -19,10 +19,9 @@
 typedef enum IopoolScanFunction
 {
 	IOPOOL_SCAN_NONE,
-	IOPOOL_SCAN_READ,		  /* iopool_read(path, offset, length) */
-	IOPOOL_SCAN_BATCH,		  /* iopool_read_batch(path, offsets, lengths) */
-	IOPOOL_SCAN_BATCH_LENGTH, /* (path, offsets, length) */
-	IOPOOL_SCAN_BATCH_PATHS,  /* (paths, offsets, lengths) */
+	IOPOOL_SCAN_READ,		 /* iopool_read(path, offset, length) */
+	IOPOOL_SCAN_BATCH,		 /* iopool_read_batch(path, offsets, lengths) */
+	IOPOOL_SCAN_BATCH_PATHS, /* (paths, offsets, lengths) */
 } IopoolScanFunction;
 
 /*

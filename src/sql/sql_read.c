@@ -5,12 +5,10 @@
  *
  * iopool_read(path, file_offset, length) -> bytea
  *		one range
- * iopool_read_batch(path | paths, file_offsets, lengths | length, on_error,
- *					 in_order) -> setof (ordinal, file_offset, length, data,
- *					 error)
+ * iopool_read_batch(path | paths, file_offsets, lengths, on_error, in_order)
+ *					 -> setof (ordinal, file_offset, length, data, error)
  *		many ranges as rows
- * iopool_read_array(path | paths, file_offsets, lengths | length, on_error)
- *					 -> bytea[]
+ * iopool_read_array(path | paths, file_offsets, lengths, on_error) -> bytea[]
  *		many ranges as one array
  * iopool_prefetch(path, file_offsets, lengths) -> bigint
  *		ranges that the kernel was told to bring into the page cache
@@ -146,19 +144,36 @@ iopool_read(PG_FUNCTION_ARGS)
 	PG_RETURN_BYTEA_P(result.buffer);
 }
 
-/* The ranges that a function is called with; they live as long as the call. */
+/*
+ * The ranges that a function is called with, whose argument `lengths` may be
+ * made of another; they live as long as the call.
+ */
 static void
-take_ranges(FunctionCallInfo fcinfo, IopoolArgsForm form, IopoolArgs *args)
+take_ranges(FunctionCallInfo fcinfo, IopoolArgsForm form, Datum lengths,
+			IopoolArgs *args)
 {
-	Datum datums[] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1),
-					  PG_GETARG_DATUM(2)};
+	Datum datums[] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), lengths};
 
 	iopool_args_take(args, CurrentMemoryContext, form, datums);
 }
 
+/*
+ * Argument `length` of functions of versions 0.1 and 0.2, as `lengths`.  The
+ * scripts of these versions still make the functions, and so does pg_upgrade
+ * where the extension has not been updated.
+ */
+static Datum
+lengths_of_0_2(FunctionCallInfo fcinfo)
+{
+	Datum length = PG_GETARG_DATUM(2);
+
+	return PointerGetDatum(construct_array(&length, 1, INT8OID, sizeof(int64),
+										   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
 /* Rows of a call, into the tuplestore of a set-returning function. */
 static Datum
-return_rows(FunctionCallInfo fcinfo, IopoolArgsForm form)
+return_rows(FunctionCallInfo fcinfo, IopoolArgsForm form, Datum lengths)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	IopoolArgs args;
@@ -168,7 +183,7 @@ return_rows(FunctionCallInfo fcinfo, IopoolArgsForm form)
 	IopoolCall *call;
 
 	iopool_request_enter();
-	take_ranges(fcinfo, form, &args);
+	take_ranges(fcinfo, form, lengths, &args);
 	report = iopool_args_is_report(PG_GETARG_DATUM(3));
 	feed = iopool_feed_begin(CurrentMemoryContext, &options);
 	call = iopool_feed_new_call(feed, &args, report);
@@ -195,19 +210,19 @@ IOPOOL_FUNCTION(iopool_read_batch_paths);
 Datum
 iopool_read_batch(PG_FUNCTION_ARGS)
 {
-	return return_rows(fcinfo, IOPOOL_ARGS_LENGTHS);
+	return return_rows(fcinfo, IOPOOL_ARGS_PATH, PG_GETARG_DATUM(2));
 }
 
 Datum
 iopool_read_batch_length(PG_FUNCTION_ARGS)
 {
-	return return_rows(fcinfo, IOPOOL_ARGS_LENGTH);
+	return return_rows(fcinfo, IOPOOL_ARGS_PATH, lengths_of_0_2(fcinfo));
 }
 
 Datum
 iopool_read_batch_paths(PG_FUNCTION_ARGS)
 {
-	return return_rows(fcinfo, IOPOOL_ARGS_PATHS);
+	return return_rows(fcinfo, IOPOOL_ARGS_PATHS, PG_GETARG_DATUM(2));
 }
 
 /* Bytes of an element in an array of bytea. */
@@ -332,7 +347,7 @@ read_array(IopoolFeed *feed, IopoolCall *call)
 }
 
 static Datum
-return_array(FunctionCallInfo fcinfo, IopoolArgsForm form)
+return_array(FunctionCallInfo fcinfo, IopoolArgsForm form, Datum lengths)
 {
 	IopoolFeedOptions options = {.in_order = false};
 	IopoolArgs args;
@@ -341,7 +356,7 @@ return_array(FunctionCallInfo fcinfo, IopoolArgsForm form)
 	IopoolCall *call;
 
 	iopool_request_enter();
-	take_ranges(fcinfo, form, &args);
+	take_ranges(fcinfo, form, lengths, &args);
 	report = iopool_args_is_report(PG_GETARG_DATUM(3));
 	feed = iopool_feed_begin(CurrentMemoryContext, &options);
 	call = iopool_feed_new_call(feed, &args, report);
@@ -359,19 +374,19 @@ IOPOOL_FUNCTION(iopool_read_array_paths);
 Datum
 iopool_read_array(PG_FUNCTION_ARGS)
 {
-	return return_array(fcinfo, IOPOOL_ARGS_LENGTHS);
+	return return_array(fcinfo, IOPOOL_ARGS_PATH, PG_GETARG_DATUM(2));
 }
 
 Datum
 iopool_read_array_length(PG_FUNCTION_ARGS)
 {
-	return return_array(fcinfo, IOPOOL_ARGS_LENGTH);
+	return return_array(fcinfo, IOPOOL_ARGS_PATH, lengths_of_0_2(fcinfo));
 }
 
 Datum
 iopool_read_array_paths(PG_FUNCTION_ARGS)
 {
-	return return_array(fcinfo, IOPOOL_ARGS_PATHS);
+	return return_array(fcinfo, IOPOOL_ARGS_PATHS, PG_GETARG_DATUM(2));
 }
 
 /*
@@ -422,7 +437,7 @@ iopool_prefetch(PG_FUNCTION_ARGS)
 	int64 nhinted = 0;
 
 	iopool_request_enter();
-	take_ranges(fcinfo, IOPOOL_ARGS_LENGTHS, &args);
+	take_ranges(fcinfo, IOPOOL_ARGS_PATH, PG_GETARG_DATUM(2), &args);
 	/* closes the file, whatever happens */
 	cxt = AllocSetContextCreate(CurrentMemoryContext, "iopool prefetch",
 								ALLOCSET_SMALL_SIZES);

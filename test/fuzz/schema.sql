@@ -159,12 +159,17 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = '22004', MESSAGE = format('array "%s" must not contain nulls', name);
 	END IF;
 END $$;
-CREATE FUNCTION core.check_count(n int, m int, name text) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION core.check_counts(noffsets int, nlengths int, npaths int) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-	IF n <> m THEN
-		RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = format('arrays "file_offsets" and "%s" must have the same number of elements', name);
+	IF nlengths NOT IN (noffsets, 1) THEN
+		RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'array "lengths" must have as many elements as "file_offsets", or one';
+	ELSIF npaths <> noffsets THEN
+		RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'arrays "file_offsets" and "paths" must have the same number of elements';
 	END IF;
 END $$;
+-- a length for each range
+CREATE FUNCTION core.all_lengths(os bigint[], ls bigint[]) RETURNS bigint[] LANGUAGE sql IMMUTABLE AS
+	'SELECT CASE cardinality(ls) WHEN 1 THEN array_fill(ls[array_lower(ls, 1)], ARRAY[cardinality(os)]) ELSE ls END';
 CREATE FUNCTION core.check_ranges(os bigint[], ls bigint[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
 	IF (SELECT bool_or(u.o < 0 OR u.l < 0) FROM unnest(os, ls) AS u(o, l)) THEN
@@ -186,22 +191,13 @@ BEGIN
 	IF paths IS NOT NULL THEN
 		PERFORM core.check_array(paths, 'paths');
 	END IF;
-	PERFORM core.check_array(os, 'file_offsets'), core.check_array(ls, 'lengths'), core.check_count(cardinality(os), cardinality(ls), 'lengths');
-	IF paths IS NOT NULL THEN
-		PERFORM core.check_count(cardinality(os), cardinality(paths), 'paths');
-	END IF;
+	PERFORM core.check_array(os, 'file_offsets'), core.check_array(ls, 'lengths'), core.check_counts(cardinality(os), cardinality(ls), cardinality(paths));
+	ls := core.all_lengths(os, ls);
 	PERFORM core.check_ranges(os, ls);
 	report := core.is_report(on_error);
 	RETURN QUERY SELECT x.n::int, x.o, x.l, x.d, CASE WHEN x.d IS NULL THEN core.missing(x.p, report) END
 		FROM (SELECT u.n, u.o, u.l, coalesce(path, u.p) AS p, pg_read_binary_file(core.file_of(coalesce(path, u.p)), u.o, u.l, true) AS d
 			FROM unnest(os, ls, paths) WITH ORDINALITY AS u(o, l, p, n) OFFSET 0) AS x;
-END $$;
-
-CREATE FUNCTION core.read_length(path text, os bigint[], len bigint, on_error text)
-	RETURNS TABLE (ordinal int, file_offset bigint, length bigint, data bytea, error text) LANGUAGE plpgsql AS $$
-BEGIN
-	PERFORM core.check_array(os, 'file_offsets'), core.check_range(0, len);
-	RETURN QUERY SELECT * FROM core.read_all(NULL, path, os, array_fill(len, ARRAY[cardinality(os)]), on_error);
 END $$;
 
 CREATE FUNCTION core.iopool_read(path text, file_offset bigint, length bigint) RETURNS bytea LANGUAGE plpgsql STRICT SECURITY DEFINER COST 1000 AS $$
@@ -219,18 +215,12 @@ CREATE FUNCTION core.iopool_read_batch(path text, file_offsets bigint[], lengths
 	OUT ordinal int, OUT file_offset bigint, OUT length bigint, OUT data bytea, OUT error text)
 	RETURNS SETOF record LANGUAGE plpgsql STRICT COST 1000 ROWS 1000 AS
 	'BEGIN RETURN QUERY SELECT * FROM core.read_all(NULL, path, file_offsets, lengths, on_error); END';
-CREATE FUNCTION core.iopool_read_batch(path text, file_offsets bigint[], length bigint, on_error text DEFAULT 'raise', in_order boolean DEFAULT true,
-	OUT ordinal int, OUT file_offset bigint, OUT length bigint, OUT data bytea, OUT error text)
-	RETURNS SETOF record LANGUAGE sql STRICT COST 1000 ROWS 1000 AS
-	'SELECT * FROM core.read_length($1, $2, $3, $4)';
 CREATE FUNCTION core.iopool_read_batch(paths text[], file_offsets bigint[], lengths bigint[], on_error text DEFAULT 'raise', in_order boolean DEFAULT true,
 	OUT ordinal int, OUT file_offset bigint, OUT length bigint, OUT data bytea, OUT error text)
 	RETURNS SETOF record LANGUAGE plpgsql STRICT COST 1000 ROWS 1000 AS
 	'BEGIN RETURN QUERY SELECT * FROM core.read_all(paths, NULL, file_offsets, lengths, on_error); END';
 CREATE FUNCTION core.iopool_read_array(path text, file_offsets bigint[], lengths bigint[], on_error text DEFAULT 'raise') RETURNS bytea[] LANGUAGE sql STRICT COST 1000 AS
 	$$SELECT coalesce(array_agg(f.data ORDER BY f.ordinal), '{}') FROM core.iopool_read_batch(path, file_offsets, lengths, on_error) AS f$$;
-CREATE FUNCTION core.iopool_read_array(path text, file_offsets bigint[], length bigint, on_error text DEFAULT 'raise') RETURNS bytea[] LANGUAGE sql STRICT COST 1000 AS
-	$$SELECT coalesce(array_agg(f.data ORDER BY f.ordinal), '{}') FROM core.iopool_read_batch(path, file_offsets, length, on_error) AS f$$;
 CREATE FUNCTION core.iopool_read_array(paths text[], file_offsets bigint[], lengths bigint[], on_error text DEFAULT 'raise') RETURNS bytea[] LANGUAGE sql STRICT COST 1000 AS
 	$$SELECT coalesce(array_agg(f.data ORDER BY f.ordinal), '{}') FROM core.iopool_read_batch(paths, file_offsets, lengths, on_error) AS f$$;
 
@@ -239,15 +229,12 @@ CREATE FUNCTION core.submit(paths text[], path text, os bigint[], ls bigint[]) R
 DECLARE
 	request bigint;
 BEGIN
-	INSERT INTO core_requests (paths, path, os, ls) VALUES (paths, path, os, ls) RETURNING number INTO request;
+	INSERT INTO core_requests (paths, path, os, ls) VALUES (paths, path, os, core.all_lengths(os, ls)) RETURNING number INTO request;
 	IF paths IS NOT NULL THEN
 		PERFORM core.check_array(paths, 'paths');
 	END IF;
-	PERFORM core.check_array(os, 'file_offsets'), core.check_array(ls, 'lengths'), core.check_count(cardinality(os), cardinality(ls), 'lengths');
-	IF paths IS NOT NULL THEN
-		PERFORM core.check_count(cardinality(os), cardinality(paths), 'paths');
-	END IF;
-	PERFORM core.check_ranges(os, ls);
+	PERFORM core.check_array(os, 'file_offsets'), core.check_array(ls, 'lengths'), core.check_counts(cardinality(os), cardinality(ls), cardinality(paths));
+	PERFORM core.check_ranges(os, core.all_lengths(os, ls));
 	RETURN request;
 END $$;
 CREATE FUNCTION core.iopool_submit(path text, file_offsets bigint[], lengths bigint[]) RETURNS bigint LANGUAGE sql STRICT COST 1000 AS
