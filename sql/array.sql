@@ -48,10 +48,17 @@ FROM (VALUES (1, 'iopool_words', ARRAY[0, 8]), (2, 'iopool_other', ARRAY[8]),
 			 (3, NULL, ARRAY[8])) AS t(id, path, offsets)
 ORDER BY id;
 
+-- negative offsets
+SELECT iopool_read_array(ARRAY['iopool_words', 'iopool_one', 'iopool_empty'], ARRAY[-8, -8, -8], ARRAY[8]);
+SELECT bool_and(a[n] = pg_read_binary_file('iopool_words', -n * 100, 50)) AS same
+FROM iopool_read_array('iopool_words', (SELECT array_agg(-n * 100 ORDER BY n) FROM generate_series(1, 5000) AS n), ARRAY[50]) AS a, generate_series(1, 5000) AS n;
+
 -- prefetch returns how many ranges it hinted
 SELECT iopool_prefetch('iopool_words', ARRAY[0, 4096, 8192], ARRAY[4096, 4096, 100]);
 SELECT iopool_prefetch(path => 'iopool_words', file_offsets => '{0}'::bigint[], lengths => '{1048579}'::bigint[]);
 SELECT iopool_prefetch('iopool_words', ARRAY[0, 4096, 8192], ARRAY[4096]) AS one_length;
+SELECT iopool_prefetch('iopool_words', ARRAY[-4096, -1048579, -1048580, -9223372036854775808], ARRAY[4096, 1, 1, 100]) AS two_from_the_end;
+SELECT * FROM failure($$SELECT iopool_prefetch('/proc/self/status', ARRAY[-8], ARRAY[8])$$);
 SELECT iopool_prefetch('iopool_words', '{}'::bigint[], '{}'::bigint[]);
 SELECT iopool_prefetch('iopool_words', NULL, ARRAY[1]) IS NULL AS strict;
 SELECT iopool_prefetch('iopool_missing', ARRAY[0], ARRAY[8]);

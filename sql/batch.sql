@@ -32,6 +32,16 @@ SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0], NULL::bigint[]);
 SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0], ARRAY[8], NULL);
 SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0], ARRAY[8], 'raise', NULL);
 
+-- negative offsets count from the end, in any order and of each file
+SELECT * FROM iopool_read_batch(
+	ARRAY['iopool_words', 'iopool_one', 'iopool_other', 'iopool_empty', 'iopool_words'],
+	ARRAY[-8, -8, -16, -1, 8], ARRAY[8, 8, 8, 8, 8]);
+SET iopool.io_mode = 'buffered';
+SELECT data, error FROM iopool_read_batch(ARRAY['iopool_one', '/proc/self/status'], ARRAY[-8, -8], ARRAY[8], 'report');
+RESET iopool.io_mode;
+SELECT wrong_ranges(array_agg('iopool_words'::text ORDER BY n), array_agg(-(1 + n * 7919 % 1048579) ORDER BY n), array_agg(n % 3000 ORDER BY n), in_order) AS wrong
+FROM generate_series(1, 2000) AS n, unnest(ARRAY[true, false]) AS in_order GROUP BY in_order;
+
 -- array subscripts are not ordinals
 SELECT * FROM iopool_read_batch('iopool_words', '[5:7]={0,8,16}'::bigint[], '[-1:1]={1,2,3}'::bigint[]);
 SELECT ordinal, data FROM iopool_read_batch('iopool_words', ('{0,8,16,24}'::bigint[])[2:3], ARRAY[8]);

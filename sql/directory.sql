@@ -26,7 +26,7 @@ CREATE ROLE regress_iopool_none;
 CREATE ROLE regress_iopool_reader IN ROLE pg_read_server_files;
 GRANT USAGE ON FOREIGN SERVER tiles, "Größe", "a b", proc, dev TO regress_iopool_app;
 GRANT USAGE ON FOREIGN SERVER elsewhere TO regress_iopool_app;
-GRANT EXECUTE ON FUNCTION iopool_read(text, bigint, bigint),
+GRANT EXECUTE ON FUNCTION iopool_read(text, bigint, bigint), iopool_read(text, bigint, bigint, boolean), iopool_read(text), iopool_read(text, boolean),
 	iopool_read_batch(text, bigint[], bigint[], text, boolean),
 	iopool_read_batch(text[], bigint[], bigint[], text, boolean),
 	iopool_read_array(text, bigint[], bigint[], text),
@@ -47,10 +47,10 @@ BEGIN
 				WHEN 1 THEN iopool_read(path, 0, 100)
 				WHEN 2 THEN iopool_read(path, 0, 1000000)
 				WHEN 3 THEN (SELECT data FROM iopool_read_batch(path, ARRAY[0], ARRAY[100]))
-				WHEN 4 THEN (SELECT data FROM iopool_read_batch(path, ARRAY[0], ARRAY[100]))
+				WHEN 4 THEN iopool_read(path)
 				WHEN 5 THEN (SELECT data FROM iopool_read_batch(ARRAY[path], ARRAY[0], ARRAY[100], in_order => false))
 				WHEN 6 THEN (iopool_read_array(path, ARRAY[0], ARRAY[100]))[1]
-				WHEN 7 THEN (iopool_read_array(path, ARRAY[0], ARRAY[100]))[1]
+				WHEN 7 THEN iopool_read(path, 0, 100, false)
 				WHEN 8 THEN (iopool_read_array(ARRAY[path], ARRAY[0], ARRAY[100]))[1]
 				-- nothing to compare, so compare with what can be read
 				WHEN 9 THEN CASE WHEN iopool_prefetch(path, ARRAY[0], ARRAY[100]) >= 0 THEN iopool_read(path, 0, 100) END
@@ -129,6 +129,11 @@ SELECT ordinal, encode(data, 'escape'), error FROM iopool_read_batch(
 	ARRAY['tiles:file', 'tiles:../secret', 'tiles:missing', 'tiles:fifo', 'Größe:file', 'tiles:sub/file'],
 	array_fill(0, ARRAY[6]), array_fill(9, ARRAY[6]), 'report');
 SELECT iopool_read_array(ARRAY['tiles:file', 'tiles:to_passwd', 'tiles:empty'], ARRAY[0, 0, 0], ARRAY[2, 2, 2], 'report');
+-- a file that may be missing, and nothing else that may be wrong
+SELECT path, iopool_read(path, true) IS NULL AS file, iopool_read(path, 0, 9, true) IS NULL AS range
+FROM unnest(ARRAY['tiles:missing', 'tiles:sub/missing', 'tiles:dangling', 'tiles:file']) AS path;
+SELECT path, f.state, f.message FROM unnest(ARRAY['tiles:../secret', 'tiles:fifo', 'tiles:file/below', 'other:missing', 'nowhere:missing', 'missing']) AS path,
+	LATERAL failure(format('SELECT iopool_read(%L, true)', path)) AS f;
 RESET ROLE;
 
 -- USAGE without EXECUTE, and EXECUTE without USAGE

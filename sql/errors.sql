@@ -1,20 +1,18 @@
 -- Every error of the contract that one session can reach: SQLSTATE and wording.
 
 -- bad arguments
-SELECT * FROM failure($$SELECT iopool_read('iopool_words', -1, 8)$$);
 SELECT * FROM failure($$SELECT iopool_read('iopool_words', 0, -1)$$);
-SELECT * FROM failure($$SELECT iopool_read('iopool_words', -9223372036854775808, 8)$$);
+SELECT * FROM failure($$SELECT iopool_read('iopool_words', 0, -9223372036854775808)$$);
 SELECT * FROM failure($$SELECT iopool_read('iopool_words', 0, 1072693249)$$);
 SELECT * FROM failure($$SELECT iopool_read('iopool_words', 0, 9223372036854775807)$$);
 SELECT * FROM failure($$SELECT iopool_read('', 0, 8)$$);
-SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, -8], ARRAY[8])$$);
 SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 8], ARRAY[-8])$$);
 SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 8], ARRAY[8, -1])$$);
 SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 8], ARRAY[8, 1072693249])$$);
-SELECT state FROM failure($$SELECT iopool_read_array('iopool_words', ARRAY[0, -8], ARRAY[8])$$);
-SELECT state FROM failure($$SELECT iopool_prefetch('iopool_words', ARRAY[-1], ARRAY[8])$$);
+SELECT state FROM failure($$SELECT iopool_read_array('iopool_words', ARRAY[0, 8], ARRAY[8, -8])$$);
+SELECT state FROM failure($$SELECT iopool_prefetch('iopool_words', ARRAY[1], ARRAY[-8])$$);
 -- also where bad files are reported a range: arguments are the caller's fault
-SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, -8], ARRAY[8], 'report')$$);
+SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 8], ARRAY[8, -8], 'report')$$);
 
 -- unequal numbers of elements; one length is for all ranges
 SELECT * FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 8, 16], ARRAY[8, 8])$$);

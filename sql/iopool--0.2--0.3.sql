@@ -42,6 +42,49 @@ DROP FUNCTION iopool_read_batch(text, bigint[], bigint, text, boolean);
 DROP FUNCTION iopool_read_array(text, bigint[], bigint, text);
 
 --
+-- Whole files, and files that may be missing
+--
+
+CREATE FUNCTION iopool_read(
+	path text,
+	file_offset bigint,
+	length bigint,
+	missing_ok boolean)
+RETURNS bytea
+AS 'MODULE_PATHNAME', 'iopool_read_missing_ok'
+LANGUAGE C VOLATILE STRICT PARALLEL SAFE COST 1000;
+
+COMMENT ON FUNCTION iopool_read(text, bigint, bigint, boolean) IS
+'read length bytes at file_offset of a server file; NULL where there is no such file, if missing_ok';
+
+CREATE FUNCTION iopool_read(
+	path text)
+RETURNS bytea
+AS 'MODULE_PATHNAME', 'iopool_read_file'
+LANGUAGE C VOLATILE STRICT PARALLEL SAFE COST 1000;
+
+COMMENT ON FUNCTION iopool_read(text) IS
+'read a whole server file';
+
+CREATE FUNCTION iopool_read(
+	path text,
+	missing_ok boolean)
+RETURNS bytea
+AS 'MODULE_PATHNAME', 'iopool_read_file_missing_ok'
+LANGUAGE C VOLATILE STRICT PARALLEL SAFE COST 1000;
+
+COMMENT ON FUNCTION iopool_read(text, boolean) IS
+'read a whole server file; NULL where there is no such file, if missing_ok';
+
+REVOKE ALL ON FUNCTION iopool_read(text, bigint, bigint, boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION iopool_read(text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION iopool_read(text, boolean) FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION iopool_read(text, bigint, bigint, boolean) TO pg_read_server_files;
+GRANT EXECUTE ON FUNCTION iopool_read(text) TO pg_read_server_files;
+GRANT EXECUTE ON FUNCTION iopool_read(text, boolean) TO pg_read_server_files;
+
+--
 -- Views: what depends on them stays, so new columns are the last
 --
 
@@ -139,6 +182,9 @@ GRANT SELECT ON TABLE iopool_waiters TO pg_monitor;
 --
 -- Comments
 --
+
+COMMENT ON FUNCTION iopool_read(text, bigint, bigint) IS
+'read length bytes at file_offset (bytes, negative from the end) of a server file; shorter at end of file, empty past it';
 
 COMMENT ON FUNCTION iopool_read_batch(text, bigint[], bigint[], text, boolean) IS
 'read many ranges of a server file at once, a row for each; lengths has one element for each range, or one for all; on_error is raise or report, in_order => false returns rows as they complete';

@@ -458,6 +458,13 @@ SELECT * FROM iopool_poll(:r);
 SELECT iopool_cancel(:r);
 COMMIT;
 
+-- negative offsets
+BEGIN;
+SET iopool.io_mode = 'buffered';
+SELECT ordinal, file_offset, data, error FROM iopool_fetch(iopool_submit(ARRAY['iopool_words', 'iopool_one', '/proc/self/status'], ARRAY[-8, -8, -8], ARRAY[8]), 'report');
+RESET iopool.io_mode;
+COMMIT;
+
 -- once more, each way with every pool that there is here: all as it should be
 SELECT sum(in_use) AS in_use, sum(waiting) AS waiting, sum(errors) AS errors FROM iopool_pools;
 SELECT count(*) FROM iopool_rings WHERE state <> 'free';

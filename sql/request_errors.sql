@@ -21,7 +21,7 @@ LANGUAGE sql IMMUTABLE AS $$
 $$;
 
 -- bad arguments of submit, in the words of the other functions
-SELECT * FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[-1], ARRAY[8])$$);
+SELECT * FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[0], ARRAY[-8])$$);
 SELECT * FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[0, 8], ARRAY[8, -1])$$);
 SELECT * FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[0], ARRAY[-9223372036854775808])$$);
 SELECT * FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[0], ARRAY[1072693249])$$);

@@ -264,6 +264,31 @@ SELECT * FROM compare($$SELECT id, data FROM scan_item, iopool_read(nullif(path,
 SELECT * FROM compare($$SELECT id, data FROM scan_item, iopool_read(path, nullif(file_offset % 24, 0), length) AS data WHERE data IS NULL$$);
 SELECT * FROM compare($$SELECT id, data FROM scan_item, iopool_read_batch(CASE WHEN id % 3 = 0 THEN path END, ARRAY[0], ARRAY[length])$$);
 
+-- whole files, and files that may be missing
+CREATE TABLE scan_file (id int PRIMARY KEY, path text);
+INSERT INTO scan_file SELECT n, (ARRAY['iopool_words', 'iopool_one', 'iopool_missing', 'iopool_empty', 'iopool_other', NULL])[1 + n % 6] FROM generate_series(1, 300) AS n;
+ANALYZE scan_file;
+SELECT * FROM plan_of($$SELECT id, data FROM scan_file, iopool_read(path) AS data$$);
+SELECT * FROM plan_of($$SELECT id, data FROM scan_file, iopool_read(path, id > 3) AS data$$);
+SELECT * FROM plan_of($$SELECT id, data FROM scan_file, iopool_read(path, id, 8, id > 3) AS data$$);
+SELECT * FROM compare($$SELECT id, md5(data) FROM scan_file, iopool_read(path) AS data WHERE id % 6 <> 2$$);
+SELECT * FROM compare($$SELECT id, md5(data) FROM scan_file, iopool_read(path, true) AS data$$);
+SELECT * FROM compare($$SELECT id, md5(data) FROM scan_file LEFT JOIN iopool_read(path, true) AS data ON true$$);
+SELECT * FROM compare($$SELECT id, md5(data) FROM scan_file, iopool_read(path, id, 8, id > 1) AS data$$);
+SELECT * FROM compare($$SELECT id, md5(data) FROM scan_file, iopool_read(path, id, 8, CASE WHEN id % 4 > 0 THEN true END) AS data$$);
+SELECT * FROM compare($$SELECT id, md5(data) FROM scan_file, iopool_read(path) AS data$$);
+SELECT * FROM compare($$SELECT id, md5(data) FROM scan_file, iopool_read(path, id < 20) AS data$$);
+-- files of which the kernel does not tell the size are read to their end
+SET iopool.io_mode = 'buffered';
+SELECT nodes_of($$SELECT id, data FROM scan_file, iopool_read('/proc/self/' || CASE id % 2 WHEN 0 THEN 'mounts' ELSE 'cmdline' END) AS data$$);
+SELECT count(*), bool_and(data = pg_read_binary_file('/proc/filesystems')) AS same
+FROM scan_file, iopool_read('/proc/' || CASE WHEN id > 0 THEN 'filesystems' END) AS data;
+RESET iopool.io_mode;
+
+-- negative offsets
+SELECT * FROM compare($$SELECT id, data FROM scan_item, iopool_read(path, -file_offset - 1, length) AS data$$);
+SELECT * FROM compare($$SELECT id, ordinal, data FROM scan_item, iopool_read_batch(path, ARRAY[-file_offset - 1, -8], ARRAY[length])$$);
+SELECT * FROM compare($$SELECT ordinal, data FROM iopool_read_batch('iopool_words', '{-8,-16,-1048579,-1048580}', '{8}')$$);
 -- LEFT: outer rows without a result are kept
 SELECT id, ordinal, data FROM (VALUES (1, ARRAY[0, 8]), (2, '{}'), (3, ARRAY[16])) AS v(id, file_offsets)
 	LEFT JOIN iopool_read_batch('iopool_words', file_offsets, ARRAY[8]) ON true;
@@ -423,9 +448,9 @@ SELECT * FROM iopool_read_batch(ARRAY['iopool_words', 'iopool_missing', 'iopool_
 SELECT * FROM failure($$SELECT data FROM scan_item, iopool_read('iopool_missing', file_offset, length) AS data$$);
 SELECT id, ordinal, data, error FROM (VALUES (1, 'iopool_words'), (2, 'iopool_missing')) AS v(id, path), iopool_read_batch(path, ARRAY[0, 8], ARRAY[8], 'report');
 SELECT * FROM failure($$SELECT data FROM (VALUES ('iopool_words'), ('iopool_missing')) AS v(path), iopool_read_batch(path, ARRAY[0, 8], ARRAY[8]) AS b$$);
-SELECT * FROM failure($$SELECT data FROM scan_item, iopool_read(path, -file_offset, length) AS data$$);
-SELECT * FROM failure($$SELECT data FROM scan_item, iopool_read_batch(path, ARRAY[0, -8], ARRAY[8])$$);
-SELECT * FROM failure($$SELECT data FROM iopool_read_batch('iopool_words', ARRAY[0, -8], ARRAY[8])$$);
+SELECT * FROM failure($$SELECT data FROM scan_item, iopool_read(path, file_offset, -length) AS data$$);
+SELECT * FROM failure($$SELECT data FROM scan_item, iopool_read_batch(path, ARRAY[0, 8], ARRAY[8, -8])$$);
+SELECT * FROM failure($$SELECT data FROM iopool_read_batch('iopool_words', ARRAY[0, 8], ARRAY[8, -8])$$);
 SELECT * FROM failure($$SELECT data FROM scan_item, iopool_read_batch(path, ARRAY[0, NULL], ARRAY[8])$$);
 SELECT * FROM failure($$SELECT data FROM iopool_read_batch('iopool_words', ARRAY[0, NULL], ARRAY[8])$$);
 SELECT * FROM failure($$SELECT data FROM iopool_read_batch('iopool_words', ARRAY[0], ARRAY[8], 'ignore')$$);
@@ -437,8 +462,8 @@ RESET iopool.pool;
 -- the file of a row that is read ahead is missed when the row is due
 SELECT id, data FROM scan_item, iopool_read(CASE id WHEN 3 THEN 'iopool_missing' ELSE path END, file_offset, length) AS data LIMIT 2;
 -- and so is a range that cannot be, and what cannot be computed for it
-SELECT state FROM failure($$SELECT data FROM scan_item, iopool_read(path, CASE id WHEN 3 THEN -1 ELSE 8 END, length) AS data LIMIT 2$$);
-SELECT state FROM failure($$SELECT data FROM scan_item, iopool_read(path, CASE id WHEN 3 THEN -1 ELSE 8 END, length) AS data LIMIT 3$$);
+SELECT state FROM failure($$SELECT data FROM scan_item, iopool_read(path, 8, CASE id WHEN 3 THEN -1 ELSE 8 END) AS data LIMIT 2$$);
+SELECT state FROM failure($$SELECT data FROM scan_item, iopool_read(path, 8, CASE id WHEN 3 THEN -1 ELSE 8 END) AS data LIMIT 3$$);
 SELECT id, data FROM scan_item, iopool_read(path, 8 / (3 - id), length) AS data LIMIT 2;
 SELECT state FROM failure($$SELECT data FROM scan_item, iopool_read(path, 8 / (3 - id), length) AS data LIMIT 3$$);
 -- nothing of all that is left behind
@@ -466,7 +491,7 @@ RESET ROLE;
 REVOKE EXECUTE ON FUNCTION iopool_read(text, bigint, bigint), iopool_read_batch(text, bigint[], bigint[], text, boolean) FROM regress_iopool_nobody;
 DEALLOCATE ALL;
 
-DROP TABLE scan_item, scan_tag;
+DROP TABLE scan_item, scan_tag, scan_file;
 DROP SEQUENCE scan_seq;
 DROP ROLE regress_iopool_nobody;
 DROP FUNCTION scan_next, analyzed;

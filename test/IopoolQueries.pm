@@ -242,7 +242,7 @@ sub natural
 			local $q->{where} = [ @{ $want{where} // [] } ];
 			local $q->{no_items} = $want{no_items};
 			my $body = outer($q, %want, few => 1);
-			my $call = call($q, 'f1', %want, form => qr/^read$/);
+			my $call = call($q, 'f1', %want, form => qr/^read(?! in)/);
 			my $read = $call->{text} =~ s/ AS f1\(data\)$//r;
 			$body .= join '', @{ $call->{items} };
 			push @{ $q->{where} }, outer_condition($q) if !$want{whole} && !defined $q->{error} && chance('where', 0.3);
@@ -678,7 +678,7 @@ sub query
 	my $q = { dir => $dir, tags => {}, params => [], with => [], items => [], where => [], nnames => 0 };
 
 	$q->{nexecutions} = pick('executions', 1, 1, 1, 1, 2, 2, 3, 7);
-	$q->{error} = pick('error', 'missing file', 'missing file', 'negative offset', 'negative length', 'NULL element', 'one too many', 'bad on_error') if chance('error', 0.12);
+	$q->{error} = pick('error', 'missing file', 'missing file', 'negative length', 'NULL element', 'one too many', 'bad on_error') if chance('error', 0.12);
 	my $run = pick('run', map { ($_) x $_->[1] } @runs);
 	my $done = within('run', sub { return $run->[2]->($q) });
 	use_tag($q, "run: $run->[0]");

@@ -64,6 +64,7 @@ struct IopoolPending
 	char *allocated; /* what the stream allocated for it, if so */
 	Size allocated_size;
 	IopoolFailure failure;
+	bool is_open_ended; /* there may be bytes behind end: a whole file */
 	bool is_done;
 	bool is_emitted;
 

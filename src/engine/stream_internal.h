@@ -111,6 +111,8 @@ extern dlist_head iopool_open_streams;
 extern bool iopool_stream_allocate_range(IopoolStream *stream,
 										 IopoolPending *pending,
 										 bool may_raise);
+extern bool iopool_stream_extend_range(IopoolStream *stream,
+									   IopoolPending *pending, int64 more);
 
 /* stream_fill.c */
 extern void iopool_stream_fill(IopoolStream *stream, IopoolDeadline deadline,

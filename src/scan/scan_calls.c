@@ -78,16 +78,30 @@ iopool_scan_evaluate_args(IopoolScanState *state, const IopoolScanCall *call,
 
 /*
  * The range of a call of iopool_read(), whose arguments are not NULL.  Other
- * forms of the function differ here, and in iopool_scan_identify().
+ * forms of the function differ here, and in iopool_scan_identify().  False: it
+ * is none that can be asked for.
  */
-void
+bool
 iopool_scan_get_range(const IopoolScanCall *call, const Datum *args,
 					  IopoolScanRange *range)
 {
-	Assert(call->function == IOPOOL_SCAN_READ);
 	range->path = DatumGetTextPP(args[0]);
+	range->missing_ok = false;
+	if (iopool_scan_is_file(call->function))
+	{
+		range->offset = 0;
+		range->length = IOPOOL_WHOLE_FILE;
+		if (call->function == IOPOOL_SCAN_FILE_MISSING_OK)
+			range->missing_ok = DatumGetBool(args[1]);
+		return true;
+	}
+
+	Assert(iopool_scan_is_single(call->function));
 	range->offset = DatumGetInt64(args[1]);
 	range->length = DatumGetInt64(args[2]);
+	if (call->function == IOPOOL_SCAN_READ_MISSING_OK)
+		range->missing_ok = DatumGetBool(args[3]);
+	return iopool_range_is_valid(range->offset, range->length);
 }
 
 /* Is this error that of a value or a name, and not, say, a cancel? */
@@ -166,6 +180,7 @@ name_range(IopoolScanState *state, IopoolScanRowCall *row_call,
 	{
 		row_call->call = iopool_feed_new_range(state->feed, range->path,
 											   range->offset, range->length);
+		row_call->call->missing_ok = range->missing_ok;
 		iopool_feed_add(state->feed, row_call->call);
 	}
 	PG_CATCH();
@@ -187,8 +202,7 @@ add_range(IopoolScanState *state, const IopoolScanCall *call,
 	iopool_scan_begin_feed(state, true);
 	if (!evaluate_or_hold(state, call, row_call, args))
 		return;
-	iopool_scan_get_range(call, args, &range);
-	if (iopool_range_is_valid(range.offset, range.length))
+	if (iopool_scan_get_range(call, args, &range))
 		name_range(state, row_call, &range);
 	else
 	{
@@ -306,7 +320,7 @@ add_calls_of(IopoolScanState *state, IopoolScanRow *row)
 	{
 		const IopoolScanCall *call = &state->calls[i];
 
-		if (call->function == IOPOOL_SCAN_READ)
+		if (iopool_scan_is_single(call->function))
 			add_range(state, call, &row->calls[i]);
 		else
 			row->size += add_ranges(state, call, &row->calls[i]);

@@ -70,10 +70,11 @@ show_result(IopoolScanState *state)
 
 	state->current_has_row = true;
 	iopool_feed_next(state->feed, result);
-	if (state->calls[0].function == IOPOOL_SCAN_READ)
+	if (iopool_scan_is_single(state->calls[0].function))
 	{
+		/* none: there is no file, and need not be */
 		values[0] = PointerGetDatum(result->buffer);
-		nulls[0] = false;
+		nulls[0] = result->buffer == NULL;
 	}
 	else
 	{
@@ -114,7 +115,8 @@ next_result(IopoolScanState *state)
 		/* a NULL argument makes NULL, or no row */
 		if (!state->current_has_row &&
 			(state->is_left ||
-			 (call->is_null && state->calls[0].function == IOPOOL_SCAN_READ)))
+			 (call->is_null &&
+			  iopool_scan_is_single(state->calls[0].function))))
 			return show_nulls(state);
 		iopool_scan_drop_row(state);
 	}

@@ -14,46 +14,71 @@
 #include "ring/shmem.h"
 #include "scan/scan_internal.h"
 
-/* What the first three arguments of the functions are. */
+/* What an argument of the functions is; NULL: nothing to show. */
 static const char *
 argument_label(IopoolScanFunction function, int argno)
 {
-	switch (argno)
+	static const char *const single[] = {"Path", "File Offset", "Length",
+										 "Missing OK"};
+	static const char *const file[] = {"Path", "Missing OK"};
+	static const char *const batch[] = {"Path", "File Offsets", "Lengths"};
+
+	if (function == IOPOOL_SCAN_BATCH_PATHS && argno == 0)
+		return "Paths";
+	if (!iopool_scan_is_single(function))
+		return argno < (int) lengthof(batch) ? batch[argno] : NULL;
+	return iopool_scan_is_file(function) ? file[argno] : single[argno];
+}
+
+/* All arguments of the calls that are shown under a label, as texts. */
+static List *
+texts_of_label(IopoolScanState *state, const char *label, List *context,
+			   bool has_prefix)
+{
+	List *texts = NIL;
+
+	for (int i = 0; i < state->ncalls; i++)
 	{
-		case 0:
-			return function == IOPOOL_SCAN_BATCH_PATHS ? "Paths" : "Path";
-		case 1:
-			return function == IOPOOL_SCAN_READ ? "File Offset"
-												: "File Offsets";
-		default:
-			return function == IOPOOL_SCAN_READ ? "Length" : "Lengths";
+		const IopoolScanCall *call = &state->calls[i];
+		int argno = 0;
+		ListCell *lc;
+
+		foreach(lc, call->expr->args)
+		{
+			const char *own = argument_label(call->function, argno++);
+
+			if (own != NULL && strcmp(own, label) == 0)
+				texts = lappend(texts,
+								deparse_expression(lfirst(lc), context,
+												   has_prefix, false));
+		}
 	}
+	return texts;
 }
 
 /* The arguments of all calls; those of several, as lists. */
 static void
 show_arguments(IopoolScanState *state, List *ancestors, ExplainState *es)
 {
+	static const char *const labels[] = {"Path",		"Paths",
+										 "File Offset", "File Offsets",
+										 "Length",		"Lengths",
+										 "Missing OK"};
 	CustomScan *cscan = (CustomScan *) state->css.ss.ps.plan;
 	List *context = set_deparse_context_plan(es->deparse_cxt,
 											 &cscan->scan.plan, ancestors);
 	bool has_prefix = cscan->custom_plans != NIL || es->verbose;
 
-	for (int argno = 0; argno < 3; argno++)
+	for (size_t i = 0; i < lengthof(labels); i++)
 	{
-		const char *label = argument_label(state->calls[0].function, argno);
-		List *texts = NIL;
+		List *texts = texts_of_label(state, labels[i], context, has_prefix);
 
-		for (int i = 0; i < state->ncalls; i++)
-			texts =
-				lappend(texts,
-						deparse_expression(list_nth(state->calls[i].expr->args,
-													argno),
-										   context, has_prefix, false));
+		if (texts == NIL)
+			continue;
 		if (state->ncalls == 1)
-			ExplainPropertyText(label, linitial(texts), es);
+			ExplainPropertyText(labels[i], linitial(texts), es);
 		else
-			ExplainPropertyList(label, texts, es);
+			ExplainPropertyList(labels[i], texts, es);
 	}
 }
 

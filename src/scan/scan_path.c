@@ -204,7 +204,7 @@ add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
 		return;
 	found.call = iopool_scan_call_of(rte, &found.function);
 	/* one row has nothing to stream */
-	if (found.call == NULL || found.function == IOPOOL_SCAN_READ)
+	if (found.call == NULL || iopool_scan_is_single(found.function))
 		return;
 	if (has_whole_row((Node *) rel->reltarget->exprs, rti) ||
 		has_whole_row((Node *) extract_actual_clauses(rel->baserestrictinfo,

@@ -19,7 +19,7 @@
 typedef struct IopoolArgs
 {
 	int nranges;
-	const int64 *offsets; /* [nranges], bytes */
+	const int64 *offsets; /* [nranges], bytes; negative: from the end */
 	const int64 *lengths; /* [nranges], or NULL: all are `length` */
 	int64 length;
 	const char *path; /* the one path, or NULL: paths */

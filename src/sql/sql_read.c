@@ -3,8 +3,9 @@
  * sql_read.c
  *	  SQL functions that read, and iopool_prefetch().
  *
- * iopool_read(path, file_offset, length) -> bytea
- *		one range
+ * iopool_read(path, file_offset, length, missing_ok) -> bytea
+ * iopool_read(path, missing_ok) -> bytea
+ *		one range; a whole file
  * iopool_read_batch(path | paths, file_offsets, lengths, on_error, in_order)
  *					 -> setof (ordinal, file_offset, length, data, error)
  *		many ranges as rows
@@ -73,75 +74,156 @@ log_read(IopoolCallLog *log, const char *path, int64 nbytes,
 	iopool_log_call(log, us, &report);
 }
 
-/*
- * A small read without a stream; NULL: the kernel wants to be asked again.
- */
-static bytea *
-read_at_once(FmgrInfo *flinfo, const char *path, int64 offset, int64 length)
+/* A call of iopool_read(). */
+typedef struct SingleCall
 {
-	bytea *data = palloc(VARHDRSZ + length);
-	IopoolKeptFile *kept = NULL;
+	const char *path;
+	int64 offset;
+	int64 length;
+	bool is_whole; /* length is IOPOOL_WHOLE_FILE */
+	bool missing_ok;
+} SingleCall;
+
+/*
+ * A small read without a stream; *data is NULL where there is no file, and need
+ * not be.  False: the kernel wants to be asked again, or the file is not small.
+ */
+static bool
+read_at_once(FmgrInfo *flinfo, const SingleCall *call, bytea **data)
+{
 	IopoolSingleResult result;
+	IopoolKeptFile *kept;
 	IopoolCallLog log;
 	int64 nbytes;
+	char *dest;
 
 	iopool_log_begin(&log, CurrentMemoryContext);
-	if (flinfo != NULL)
-	{
-		if (flinfo->fn_extra == NULL)
-			flinfo->fn_extra = iopool_single_keep(flinfo->fn_mcxt);
-		kept = flinfo->fn_extra;
-	}
+	if (flinfo->fn_extra == NULL)
+		flinfo->fn_extra = iopool_single_keep(flinfo->fn_mcxt);
+	kept = flinfo->fn_extra;
 
-	nbytes =
-		iopool_single_read(kept, path, offset, length, VARDATA(data), &result);
+	*data = call->is_whole ? NULL : palloc(VARHDRSZ + call->length);
+	dest = call->is_whole ? iopool_single_buffer(kept) : VARDATA(*data);
+	nbytes = iopool_single_read(kept, call->path, call->offset, call->length,
+								dest, &result);
 	if (nbytes >= 0)
 	{
-		log_read(&log, path, nbytes, result.pool);
-		SET_VARSIZE(data, VARHDRSZ + nbytes);
-		return data;
+		log_read(&log, call->path, nbytes, result.pool);
+		if (call->is_whole)
+		{
+			*data = palloc(VARHDRSZ + nbytes);
+			memcpy(VARDATA(*data), dest, nbytes);
+		}
+		SET_VARSIZE(*data, VARHDRSZ + nbytes);
+		return true;
 	}
+
+	if (*data != NULL)
+		pfree(*data);
+	*data = NULL;
+	if (call->missing_ok && iopool_failure_is_missing(&result.failure))
+		return true;
 	if (result.failure.errnum != EAGAIN && result.failure.errnum != EINTR)
-		iopool_errors_raise(&result.failure, path, offset, length);
-	pfree(data);
-	return NULL;
+		iopool_errors_raise(&result.failure, call->path, call->offset,
+							call->length);
+	return false;
 }
 
-IOPOOL_FUNCTION(iopool_read);
-
-Datum
-iopool_read(PG_FUNCTION_ARGS)
+/* The same through a feed. */
+static bytea *
+read_by_feed(const SingleCall *single)
 {
-	char *path = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	int64 offset = PG_GETARG_INT64(1);
-	int64 length = PG_GETARG_INT64(2);
 	IopoolFeedOptions options = {.in_order = true};
-	IopoolArgs args = {.nranges = 1};
-	IopoolFeed *feed;
+	IopoolArgs args = {
+		.nranges = 1,
+		.path = single->path,
+		.offsets = &single->offset,
+		.length = single->length,
+	};
+	IopoolFeed *feed = iopool_feed_begin(CurrentMemoryContext, &options);
+	IopoolCall *call = iopool_feed_new_call(feed, &args, false);
 	IopoolResult result;
 
-	iopool_request_enter();
-	iopool_range_check(offset, length);
-
-	if (length <= IOPOOL_SINGLE_MAX)
-	{
-		bytea *data = read_at_once(fcinfo->flinfo, path, offset, length);
-
-		if (data != NULL)
-			PG_RETURN_BYTEA_P(data);
-	}
-
-	args.path = path;
-	args.offsets = &offset;
-	args.length = length;
-	feed = iopool_feed_begin(CurrentMemoryContext, &options);
-	iopool_feed_add(feed, iopool_feed_new_call(feed, &args, false));
+	call->missing_ok = single->missing_ok;
+	iopool_feed_add(feed, call);
 	iopool_feed_complete(feed);
 	iopool_feed_next(feed, &result);
 	iopool_feed_close(feed);
 
 	/* the buffer stays in the feed's context, a child of the caller's */
-	PG_RETURN_BYTEA_P(result.buffer);
+	return (bytea *) result.buffer;
+}
+
+/* A range, or a whole file; NULL where there is none, and need not be. */
+static Datum
+return_single(FunctionCallInfo fcinfo, const SingleCall *call)
+{
+	bytea *data;
+
+	iopool_request_enter();
+	if (!call->is_whole)
+		iopool_range_check(call->offset, call->length);
+	if (call->length > IOPOOL_SINGLE_MAX || fcinfo->flinfo == NULL ||
+		!read_at_once(fcinfo->flinfo, call, &data))
+		data = read_by_feed(call);
+	if (data == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_BYTEA_P(data);
+}
+
+IOPOOL_FUNCTION(iopool_read);
+IOPOOL_FUNCTION(iopool_read_missing_ok);
+IOPOOL_FUNCTION(iopool_read_file);
+IOPOOL_FUNCTION(iopool_read_file_missing_ok);
+
+Datum
+iopool_read(PG_FUNCTION_ARGS)
+{
+	SingleCall call = {
+		.path = text_to_cstring(PG_GETARG_TEXT_PP(0)),
+		.offset = PG_GETARG_INT64(1),
+		.length = PG_GETARG_INT64(2),
+	};
+
+	return return_single(fcinfo, &call);
+}
+
+Datum
+iopool_read_missing_ok(PG_FUNCTION_ARGS)
+{
+	SingleCall call = {
+		.path = text_to_cstring(PG_GETARG_TEXT_PP(0)),
+		.offset = PG_GETARG_INT64(1),
+		.length = PG_GETARG_INT64(2),
+		.missing_ok = PG_GETARG_BOOL(3),
+	};
+
+	return return_single(fcinfo, &call);
+}
+
+Datum
+iopool_read_file(PG_FUNCTION_ARGS)
+{
+	SingleCall call = {
+		.path = text_to_cstring(PG_GETARG_TEXT_PP(0)),
+		.length = IOPOOL_WHOLE_FILE,
+		.is_whole = true,
+	};
+
+	return return_single(fcinfo, &call);
+}
+
+Datum
+iopool_read_file_missing_ok(PG_FUNCTION_ARGS)
+{
+	SingleCall call = {
+		.path = text_to_cstring(PG_GETARG_TEXT_PP(0)),
+		.length = IOPOOL_WHOLE_FILE,
+		.is_whole = true,
+		.missing_ok = PG_GETARG_BOOL(1),
+	};
+
+	return return_single(fcinfo, &call);
 }
 
 /*
@@ -433,6 +515,7 @@ iopool_prefetch(PG_FUNCTION_ARGS)
 	MemoryContext cxt;
 	IopoolFileSet *set;
 	IopoolFile *file;
+	IopoolFailure failure;
 	int64 size;
 	int64 nhinted = 0;
 
@@ -460,6 +543,8 @@ iopool_prefetch(PG_FUNCTION_ARGS)
 		int64 told;
 
 		CHECK_FOR_INTERRUPTS();
+		if (!iopool_file_count_from_end(file, &pos, &length, &failure))
+			iopool_errors_raise(&failure, file->path, pos, length);
 		if (pos >= size || length == 0)
 			continue;
 		length = Min(length, size - pos);

@@ -223,7 +223,7 @@ foreach my $old (@older)
 			SELECT * FROM public.iopool_read_batch('$file', ARRAY[8, 16], %s);
 		CREATE %s FUNCTION heads(path text) RETURNS bytea[] LANGUAGE sql
 			BEGIN ATOMIC SELECT iopool_read_array(path, ARRAY[8, 16], %s); END;
-		CREATE TABLE defaults (d bytea[]);
+		CREATE TABLE IF NOT EXISTS defaults (d bytea[]);
 		ALTER TABLE defaults ALTER d
 			SET DEFAULT iopool_read_array('$file', ARRAY[8, 16], %s)};
 	$node->safe_psql("gone_$suffix",

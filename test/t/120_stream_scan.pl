@@ -382,31 +382,31 @@ sub check_concurrent_updates
 sub check_failures_ahead
 {
 	my ($node, $method) = @_;
-	my $rows = "(VALUES (1, '$plain', 0::bigint), (2, '$plain', 8), (3, '%s', %s), (4, '$plain', 8), (5, '%s', %s)) AS c(id, path, o)";
+	my $rows = "(VALUES (1, '$plain', 4::bigint), (2, '$plain', 8), (3, '%s', %s), (4, '$plain', 8), (5, '%s', %s)) AS c(id, path, l)";
 	my $gone = sprintf($rows, "$plain.gone", 0, $plain, 0);
 	my $negative = sprintf($rows, $plain, -1, $plain, 0);
 	my $both = sprintf($rows, "$plain.gone", 0, $plain, -1);
-	my $read = 'LATERAL iopool_read(c.path, c.o, 8) AS f(data)';
-	my $list = 'LATERAL iopool_read_batch(c.path, ARRAY[c.o], ARRAY[8]) AS f';
-	my $natural = 'iopool_read(c.path, c.o, 8)';
+	my $read = 'LATERAL iopool_read(c.path, 8, c.l) AS f(data)';
+	my $list = 'LATERAL iopool_read_batch(c.path, ARRAY[8], ARRAY[c.l]) AS f';
+	my $natural = 'iopool_read(c.path, 8, c.l)';
 	my %queries = (
 		'a missing file behind LIMIT' => "SELECT c.id, f.data FROM $gone, $read LIMIT 2",
 		'a missing file behind LIMIT, batch' => "SELECT c.id, f.data FROM $gone, $list LIMIT 2",
-		'a negative offset behind LIMIT' => "SELECT c.id, f.data FROM $negative, $read LIMIT 2",
-		'a negative offset behind LIMIT, batch' => "SELECT c.id, f.data FROM $negative, $list LIMIT 2",
+		'a negative length behind LIMIT' => "SELECT c.id, f.data FROM $negative, $read LIMIT 2",
+		'a negative length behind LIMIT, batch' => "SELECT c.id, f.data FROM $negative, $list LIMIT 2",
 		'an argument that fails behind LIMIT' => "SELECT c.id, f.data FROM $gone, LATERAL iopool_read('$plain', 8 / (3 - c.id), 8) AS f(data) LIMIT 2",
 		'natural, a missing file behind LIMIT' => "SELECT c.id, $natural FROM $gone LIMIT 2",
-		'natural, a negative offset behind LIMIT' => "SELECT c.id, $natural FROM $negative LIMIT 2",
-		'natural, a missing file before a negative offset' => "SELECT c.id, $natural FROM $both",
+		'natural, a negative length behind LIMIT' => "SELECT c.id, $natural FROM $negative LIMIT 2",
+		'natural, a missing file before a negative length' => "SELECT c.id, $natural FROM $both",
 		'natural, a condition' => "SELECT c.id FROM $both WHERE length($natural) > 3",
 		'natural, an argument that fails behind LIMIT' => "SELECT c.id, iopool_read('$plain', 8 / (3 - c.id), 8) FROM $gone LIMIT 2",
 		'natural, an argument that fails' => "SELECT c.id, iopool_read('$plain', 8 / (3 - c.id), 8) FROM $gone",
 		# What is computed for rows that are taken ahead may fail; but the first
 		# row is taken alone.
-		'an outer row that fails behind LIMIT' => "SELECT c.id, f.data FROM (SELECT id, path, 8 / (3 - id) AS o FROM $gone) AS c, $read LIMIT 1",
-		'a missing file before a negative offset' => "SELECT c.id, f.data FROM $both, $read",
-		'a missing file before a negative offset, batch' => "SELECT c.id, f.data FROM $both, $list",
-		'a negative offset behind a fetch' => "BEGIN;\nDECLARE cur CURSOR FOR SELECT c.id, f.data FROM $negative, $read;\nFETCH 2 FROM cur;\nCOMMIT");
+		'an outer row that fails behind LIMIT' => "SELECT c.id, f.data FROM (SELECT id, path, 8 / (3 - id) AS l FROM $gone) AS c, $read LIMIT 1",
+		'a missing file before a negative length' => "SELECT c.id, f.data FROM $both, $read",
+		'a missing file before a negative length, batch' => "SELECT c.id, f.data FROM $both, $list",
+		'a negative length behind a fetch' => "BEGIN;\nDECLARE cur CURSOR FOR SELECT c.id, f.data FROM $negative, $read;\nFETCH 2 FROM cur;\nCOMMIT");
 
 	# what is in the page cache is read row by row; direct reads are not
 	foreach my $mode ('buffered', 'direct')
