@@ -318,7 +318,7 @@ BEGIN
         held := least(held, nheld);
 
         start := clock_timestamp();
-        SELECT sum(length(data)) INTO nread FROM iopool_read_batch('$data', batch, $LENGTH::bigint);
+        SELECT sum(length(data)) INTO nread FROM iopool_read_batch('$data', batch, ARRAY[$LENGTH::bigint]);
         seconds := seconds + extract(epoch FROM clock_timestamp() - start);
 
         bytes := bytes + nread;
@@ -582,7 +582,7 @@ run_clients()
     cat >"$script" <<SQL
 \\set turn :turn + 1
 \\set batch :client_id * $each + :turn
-SELECT sum(length(data)) FROM iopool_read_batch('$data', (SELECT offsets FROM batches_$repeat WHERE id = :batch), $LENGTH::bigint);
+SELECT sum(length(data)) FROM iopool_read_batch('$data', (SELECT offsets FROM batches_$repeat WHERE id = :batch), ARRAY[$LENGTH::bigint]);
 SQL
     chmod 644 "$script"
     # shellcheck disable=SC2046 # a command and its arguments
@@ -605,10 +605,10 @@ run_lease_time()
 \\set turn :turn + 1
 \\if :client_id < $CLIENTS
 \\set batch 1 + :client_id * $LONG_BATCHES + :turn % $LONG_BATCHES
-SELECT sum(length(data)) FROM iopool_read_batch('$data', (SELECT offsets FROM long_batches_$repeat WHERE id = :batch), $LENGTH::bigint);
+SELECT sum(length(data)) FROM iopool_read_batch('$data', (SELECT offsets FROM long_batches_$repeat WHERE id = :batch), ARRAY[$LENGTH::bigint]);
 \\else
 \\set batch 1 + :turn % $SMALL_BATCHES
-SELECT sum(length(data)) FROM iopool_read_batch('$data', (SELECT offsets FROM small_batches_$repeat WHERE id = :batch), $LENGTH::bigint);
+SELECT sum(length(data)) FROM iopool_read_batch('$data', (SELECT offsets FROM small_batches_$repeat WHERE id = :batch), ARRAY[$LENGTH::bigint]);
 \\endif
 SQL
     chmod 644 "$script"
@@ -694,33 +694,33 @@ ONE='FROM range_arrays WHERE run = @RUN@ AND call = 0'
 MANY='FROM range_arrays WHERE run = @RUN@ AND call > 0'
 PG="SELECT sum(length(pg_read_binary_file('@FILE@', \"offset\", @LENGTH@))) AS total $EACH"
 SINGLE="SELECT sum(length(iopool_read('@FILE@', \"offset\", @LENGTH@))) AS total $EACH"
-ROWS_ONE="SELECT sum(length(data)) AS total FROM iopool_read_batch('@FILE@', (SELECT offsets $ONE), @LENGTH@)"
-ROWS_MANY="SELECT sum(length(data)) AS total FROM (SELECT offsets $MANY OFFSET 0) AS calls, iopool_read_batch('@FILE@', offsets, @LENGTH@)"
+ROWS_ONE="SELECT sum(length(data)) AS total FROM iopool_read_batch('@FILE@', (SELECT offsets $ONE), ARRAY[@LENGTH@])"
+ROWS_MANY="SELECT sum(length(data)) AS total FROM (SELECT offsets $MANY OFFSET 0) AS calls, iopool_read_batch('@FILE@', offsets, ARRAY[@LENGTH@])"
 GROUP_BY="SELECT sum(bytes)::bigint AS total FROM (SELECT ordinal % 100, sum(length(data)) AS bytes
-    FROM iopool_read_batch('@FILE@', (SELECT offsets $ONE), @LENGTH@) GROUP BY 1) AS groups"
+    FROM iopool_read_batch('@FILE@', (SELECT offsets $ONE), ARRAY[@LENGTH@]) GROUP BY 1) AS groups"
 GROUP_BY_LATERAL="SELECT sum(bytes)::bigint AS total FROM (SELECT r.id % 100, sum(length(data)) AS bytes
     FROM ranges_@RUN@ AS r, LATERAL iopool_read('@FILE@', r.\"offset\", @LENGTH@) AS data GROUP BY 1) AS groups"
-AGGREGATE_ONE="SELECT sum(length(data)) AS total FROM iopool_read_batch('@FILE@', (SELECT array_agg(\"offset\") $EACH), @LENGTH@)"
+AGGREGATE_ONE="SELECT sum(length(data)) AS total FROM iopool_read_batch('@FILE@', (SELECT array_agg(\"offset\") $EACH), ARRAY[@LENGTH@])"
 AGGREGATE_MANY="SELECT sum(length(data)) AS total FROM (SELECT array_agg(\"offset\") AS offsets $EACH GROUP BY (id - 1) / $CALL) AS calls,
-    LATERAL iopool_read_batch('@FILE@', calls.offsets, @LENGTH@)"
+    LATERAL iopool_read_batch('@FILE@', calls.offsets, ARRAY[@LENGTH@])"
 # All rows have to be there before the first of them is known.
 ORDER_BY="SELECT sum(length(data)) * @READS@ / least(@READS@, $CALL) AS total FROM (SELECT data
-    FROM iopool_read_batch('@FILE@', (SELECT offsets $ONE), @LENGTH@) ORDER BY data LIMIT $CALL) AS first"
-CURSOR="SELECT length(data) FROM iopool_read_batch('@FILE@', (SELECT offsets $ONE), @LENGTH@)"
+    FROM iopool_read_batch('@FILE@', (SELECT offsets $ONE), ARRAY[@LENGTH@]) ORDER BY data LIMIT $CALL) AS first"
+CURSOR="SELECT length(data) FROM iopool_read_batch('@FILE@', (SELECT offsets $ONE), ARRAY[@LENGTH@])"
 # All elements are there, so their number tells their bytes without taking
 # the array apart.
-ARRAY_ONE="SELECT cardinality(iopool_read_array('@FILE@', offsets, @LENGTH@)) * @LENGTH@::bigint AS total $ONE"
-ARRAY_MANY="SELECT sum(cardinality(iopool_read_array('@FILE@', offsets, @LENGTH@))) * @LENGTH@ AS total $MANY"
-UNNEST_MANY="SELECT sum(length(data)) AS total FROM (SELECT offsets $MANY OFFSET 0) AS calls, unnest(iopool_read_array('@FILE@', offsets, @LENGTH@)) AS data"
+ARRAY_ONE="SELECT cardinality(iopool_read_array('@FILE@', offsets, ARRAY[@LENGTH@])) * @LENGTH@::bigint AS total $ONE"
+ARRAY_MANY="SELECT sum(cardinality(iopool_read_array('@FILE@', offsets, ARRAY[@LENGTH@]))) * @LENGTH@ AS total $MANY"
+UNNEST_MANY="SELECT sum(length(data)) AS total FROM (SELECT offsets $MANY OFFSET 0) AS calls, unnest(iopool_read_array('@FILE@', offsets, ARRAY[@LENGTH@])) AS data"
 RANGE_IOPOOL="SELECT length(iopool_read('@FILE@', 0, @LENGTH@)) AS total"
 LATERAL_READ="SELECT sum(length(r)) AS total FROM catalogue_@RUN@ c, LATERAL iopool_read(c.path, c.off, $LENGTH) AS r"
 LATERAL_BATCH="SELECT sum(length(data)) AS total FROM iopool_read_batch((SELECT array_agg(path ORDER BY id) FROM catalogue_@RUN@),
     (SELECT array_agg(off ORDER BY id) FROM catalogue_@RUN@), (SELECT array_agg(len ORDER BY id) FROM catalogue_@RUN@))"
 LONG_READ="SELECT sum(length(data)) AS total FROM long_catalogue c, LATERAL iopool_read(c.path, c.off, @LENGTH@) AS data"
-CLUSTERS="SELECT sum(length(data)) AS total FROM iopool_read_batch('@FILE@', (SELECT offsets FROM cluster_arrays WHERE run = @RUN@), @LENGTH@)"
+CLUSTERS="SELECT sum(length(data)) AS total FROM iopool_read_batch('@FILE@', (SELECT offsets FROM cluster_arrays WHERE run = @RUN@), ARRAY[@LENGTH@])"
 MERGE="SELECT sum(length(data)) AS total FROM merge_arrays AS m, LATERAL iopool_read_batch('@FILE@', m.offsets, m.lengths) WHERE pattern = '@PATTERN@' AND run = @RUN@"
-DEPTH_ROWS="SELECT sum(length(data)) AS total FROM iopool_read_batch('@FILE@', (SELECT offsets FROM range_arrays WHERE run = @RUN@ AND call = -@READS@), @LENGTH@)"
-SIZE_ROWS="SELECT sum(length(data)) AS total FROM iopool_read_batch('@FILE@', (SELECT offsets FROM size_arrays WHERE length = @LENGTH@), @LENGTH@)"
+DEPTH_ROWS="SELECT sum(length(data)) AS total FROM iopool_read_batch('@FILE@', (SELECT offsets FROM range_arrays WHERE run = @RUN@ AND call = -@READS@), ARRAY[@LENGTH@])"
+SIZE_ROWS="SELECT sum(length(data)) AS total FROM iopool_read_batch('@FILE@', (SELECT offsets FROM size_arrays WHERE length = @LENGTH@), ARRAY[@LENGTH@])"
 SIZE_PG="SELECT sum(length(pg_read_binary_file('@FILE@', \"offset\", @LENGTH@))) AS total FROM size_@LENGTH@"
 
 # --------------------------------------------------------------------------

@@ -193,12 +193,12 @@ SQL
 
 # An aggregate keeps a copy of its first row, so what it gets are lengths.
 WAY_BATCH="SELECT sum(n) AS total FROM (SELECT length(data) AS n
-    FROM iopool_read_batch('@FILE@', (SELECT offsets FROM ways_arrays WHERE length = @LENGTH@), @LENGTH@) OFFSET 0) AS rows"
+    FROM iopool_read_batch('@FILE@', (SELECT offsets FROM ways_arrays WHERE length = @LENGTH@), ARRAY[@LENGTH@]) OFFSET 0) AS rows"
 WAY_LATERAL="SELECT sum(n) AS total FROM (SELECT length(data) AS n
     FROM ways_@LENGTH@ AS r, iopool_read('@FILE@', r.\"offset\", @LENGTH@) AS data OFFSET 0) AS rows"
 WAY_SELECT="SELECT sum(length(iopool_read('@FILE@', \"offset\", @LENGTH@))) AS total FROM ways_@LENGTH@"
 WAY_PG="SELECT sum(length(pg_read_binary_file('@FILE@', \"offset\", @LENGTH@))) AS total FROM ways_@LENGTH@"
-WAY_ARRAY="SELECT sum(cardinality(iopool_read_array('@FILE@', offsets, @LENGTH@))) * @LENGTH@ AS total
+WAY_ARRAY="SELECT sum(cardinality(iopool_read_array('@FILE@', offsets, ARRAY[@LENGTH@]))) * @LENGTH@ AS total
     FROM (SELECT array_agg(\"offset\") AS offsets FROM ways_@LENGTH@ GROUP BY (id - 1) / greatest(least(1000, 16777216 / @LENGTH@), 1) OFFSET 0) AS calls"
 WAY_REQUEST="SELECT sum(length(data)) AS total
     FROM (SELECT iopool_submit('@FILE@', array_agg(\"offset\"), array_agg(@LENGTH@::bigint)) AS request

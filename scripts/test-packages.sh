@@ -276,7 +276,7 @@ for script in /docker-entrypoint-initdb.d/*.sql; do
     as_postgres psql -X -v ON_ERROR_STOP=1 -f "$script"
 done
 as_postgres psql -X -At -v ON_ERROR_STOP=1 -c "
-    SELECT 'right: ' || (iopool_read_array('PG_VERSION', ARRAY[0, 1], 2)
+    SELECT 'right: ' || (iopool_read_array('PG_VERSION', ARRAY[0, 1], ARRAY[2])
         = ARRAY[pg_read_binary_file('PG_VERSION', 0, 2), pg_read_binary_file('PG_VERSION', 1, 2)])"
 as_postgres pg_ctl -m fast stop
 SH

@@ -58,9 +58,9 @@ INSERT INTO arg_offsets_from (expr) VALUES
 	('arg_offs_sql(g.id)');
 CREATE TABLE arg_call (no serial, form text, call text);
 INSERT INTO arg_call (form, call) VALUES
-	('length', 'iopool_read_batch(''iopool_words'', OFFS, 8)'),
-	('path', 'iopool_read_batch((SELECT ''iopool_words''::text || left('''', g.id)), OFFS, 8)'),
-	('on_error', 'iopool_read_batch(''iopool_words'', OFFS, 8, on_error => (SELECT ''raise''::text || left('''', g.id)))'),
+	('length', 'iopool_read_batch(''iopool_words'', OFFS, ARRAY[8])'),
+	('path', 'iopool_read_batch((SELECT ''iopool_words''::text || left('''', g.id)), OFFS, ARRAY[8])'),
+	('on_error', 'iopool_read_batch(''iopool_words'', OFFS, ARRAY[8], on_error => (SELECT ''raise''::text || left('''', g.id)))'),
 	('lengths', 'iopool_read_batch(''iopool_words'', OFFS, (SELECT array_fill(8::bigint, ARRAY[cardinality(o)]) FROM (SELECT OFFS AS o) AS s))'),
 	('paths', 'iopool_read_batch((SELECT array_agg(CASE WHEN x % 2 = 0 THEN ''iopool_words'' ELSE ''./iopool_words'' END) FROM unnest(OFFS) AS x), OFFS, (SELECT array_fill(8::bigint, ARRAY[cardinality(o)]) FROM (SELECT OFFS AS o) AS s))');
 

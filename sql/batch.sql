@@ -1,14 +1,17 @@
--- iopool_read_batch(): many ranges, its three forms.
+-- iopool_read_batch(): many ranges, in one file and in many, with a length for
+-- each of them and with one for all.
 
 SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0, 8, 20], ARRAY[8, 16, 3]);
-SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0, 8, 20], 4);
+SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0, 8, 20], ARRAY[4]);
 SELECT * FROM iopool_read_batch(ARRAY['iopool_words', 'iopool_other', 'iopool_words'],
 								ARRAY[0, 8, 16], ARRAY[8, 8, 8]);
+SELECT * FROM iopool_read_batch(ARRAY['iopool_words', 'iopool_other', 'iopool_words'],
+								ARRAY[0, 8, 16], ARRAY[4]);
 SELECT * FROM iopool_read_batch(path => 'iopool_words', file_offsets => '{16}'::bigint[],
 								lengths => '{8}'::bigint[], on_error => 'raise',
 								in_order => true);
 SELECT * FROM iopool_read_batch(path => 'iopool_words', file_offsets => '{16}'::bigint[],
-								length => 8, on_error => 'report', in_order => false);
+								lengths => ARRAY[8], on_error => 'report', in_order => false);
 SELECT * FROM iopool_read_batch(paths => '{iopool_one}'::text[], file_offsets => '{0}'::bigint[],
 								lengths => '{8}'::bigint[], on_error => 'report');
 
@@ -20,17 +23,28 @@ SELECT * FROM iopool_read_batch(
 
 -- empty arrays, strictness
 SELECT * FROM iopool_read_batch('iopool_words', '{}'::bigint[], '{}'::bigint[]);
-SELECT * FROM iopool_read_batch('iopool_words', '{}'::bigint[], 8);
+SELECT * FROM iopool_read_batch('iopool_words', '{}'::bigint[], ARRAY[8]);
 SELECT * FROM iopool_read_batch('{}'::text[], '{}'::bigint[], '{}'::bigint[]);
-SELECT * FROM iopool_read_batch(NULL::text, ARRAY[0], 8);
-SELECT * FROM iopool_read_batch('iopool_words', NULL::bigint[], 8);
-SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0], NULL::bigint);
-SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0], 8, NULL);
-SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0], 8, 'raise', NULL);
+SELECT * FROM iopool_read_batch('{}'::text[], '{}'::bigint[], ARRAY[8]);
+SELECT * FROM iopool_read_batch(NULL::text, ARRAY[0], ARRAY[8]);
+SELECT * FROM iopool_read_batch('iopool_words', NULL::bigint[], ARRAY[8]);
+SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0], NULL::bigint[]);
+SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0], ARRAY[8], NULL);
+SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0], ARRAY[8], 'raise', NULL);
+
+-- negative offsets count from the end, in any order and of each file
+SELECT * FROM iopool_read_batch(
+	ARRAY['iopool_words', 'iopool_one', 'iopool_other', 'iopool_empty', 'iopool_words'],
+	ARRAY[-8, -8, -16, -1, 8], ARRAY[8, 8, 8, 8, 8]);
+SET iopool.io_mode = 'buffered';
+SELECT data, error FROM iopool_read_batch(ARRAY['iopool_one', '/proc/self/status'], ARRAY[-8, -8], ARRAY[8], 'report');
+RESET iopool.io_mode;
+SELECT wrong_ranges(array_agg('iopool_words'::text ORDER BY n), array_agg(-(1 + n * 7919 % 1048579) ORDER BY n), array_agg(n % 3000 ORDER BY n), in_order) AS wrong
+FROM generate_series(1, 2000) AS n, unnest(ARRAY[true, false]) AS in_order GROUP BY in_order;
 
 -- array subscripts are not ordinals
 SELECT * FROM iopool_read_batch('iopool_words', '[5:7]={0,8,16}'::bigint[], '[-1:1]={1,2,3}'::bigint[]);
-SELECT ordinal, data FROM iopool_read_batch('iopool_words', ('{0,8,16,24}'::bigint[])[2:3], 8);
+SELECT ordinal, data FROM iopool_read_batch('iopool_words', ('{0,8,16,24}'::bigint[])[2:3], ARRAY[8]);
 -- one-dimensional varlena arrays come toasted from tables, too
 CREATE TEMP TABLE wanted AS
 	SELECT array_agg(n * 64) AS file_offsets, array_agg(8) AS lengths
@@ -59,12 +73,12 @@ FROM unnest(ARRAY['-1', '0', '1', '100', '4096', '1000000', 'auto']) AS merge_ga
 SELECT count(*), count(DISTINCT ordinal), min(ordinal), max(ordinal),
 	   bool_and(file_offset = (ordinal - 1) * 80), bool_and(data = int8send(file_offset))
 FROM iopool_read_batch('iopool_words',
-	(SELECT array_agg(n * 80 ORDER BY n) FROM generate_series(0, 9999) AS n), 8,
+	(SELECT array_agg(n * 80 ORDER BY n) FROM generate_series(0, 9999) AS n), ARRAY[8],
 	in_order => false);
 -- and request order is request order
 SELECT count(*) FILTER (WHERE place <> ordinal) AS misplaced, count(*)
 FROM iopool_read_batch('iopool_words',
-	(SELECT array_agg((n * 7919) % 131072 * 8 ORDER BY n) FROM generate_series(0, 9999) AS n), 8)
+	(SELECT array_agg((n * 7919) % 131072 * 8 ORDER BY n) FROM generate_series(0, 9999) AS n), ARRAY[8])
 	WITH ORDINALITY AS b(ordinal, file_offset, length, data, error, place);
 
 -- several files, repeated and mixed
@@ -106,45 +120,45 @@ SELECT t.id, b.ordinal, b.data
 FROM (VALUES (1, 'iopool_words', ARRAY[0, 8]),
 			 (2, 'iopool_other', ARRAY[0]),
 			 (3, 'iopool_empty', ARRAY[0])) AS t(id, path, offsets),
-	 LATERAL iopool_read_batch(t.path, t.offsets, 8) AS b
+	 LATERAL iopool_read_batch(t.path, t.offsets, ARRAY[8]) AS b
 ORDER BY 1, 2;
 SELECT ordinal, data
-FROM iopool_read_batch('iopool_words', (SELECT array_agg(n * 8 ORDER BY n) FROM generate_series(0, 999) AS n), 8)
+FROM iopool_read_batch('iopool_words', (SELECT array_agg(n * 8 ORDER BY n) FROM generate_series(0, 999) AS n), ARRAY[8])
 WHERE ordinal % 400 = 0;
 SELECT ordinal
-FROM iopool_read_batch('iopool_words', (SELECT array_agg(n * 8 ORDER BY n) FROM generate_series(0, 999) AS n), 8)
+FROM iopool_read_batch('iopool_words', (SELECT array_agg(n * 8 ORDER BY n) FROM generate_series(0, 999) AS n), ARRAY[8])
 LIMIT 3;
 
 -- in the select list, two at once, one inside the other
-SELECT (iopool_read_batch('iopool_words', ARRAY[0, 800], 2)).ordinal AS a,
-	   (iopool_read_batch('iopool_words', ARRAY[8, 16, 24], 8)).data AS b;
+SELECT (iopool_read_batch('iopool_words', ARRAY[0, 800], ARRAY[2])).ordinal AS a,
+	   (iopool_read_batch('iopool_words', ARRAY[8, 16, 24], ARRAY[8])).data AS b;
 SELECT ordinal FROM (SELECT (iopool_read_batch('iopool_words',
-	(SELECT array_agg(n * 8 ORDER BY n) FROM generate_series(0, 999) AS n), 8)).ordinal) AS s LIMIT 2;
+	(SELECT array_agg(n * 8 ORDER BY n) FROM generate_series(0, 999) AS n), ARRAY[8])).ordinal) AS s LIMIT 2;
 
 -- prepared, through custom and generic plans
-PREPARE some_ranges(text, bigint[], bigint) AS
+PREPARE some_ranges(text, bigint[], bigint[]) AS
 	SELECT ordinal, data FROM iopool_read_batch($1, $2, $3);
-EXECUTE some_ranges('iopool_words', '{0,8}', 8);
-EXECUTE some_ranges('iopool_other', '{0}', 8);
+EXECUTE some_ranges('iopool_words', '{0,8}', '{8}');
+EXECUTE some_ranges('iopool_other', '{0}', '{8}');
 SET plan_cache_mode = force_generic_plan;
-EXECUTE some_ranges('iopool_words', '{16,24}', 8);
-EXECUTE some_ranges('iopool_one', '{0}', 8);
+EXECUTE some_ranges('iopool_words', '{16,24}', '{8}');
+EXECUTE some_ranges('iopool_one', '{0}', '{8}');
 RESET plan_cache_mode;
 DEALLOCATE some_ranges;
 
 -- a cursor, with other reads between its fetches, and a rollback beneath it
 BEGIN;
-DECLARE c CURSOR FOR SELECT ordinal, data FROM iopool_read_batch('iopool_words', ARRAY[0, 8, 16, 24], 8);
+DECLARE c CURSOR FOR SELECT ordinal, data FROM iopool_read_batch('iopool_words', ARRAY[0, 8, 16, 24], ARRAY[8]);
 FETCH 2 FROM c;
 SELECT iopool_read('iopool_words', 800, 8);
 SAVEPOINT s;
-SELECT ordinal, data FROM iopool_read_batch('iopool_other', ARRAY[0, 8], 8);
-SELECT 1 / 0 FROM iopool_read_batch('iopool_other', ARRAY[0, 8], 8);
+SELECT ordinal, data FROM iopool_read_batch('iopool_other', ARRAY[0, 8], ARRAY[8]);
+SELECT 1 / 0 FROM iopool_read_batch('iopool_other', ARRAY[0, 8], ARRAY[8]);
 ROLLBACK TO s;
 FETCH 1 FROM c;
 COMMIT;
 BEGIN;
-DECLARE c CURSOR WITH HOLD FOR SELECT ordinal, data FROM iopool_read_batch('iopool_words', ARRAY[0, 8, 16, 24], 8);
+DECLARE c CURSOR WITH HOLD FOR SELECT ordinal, data FROM iopool_read_batch('iopool_words', ARRAY[0, 8, 16, 24], ARRAY[8]);
 FETCH 1 FROM c;
 COMMIT;
 FETCH 1 FROM c;

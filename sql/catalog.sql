@@ -7,8 +7,8 @@ FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid =
 WHERE p.proname IN ('iopool_read', 'iopool_read_batch', 'iopool_read_array', 'iopool_prefetch')
 ORDER BY 1;
 -- names and types of result columns
-SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0], 8) \gdesc
-SELECT iopool_read('iopool_words', 0, 8), iopool_read_array('iopool_words', ARRAY[0], 8),
+SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0], ARRAY[8]) \gdesc
+SELECT iopool_read('iopool_words', 0, 8), iopool_read_array('iopool_words', ARRAY[0], ARRAY[8]),
 	   iopool_prefetch('iopool_words', ARRAY[0], ARRAY[8]) \gdesc
 SELECT * FROM iopool_info() \gdesc
 SELECT iopool_stat_reset() \gdesc

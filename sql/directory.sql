@@ -26,12 +26,10 @@ CREATE ROLE regress_iopool_none;
 CREATE ROLE regress_iopool_reader IN ROLE pg_read_server_files;
 GRANT USAGE ON FOREIGN SERVER tiles, "Größe", "a b", proc, dev TO regress_iopool_app;
 GRANT USAGE ON FOREIGN SERVER elsewhere TO regress_iopool_app;
-GRANT EXECUTE ON FUNCTION iopool_read(text, bigint, bigint),
+GRANT EXECUTE ON FUNCTION iopool_read(text, bigint, bigint), iopool_read(text, bigint, bigint, boolean), iopool_read(text), iopool_read(text, boolean),
 	iopool_read_batch(text, bigint[], bigint[], text, boolean),
-	iopool_read_batch(text, bigint[], bigint, text, boolean),
 	iopool_read_batch(text[], bigint[], bigint[], text, boolean),
 	iopool_read_array(text, bigint[], bigint[], text),
-	iopool_read_array(text, bigint[], bigint, text),
 	iopool_read_array(text[], bigint[], bigint[], text),
 	iopool_prefetch(text, bigint[], bigint[])
 TO regress_iopool_app, regress_iopool_none;
@@ -49,10 +47,10 @@ BEGIN
 				WHEN 1 THEN iopool_read(path, 0, 100)
 				WHEN 2 THEN iopool_read(path, 0, 1000000)
 				WHEN 3 THEN (SELECT data FROM iopool_read_batch(path, ARRAY[0], ARRAY[100]))
-				WHEN 4 THEN (SELECT data FROM iopool_read_batch(path, ARRAY[0], 100))
+				WHEN 4 THEN iopool_read(path)
 				WHEN 5 THEN (SELECT data FROM iopool_read_batch(ARRAY[path], ARRAY[0], ARRAY[100], in_order => false))
 				WHEN 6 THEN (iopool_read_array(path, ARRAY[0], ARRAY[100]))[1]
-				WHEN 7 THEN (iopool_read_array(path, ARRAY[0], 100))[1]
+				WHEN 7 THEN iopool_read(path, 0, 100, false)
 				WHEN 8 THEN (iopool_read_array(ARRAY[path], ARRAY[0], ARRAY[100]))[1]
 				-- nothing to compare, so compare with what can be read
 				WHEN 9 THEN CASE WHEN iopool_prefetch(path, ARRAY[0], ARRAY[100]) >= 0 THEN iopool_read(path, 0, 100) END
@@ -125,12 +123,17 @@ SELECT * FROM failure($$SELECT * FROM iopool_read_batch(ARRAY['tiles:file', 'oth
 SELECT * FROM failure($$SELECT * FROM iopool_read_batch(ARRAY['tiles:file', 'PG_VERSION'], ARRAY[0, 0], ARRAY[9, 9], 'report')$$);
 SELECT * FROM failure($$SELECT iopool_read_array(ARRAY['tiles:file', 'nowhere:file'], ARRAY[0, 0], ARRAY[9, 9], 'report')$$);
 -- a path without any range is looked at, too
-SELECT state FROM failure($$SELECT * FROM iopool_read_batch('other:file', '{}'::bigint[], 9)$$);
+SELECT state FROM failure($$SELECT * FROM iopool_read_batch('other:file', '{}'::bigint[], ARRAY[9])$$);
 -- what is wrong with a file is reported a range
 SELECT ordinal, encode(data, 'escape'), error FROM iopool_read_batch(
 	ARRAY['tiles:file', 'tiles:../secret', 'tiles:missing', 'tiles:fifo', 'Größe:file', 'tiles:sub/file'],
 	array_fill(0, ARRAY[6]), array_fill(9, ARRAY[6]), 'report');
 SELECT iopool_read_array(ARRAY['tiles:file', 'tiles:to_passwd', 'tiles:empty'], ARRAY[0, 0, 0], ARRAY[2, 2, 2], 'report');
+-- a file that may be missing, and nothing else that may be wrong
+SELECT path, iopool_read(path, true) IS NULL AS file, iopool_read(path, 0, 9, true) IS NULL AS range
+FROM unnest(ARRAY['tiles:missing', 'tiles:sub/missing', 'tiles:dangling', 'tiles:file']) AS path;
+SELECT path, f.state, f.message FROM unnest(ARRAY['tiles:../secret', 'tiles:fifo', 'tiles:file/below', 'other:missing', 'nowhere:missing', 'missing']) AS path,
+	LATERAL failure(format('SELECT iopool_read(%L, true)', path)) AS f;
 RESET ROLE;
 
 -- USAGE without EXECUTE, and EXECUTE without USAGE
@@ -287,9 +290,9 @@ END
 $$;
 SELECT * FROM counted($$SELECT iopool_read('tiles:words', 0, 8)$$);
 SELECT * FROM counted($$SELECT iopool_read('other:words', 0, 8)$$);
-SELECT * FROM counted($$SELECT * FROM iopool_read_batch('tiles:words', ARRAY[0, 100000], 8)$$);
-SELECT * FROM counted($$SELECT * FROM iopool_read_batch('other:words', ARRAY[0, 100000], 8)$$);
-SELECT * FROM counted($$SELECT iopool_read_array('other:words', ARRAY[0, 100000], 8)$$);
+SELECT * FROM counted($$SELECT * FROM iopool_read_batch('tiles:words', ARRAY[0, 100000], ARRAY[8])$$);
+SELECT * FROM counted($$SELECT * FROM iopool_read_batch('other:words', ARRAY[0, 100000], ARRAY[8])$$);
+SELECT * FROM counted($$SELECT iopool_read_array('other:words', ARRAY[0, 100000], ARRAY[8])$$);
 SELECT * FROM counted($$SELECT iopool_read('other:words', 0, 200000)$$);
 -- also for a call over both, in either order of output, and in no order
 SELECT * FROM counted($$SELECT * FROM iopool_read_batch(ARRAY['tiles:words', 'other:words'], ARRAY[0, 0], ARRAY[8, 8])$$);
@@ -346,7 +349,7 @@ SELECT name, reads < 1000 AS few FROM iopool_pools WHERE name LIKE 'regress%' OR
 RESET iopool.enable_stream_scan;
 -- no ranges, one range
 SELECT * FROM iopool_read_batch('{}'::text[], '{}'::bigint[], '{}'::bigint[]);
-SELECT iopool_read_array('other:words', '{}'::bigint[], 8);
+SELECT iopool_read_array('other:words', '{}'::bigint[], ARRAY[8]);
 -- a backend never waits for the ring of one pool while it holds another's
 SET iopool.checkout_timeout = 0;
 SELECT count(*) FROM iopool_read_batch(

@@ -1,52 +1,51 @@
 -- Every error of the contract that one session can reach: SQLSTATE and wording.
 
 -- bad arguments
-SELECT * FROM failure($$SELECT iopool_read('iopool_words', -1, 8)$$);
 SELECT * FROM failure($$SELECT iopool_read('iopool_words', 0, -1)$$);
-SELECT * FROM failure($$SELECT iopool_read('iopool_words', -9223372036854775808, 8)$$);
+SELECT * FROM failure($$SELECT iopool_read('iopool_words', 0, -9223372036854775808)$$);
 SELECT * FROM failure($$SELECT iopool_read('iopool_words', 0, 1072693249)$$);
 SELECT * FROM failure($$SELECT iopool_read('iopool_words', 0, 9223372036854775807)$$);
 SELECT * FROM failure($$SELECT iopool_read('', 0, 8)$$);
-SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, -8], 8)$$);
-SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 8], -8)$$);
+SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 8], ARRAY[-8])$$);
 SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 8], ARRAY[8, -1])$$);
 SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 8], ARRAY[8, 1072693249])$$);
-SELECT state FROM failure($$SELECT iopool_read_array('iopool_words', ARRAY[0, -8], 8)$$);
-SELECT state FROM failure($$SELECT iopool_prefetch('iopool_words', ARRAY[-1], ARRAY[8])$$);
+SELECT state FROM failure($$SELECT iopool_read_array('iopool_words', ARRAY[0, 8], ARRAY[8, -8])$$);
+SELECT state FROM failure($$SELECT iopool_prefetch('iopool_words', ARRAY[1], ARRAY[-8])$$);
 -- also where bad files are reported a range: arguments are the caller's fault
-SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, -8], 8, 'report')$$);
+SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 8], ARRAY[8, -8], 'report')$$);
 
--- unequal numbers of elements
-SELECT * FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 8], ARRAY[8])$$);
+-- unequal numbers of elements; one length is for all ranges
+SELECT * FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 8, 16], ARRAY[8, 8])$$);
 SELECT * FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0], ARRAY[8, 8])$$);
 SELECT * FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0], '{}'::bigint[])$$);
+SELECT * FROM failure($$SELECT iopool_read_batch('iopool_words', '{}'::bigint[], ARRAY[8, 8])$$);
 SELECT * FROM failure($$SELECT iopool_read_batch(ARRAY['iopool_words'], ARRAY[0, 8], ARRAY[8, 8])$$);
 SELECT state FROM failure($$SELECT iopool_read_batch(ARRAY['a', 'b'], ARRAY[0], ARRAY[8])$$);
-SELECT state FROM failure($$SELECT iopool_read_array('iopool_words', ARRAY[0, 8], ARRAY[8])$$);
-SELECT state FROM failure($$SELECT iopool_read_array(ARRAY['iopool_words'], ARRAY[0, 8], ARRAY[8, 8])$$);
-SELECT state FROM failure($$SELECT iopool_prefetch('iopool_words', ARRAY[0, 8], ARRAY[8])$$);
+SELECT state FROM failure($$SELECT iopool_read_array('iopool_words', ARRAY[0, 8, 16], ARRAY[8, 8])$$);
+SELECT state FROM failure($$SELECT iopool_read_array(ARRAY['iopool_words'], ARRAY[0, 8], ARRAY[8])$$);
+SELECT state FROM failure($$SELECT iopool_prefetch('iopool_words', ARRAY[0, 8, 16], ARRAY[8, 8])$$);
 
 -- dimensions
-SELECT * FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[[0, 8], [16, 24]], 8)$$);
+SELECT * FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[[0, 8], [16, 24]], ARRAY[8])$$);
 SELECT * FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 8], ARRAY[[8, 8]])$$);
 SELECT * FROM failure($$SELECT iopool_read_batch(ARRAY[['a', 'b']], ARRAY[0, 8], ARRAY[8, 8])$$);
-SELECT state FROM failure($$SELECT iopool_read_array('iopool_words', ARRAY[[0], [8]], 8)$$);
+SELECT state FROM failure($$SELECT iopool_read_array('iopool_words', ARRAY[[0], [8]], ARRAY[8])$$);
 SELECT state FROM failure($$SELECT iopool_prefetch('iopool_words', ARRAY[[0], [8]], ARRAY[[1], [1]])$$);
 
 -- NULL elements
-SELECT * FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, NULL], 8)$$);
+SELECT * FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, NULL], ARRAY[8])$$);
 SELECT * FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 8], ARRAY[NULL, 8])$$);
 SELECT * FROM failure($$SELECT iopool_read_batch(ARRAY['a', NULL], ARRAY[0, 8], ARRAY[8, 8])$$);
-SELECT state FROM failure($$SELECT iopool_read_array('iopool_words', ARRAY[0, NULL], 8)$$);
+SELECT state FROM failure($$SELECT iopool_read_array('iopool_words', ARRAY[0, NULL], ARRAY[8])$$);
 SELECT state FROM failure($$SELECT iopool_prefetch('iopool_words', ARRAY[0, NULL], ARRAY[8, 8])$$);
 
 -- on_error
-SELECT * FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0], 8, 'ignore')$$);
-SELECT * FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0], 8, '')$$);
-SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0], 8, 'Raise')$$);
-SELECT state FROM failure($$SELECT iopool_read_array('iopool_words', ARRAY[0], 8, 'ignore')$$);
+SELECT * FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0], ARRAY[8], 'ignore')$$);
+SELECT * FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0], ARRAY[8], '')$$);
+SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0], ARRAY[8], 'Raise')$$);
+SELECT state FROM failure($$SELECT iopool_read_array('iopool_words', ARRAY[0], ARRAY[8], 'ignore')$$);
 -- also without any range to fail
-SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', '{}'::bigint[], 8, 'ignore')$$);
+SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', '{}'::bigint[], ARRAY[8], 'ignore')$$);
 
 -- files
 SELECT * FROM failure($$SELECT iopool_read('iopool_missing', 0, 8)$$);
@@ -63,14 +62,14 @@ SELECT * FROM failure($$SELECT iopool_read('base', 0, 8)$$);
 SELECT * FROM failure($$SELECT iopool_read('iopool_fifo', 0, 8)$$);
 SELECT * FROM failure($$SELECT iopool_read('/dev/null', 0, 8)$$);
 SELECT * FROM failure($$SELECT iopool_read('/dev/zero', 0, 8)$$);
-SELECT state FROM failure($$SELECT iopool_read_batch('iopool_fifo', ARRAY[0, 8], 8)$$);
+SELECT state FROM failure($$SELECT iopool_read_batch('iopool_fifo', ARRAY[0, 8], ARRAY[8])$$);
 SELECT state FROM failure($$SELECT iopool_prefetch('iopool_fifo', ARRAY[0], ARRAY[8])$$);
 -- a file that the operating system does not let us read
 SELECT * FROM failure($$SELECT iopool_read('iopool_unreadable', 0, 8)$$);
 
 -- the plain ERROR, without anything caught
 SELECT iopool_read('iopool_missing', 0, 8);
-SELECT * FROM iopool_read_batch('iopool_missing', ARRAY[0, 8], 8);
+SELECT * FROM iopool_read_batch('iopool_missing', ARRAY[0, 8], ARRAY[8]);
 
 -- report: each range has its own fate, and the others are read
 SELECT * FROM iopool_read_batch(
@@ -81,7 +80,7 @@ FROM iopool_read_batch(
 	ARRAY['iopool_words', 'iopool_missing', 'iopool_words', 'iopool_fifo', 'iopool_one'],
 	ARRAY[0, 8, 16, 0, 0], ARRAY[8, 8, 8, 8, 8], 'report', in_order => false)
 ORDER BY ordinal;
-SELECT * FROM iopool_read_batch('iopool_missing', ARRAY[0, 8], 8, 'report');
+SELECT * FROM iopool_read_batch('iopool_missing', ARRAY[0, 8], ARRAY[8], 'report');
 -- a missing file named by many ranges, between thousands of good ones
 SELECT count(*), count(data), count(error), count(DISTINCT error),
 	   bool_and((data IS NULL) = (ordinal % 7 = 0)), bool_and((error IS NULL) <> (data IS NULL)),
@@ -106,8 +105,8 @@ SELECT * FROM failure($$SELECT iopool_read_array(
 -- unknown pool: accepted as a setting, refused at the first use
 SET iopool.pool = 'nope';
 SELECT * FROM failure($$SELECT iopool_read('iopool_words', 0, 8)$$);
-SELECT * FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 100], 8)$$);
-SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 100], 8, 'report')$$);
+SELECT * FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 100], ARRAY[8])$$);
+SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 100], ARRAY[8], 'report')$$);
 RESET iopool.pool;
 SELECT iopool_read('iopool_words', 8, 8);
 
@@ -121,7 +120,7 @@ BEGIN
 	FOR attempt IN 1 .. 50 LOOP
 		BEGIN
 			FOR r IN SELECT * FROM iopool_read_batch('iopool_words',
-				(SELECT array_agg(n * 80 ORDER BY n) FROM generate_series(0, 999) AS n), 8,
+				(SELECT array_agg(n * 80 ORDER BY n) FROM generate_series(0, 999) AS n), ARRAY[8],
 				in_order => attempt % 2 = 0)
 			LOOP
 				PERFORM 1 / (r.ordinal - 500);
@@ -136,7 +135,7 @@ BEGIN
 		END;
 		BEGIN
 			PERFORM 1 / ((s.b).ordinal - 3)
-			FROM (SELECT iopool_read_batch('iopool_words', ARRAY[0, 100, 200, 300, 400], 8) AS b OFFSET 0) AS s;
+			FROM (SELECT iopool_read_batch('iopool_words', ARRAY[0, 100, 200, 300, 400], ARRAY[8]) AS b OFFSET 0) AS s;
 		EXCEPTION WHEN division_by_zero THEN
 			caught := caught + 1;
 		END;
@@ -144,7 +143,7 @@ BEGIN
 	RAISE NOTICE 'caught %', caught;
 END
 $$;
-SELECT ordinal, data FROM iopool_read_batch('iopool_words', ARRAY[0, 800], 8);
+SELECT ordinal, data FROM iopool_read_batch('iopool_words', ARRAY[0, 800], ARRAY[8]);
 SELECT state, count(*) FROM iopool_rings GROUP BY state;
 SELECT sum(in_use) AS in_use, sum(waiting) AS waiting FROM iopool_pools;
 

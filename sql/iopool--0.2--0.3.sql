@@ -4,6 +4,87 @@
 \echo Use "ALTER EXTENSION iopool UPDATE TO '0.3'" to load this file. \quit
 
 --
+-- Functions with one length for all ranges: lengths may have one element
+--
+
+-- DROP FUNCTION would name what depends on them too, and advise CASCADE
+DO LANGUAGE plpgsql $$
+DECLARE
+	dependents text;
+BEGIN
+	SELECT pg_catalog.string_agg(pg_catalog.format('%s depends on function %s.',
+			CASE WHEN r.oid IS NULL
+				THEN pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid)
+				ELSE pg_catalog.pg_describe_object('pg_catalog.pg_class'::pg_catalog.regclass, r.ev_class, 0)
+			END, d.refobjid::pg_catalog.regprocedure), E'\n'
+			ORDER BY d.classid, d.objid, d.refobjid)
+		INTO dependents
+		FROM (SELECT DISTINCT classid, objid, objsubid, refobjid
+				FROM pg_catalog.pg_depend
+				WHERE refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+				AND refobjid IN (
+					'iopool_read_batch(text, bigint[], bigint, text, boolean)'::pg_catalog.regprocedure,
+					'iopool_read_array(text, bigint[], bigint, text)'::pg_catalog.regprocedure)) AS d
+			LEFT JOIN pg_catalog.pg_rewrite AS r
+				ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+				AND r.oid = d.objid;
+	IF dependents IS NOT NULL THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'dependent_objects_still_exist',
+			MESSAGE = 'cannot update extension "iopool" to version 0.3 because other objects depend on functions that it drops',
+			DETAIL = dependents,
+			HINT = 'Replace the argument "length" by the array "ARRAY[length]" in these objects, then update the extension again.';
+	END IF;
+END
+$$;
+
+DROP FUNCTION iopool_read_batch(text, bigint[], bigint, text, boolean);
+DROP FUNCTION iopool_read_array(text, bigint[], bigint, text);
+
+--
+-- Whole files, and files that may be missing
+--
+
+CREATE FUNCTION iopool_read(
+	path text,
+	file_offset bigint,
+	length bigint,
+	missing_ok boolean)
+RETURNS bytea
+AS 'MODULE_PATHNAME', 'iopool_read_missing_ok'
+LANGUAGE C VOLATILE STRICT PARALLEL SAFE COST 1000;
+
+COMMENT ON FUNCTION iopool_read(text, bigint, bigint, boolean) IS
+'read length bytes at file_offset of a server file; NULL where there is no such file, if missing_ok';
+
+CREATE FUNCTION iopool_read(
+	path text)
+RETURNS bytea
+AS 'MODULE_PATHNAME', 'iopool_read_file'
+LANGUAGE C VOLATILE STRICT PARALLEL SAFE COST 1000;
+
+COMMENT ON FUNCTION iopool_read(text) IS
+'read a whole server file';
+
+CREATE FUNCTION iopool_read(
+	path text,
+	missing_ok boolean)
+RETURNS bytea
+AS 'MODULE_PATHNAME', 'iopool_read_file_missing_ok'
+LANGUAGE C VOLATILE STRICT PARALLEL SAFE COST 1000;
+
+COMMENT ON FUNCTION iopool_read(text, boolean) IS
+'read a whole server file; NULL where there is no such file, if missing_ok';
+
+REVOKE ALL ON FUNCTION iopool_read(text, bigint, bigint, boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION iopool_read(text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION iopool_read(text, boolean) FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION iopool_read(text, bigint, bigint, boolean) TO pg_read_server_files;
+GRANT EXECUTE ON FUNCTION iopool_read(text) TO pg_read_server_files;
+GRANT EXECUTE ON FUNCTION iopool_read(text, boolean) TO pg_read_server_files;
+
+--
 -- Views: what depends on them stays, so new columns are the last
 --
 
@@ -101,6 +182,21 @@ GRANT SELECT ON TABLE iopool_waiters TO pg_monitor;
 --
 -- Comments
 --
+
+COMMENT ON FUNCTION iopool_read(text, bigint, bigint) IS
+'read length bytes at file_offset (bytes, negative from the end) of a server file; shorter at end of file, empty past it';
+
+COMMENT ON FUNCTION iopool_read_batch(text, bigint[], bigint[], text, boolean) IS
+'read many ranges of a server file at once, a row for each; lengths has one element for each range, or one for all; on_error is raise or report, in_order => false returns rows as they complete';
+
+COMMENT ON FUNCTION iopool_read_batch(text[], bigint[], bigint[], text, boolean) IS
+'read many ranges of several server files at once, a row for each; lengths has one element for each range, or one for all';
+
+COMMENT ON FUNCTION iopool_read_array(text, bigint[], bigint[], text) IS
+'read many ranges of a server file at once, as one array; lengths has one element for each range, or one for all; an element is NULL where on_error is report and its range failed';
+
+COMMENT ON FUNCTION iopool_read_array(text[], bigint[], bigint[], text) IS
+'read many ranges of several server files at once, as one array; lengths has one element for each range, or one for all';
 
 COMMENT ON FUNCTION iopool_prefetch(text, bigint[], bigint[]) IS
 'tell the kernel to bring ranges of bytes of a file into the page cache, as far as the file goes, and at most a quarter of the machine''s memory in one call; returns how many ranges were hinted whole';

@@ -29,13 +29,13 @@ WHERE iopool_read('iopool_words', file_offset, 8) = int8send(file_offset);
 -- batches in every worker, through a pool of one ring
 SET iopool.pool = 'regress_one';
 SELECT workers_planned($$SELECT count(*) FROM offsets,
-	LATERAL iopool_read_batch('iopool_words', ARRAY[file_offset, 900000, 500000], 8) AS b
+	LATERAL iopool_read_batch('iopool_words', ARRAY[file_offset, 900000, 500000], ARRAY[8]) AS b
 	WHERE b.data = int8send(b.file_offset)$$);
 SELECT count(*) FROM offsets,
-	LATERAL iopool_read_batch('iopool_words', ARRAY[file_offset, 900000, 500000], 8) AS b
+	LATERAL iopool_read_batch('iopool_words', ARRAY[file_offset, 900000, 500000], ARRAY[8]) AS b
 WHERE b.data = int8send(b.file_offset);
 SELECT count(*) FROM offsets
-WHERE iopool_read_array('iopool_words', ARRAY[file_offset, 900000], 8)
+WHERE iopool_read_array('iopool_words', ARRAY[file_offset, 900000], ARRAY[8])
 	= ARRAY[int8send(file_offset), int8send(900000)];
 -- an error in a worker leaves no ring behind; terse, because the leader may be
 -- the one that meets it, and then there is no line CONTEXT
@@ -95,7 +95,7 @@ SET enable_parallel_hash = off;
 SET enable_mergejoin = off;
 SET enable_nestloop = off;
 SELECT ranges > 0 AND ranges % 100 = 0 AS ranges, workers_ranges = ranges AS workers, node -> 'Node Type' AS node
-FROM counts_of($$SELECT count(*) FROM offsets JOIN iopool_read_batch('iopool_words', (SELECT array_agg(n * 80) FROM generate_series(1, 100) AS n), 8) AS b ON b.file_offset = offsets.file_offset$$);
+FROM counts_of($$SELECT count(*) FROM offsets JOIN iopool_read_batch('iopool_words', (SELECT array_agg(n * 80) FROM generate_series(1, 100) AS n), ARRAY[8]) AS b ON b.file_offset = offsets.file_offset$$);
 RESET enable_parallel_hash;
 RESET enable_mergejoin;
 RESET enable_nestloop;

@@ -6,19 +6,17 @@ CREATE ROLE regress_iopool_member IN ROLE regress_iopool_reader;
 CREATE ROLE regress_iopool_executor;
 CREATE ROLE regress_iopool_monitor IN ROLE pg_monitor;
 GRANT EXECUTE ON FUNCTION iopool_read(text, bigint, bigint) TO regress_iopool_executor;
-GRANT EXECUTE ON FUNCTION iopool_read_batch(text, bigint[], bigint, text, boolean) TO regress_iopool_executor;
 GRANT EXECUTE ON FUNCTION iopool_read_batch(text[], bigint[], bigint[], text, boolean) TO regress_iopool_executor;
-GRANT EXECUTE ON FUNCTION iopool_read_array(text, bigint[], bigint, text) TO regress_iopool_executor;
 GRANT EXECUTE ON FUNCTION iopool_prefetch(text, bigint[], bigint[]) TO regress_iopool_executor;
 
 -- no EXECUTE: denied before anything else
 SET ROLE regress_iopool_plain;
 SELECT * FROM failure($$SELECT iopool_read('iopool_words', 0, 8)$$);
 SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0], ARRAY[8])$$);
-SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0], 8)$$);
+SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0], ARRAY[8])$$);
 SELECT state FROM failure($$SELECT iopool_read_batch(ARRAY['iopool_words'], ARRAY[0], ARRAY[8])$$);
 SELECT state FROM failure($$SELECT iopool_read_array('iopool_words', ARRAY[0], ARRAY[8])$$);
-SELECT state FROM failure($$SELECT iopool_read_array('iopool_words', ARRAY[0], 8)$$);
+SELECT state FROM failure($$SELECT iopool_read_array('iopool_words', ARRAY[0], ARRAY[8])$$);
 SELECT state FROM failure($$SELECT iopool_read_array(ARRAY['iopool_words'], ARRAY[0], ARRAY[8])$$);
 SELECT state FROM failure($$SELECT iopool_prefetch('iopool_words', ARRAY[0], ARRAY[8])$$);
 SELECT state FROM failure($$SELECT iopool_stat_reset()$$);
@@ -31,24 +29,24 @@ SET ROLE regress_iopool_executor;
 SELECT * FROM failure($$SELECT iopool_read('iopool_words', 0, 8)$$);
 SELECT * FROM failure($$SELECT iopool_read('iopool_missing', 0, 8)$$);
 SELECT * FROM failure($$SELECT iopool_read('/dev/null', 0, 8)$$);
-SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 8], 8)$$);
+SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 8], ARRAY[8])$$);
 SELECT state FROM failure($$SELECT iopool_read_batch(ARRAY['iopool_words'], ARRAY[0], ARRAY[8])$$);
-SELECT state FROM failure($$SELECT iopool_read_array('iopool_words', ARRAY[0, 8], 8)$$);
+SELECT state FROM failure($$SELECT iopool_read_array('iopool_words', ARRAY[0, 8], ARRAY[8])$$);
 SELECT state FROM failure($$SELECT iopool_prefetch('iopool_words', ARRAY[0], ARRAY[8])$$);
 -- on_error is for files, not for rights
-SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 8], 8, 'report')$$);
+SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 8], ARRAY[8], 'report')$$);
 RESET ROLE;
 
 -- members read, directly and through another role
 SET ROLE regress_iopool_reader;
 SELECT iopool_read('iopool_words', 8, 8);
-SELECT ordinal, data FROM iopool_read_batch('iopool_words', ARRAY[0, 800], 8);
+SELECT ordinal, data FROM iopool_read_batch('iopool_words', ARRAY[0, 800], ARRAY[8]);
 SELECT iopool_prefetch('iopool_words', ARRAY[0], ARRAY[8]);
 SELECT state FROM failure($$SELECT * FROM iopool_pools$$);
 RESET ROLE;
 SET ROLE regress_iopool_member;
 SELECT iopool_read('iopool_words', 8, 8);
-SELECT iopool_read_array('iopool_words', ARRAY[0, 800], 8);
+SELECT iopool_read_array('iopool_words', ARRAY[0, 800], ARRAY[8]);
 RESET ROLE;
 
 -- the right is looked at when a file is opened, not when a plan is made

@@ -67,6 +67,16 @@ SELECT * FROM compare($$SELECT id, iopool_read(path, get_byte(iopool_read(path, 
 SELECT * FROM compare($$SELECT id, iopool_read(path, CASE WHEN id % 3 > 0 THEN file_offset END, length) FROM project_item$$);
 SELECT * FROM compare($$SELECT id, row_number() OVER (ORDER BY id DESC), iopool_read(path, file_offset, length) FROM project_item$$);
 SELECT * FROM compare($$SELECT id, iopool_read(path, file_offset, length) FROM project_parts$$);
+SELECT * FROM compare($$SELECT id, iopool_read(path, -file_offset - 1, length) FROM project_item$$);
+SELECT * FROM plan_of($$SELECT iopool_read(path), iopool_read(path, file_offset, length), iopool_read(path, 8, kind, true), iopool_read(path, kind > 2) FROM project_item$$);
+SELECT * FROM compare($$SELECT id, md5(iopool_read(path)), iopool_read(path, file_offset, length, id > 8), length(iopool_read(path, true)) FROM project_item WHERE id < 50$$);
+SELECT * FROM compare($$SELECT id, iopool_read((ARRAY['iopool_one', 'iopool_missing', 'iopool_other', 'iopool_empty', NULL])[1 + kind % 5], true) FROM project_item$$);
+SELECT * FROM compare($$SELECT id, iopool_read((ARRAY['iopool_one', 'iopool_missing', 'iopool_other', 'iopool_empty', NULL])[1 + kind % 5]) FROM project_item$$);
+SELECT * FROM compare($$SELECT kind, count(*), count(iopool_read(CASE kind WHEN 3 THEN 'iopool_missing' ELSE path END, file_offset, length, true)) FROM project_item GROUP BY kind$$);
+SELECT * FROM compare($$SELECT id FROM project_item WHERE iopool_read(CASE kind WHEN 3 THEN 'iopool_missing' ELSE path END, file_offset, length, true) IS NULL$$);
+SET iopool.io_mode = 'buffered';
+SELECT * FROM compare($$SELECT id, md5(iopool_read(CASE WHEN id > 0 THEN '/proc/filesystems' END)) FROM project_item WHERE id < 40$$);
+RESET iopool.io_mode;
 SELECT * FROM compare($$SELECT t.item_id, (SELECT string_agg(iopool_read(path, file_offset, length), '') FROM project_item AS i WHERE i.id BETWEEN t.item_id AND t.item_id + 3) FROM project_tag AS t WHERE item_id < 20$$);
 SELECT * FROM compare($$SELECT x.kind, i.id, x.d FROM (SELECT DISTINCT kind, iopool_read(path, kind * 8, 8) AS d FROM project_item) AS x LEFT JOIN project_item AS i ON i.id = x.kind$$);
 -- what is read, once for each row
@@ -145,7 +155,7 @@ SELECT id, iopool_read(CASE id WHEN 3 THEN 'iopool_missing' ELSE path END, file_
 SELECT id, iopool_read(path, CASE id WHEN 3 THEN -1 ELSE 8 END, length) FROM project_item LIMIT 2;
 SELECT id, iopool_read(path, 8 / (3 - id), length) FROM project_item LIMIT 2;
 SELECT * FROM failure($$SELECT id, iopool_read(CASE id WHEN 3 THEN 'iopool_missing' ELSE path END, file_offset, length) FROM project_item$$);
-SELECT * FROM failure($$SELECT id, iopool_read(path, CASE id WHEN 3 THEN -1 ELSE 8 END, length) FROM project_item$$);
+SELECT * FROM failure($$SELECT id, iopool_read(path, file_offset, CASE id WHEN 3 THEN -1 ELSE 8 END) FROM project_item$$);
 SELECT * FROM failure($$SELECT id, iopool_read(path, 8 / (3 - id), length) FROM project_item$$);
 SELECT * FROM failure($$SELECT count(*) FROM project_item WHERE iopool_read(path, 8 / (3 - id), length) IS NULL$$);
 -- what one condition leaves out, the next one does not read

@@ -361,15 +361,15 @@ COMMIT;
 BEGIN;
 SELECT iopool_submit('iopool_words', apart(1000), eights(1000)) AS r \gset
 SELECT iopool_submit('iopool_big', apart(1000), eights(1000)) AS s \gset
-SELECT count(*) FILTER (WHERE data = int8send(file_offset)) FROM iopool_read_batch('iopool_words', apart(2000), 8);
+SELECT count(*) FILTER (WHERE data = int8send(file_offset)) FROM iopool_read_batch('iopool_words', apart(2000), ARRAY[8]);
 SELECT iopool_read('iopool_words', 8, 8);
-SELECT iopool_read_array('iopool_words', ARRAY[0, 800], 8);
+SELECT iopool_read_array('iopool_words', ARRAY[0, 800], ARRAY[8]);
 SELECT iopool_prefetch('iopool_words', ARRAY[0, 800], ARRAY[8, 8]);
 SELECT b.ordinal, count(*) FILTER (WHERE f.data = int8send(f.file_offset))
-FROM iopool_read_batch('iopool_words', ARRAY[0, 10000], 8) AS b, iopool_fetch(CASE b.ordinal WHEN 1 THEN :r ELSE :s END) AS f
+FROM iopool_read_batch('iopool_words', ARRAY[0, 10000], ARRAY[8]) AS b, iopool_fetch(CASE b.ordinal WHEN 1 THEN :r ELSE :s END) AS f
 GROUP BY 1 ORDER BY 1;
 SELECT (iopool_fetch(iopool_submit('iopool_words', ARRAY[0, 10000], ARRAY[8, 8]))).data AS request,
-	   (iopool_read_batch('iopool_words', ARRAY[20000, 50000], 8)).data AS batch;
+	   (iopool_read_batch('iopool_words', ARRAY[20000, 50000], ARRAY[8])).data AS batch;
 COMMIT;
 -- each function of iopool brings on what it is not asked about; here nothing
 -- else does, but for the view that tells
@@ -385,8 +385,8 @@ BEGIN
 				WHEN 1 THEN PERFORM iopool_read('iopool_one', 0, 1);
 				WHEN 2 THEN PERFORM count(*) FROM iopool_pools;
 				WHEN 3 THEN PERFORM count(*) FROM iopool_rings;
-				WHEN 4 THEN PERFORM iopool_read_batch('iopool_other', ARRAY[0, 100], 8);
-				WHEN 5 THEN PERFORM iopool_read_array('iopool_other', ARRAY[0, 100], 8);
+				WHEN 4 THEN PERFORM iopool_read_batch('iopool_other', ARRAY[0, 100], ARRAY[8]);
+				WHEN 5 THEN PERFORM iopool_read_array('iopool_other', ARRAY[0, 100], ARRAY[8]);
 				WHEN 6 THEN PERFORM iopool_wait_any('{}'::bigint[]);
 			END CASE;
 			SELECT q.completed INTO completed FROM iopool_requests AS q WHERE request = r;
@@ -447,6 +447,22 @@ BEGIN;
 SELECT iopool_submit('iopool_words', apart(1000), eights(1000)) AS r \gset
 SELECT ordinal FROM (SELECT (iopool_fetch(:r)).ordinal) AS s LIMIT 2;
 SELECT count(*) FROM iopool_requests;
+COMMIT;
+
+-- one length for all ranges
+BEGIN;
+SELECT ordinal, length, data FROM iopool_fetch(iopool_submit('iopool_words', ARRAY[0, 8, 20], ARRAY[4]));
+SELECT data FROM iopool_fetch(iopool_submit(ARRAY['iopool_words', 'iopool_other'], ARRAY[0, 8], ARRAY[8]));
+SELECT iopool_submit('iopool_words', '{}', ARRAY[8]) AS r \gset
+SELECT * FROM iopool_poll(:r);
+SELECT iopool_cancel(:r);
+COMMIT;
+
+-- negative offsets
+BEGIN;
+SET iopool.io_mode = 'buffered';
+SELECT ordinal, file_offset, data, error FROM iopool_fetch(iopool_submit(ARRAY['iopool_words', 'iopool_one', '/proc/self/status'], ARRAY[-8, -8, -8], ARRAY[8]), 'report');
+RESET iopool.io_mode;
 COMMIT;
 
 -- once more, each way with every pool that there is here: all as it should be

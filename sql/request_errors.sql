@@ -21,12 +21,12 @@ LANGUAGE sql IMMUTABLE AS $$
 $$;
 
 -- bad arguments of submit, in the words of the other functions
-SELECT * FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[-1], ARRAY[8])$$);
+SELECT * FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[0], ARRAY[-8])$$);
 SELECT * FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[0, 8], ARRAY[8, -1])$$);
 SELECT * FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[0], ARRAY[-9223372036854775808])$$);
 SELECT * FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[0], ARRAY[1072693249])$$);
-SELECT * FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[0, 8], ARRAY[8])$$);
-SELECT * FROM failure($$SELECT iopool_submit('iopool_words', '{}'::bigint[], ARRAY[8])$$);
+SELECT * FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[0, 8, 16], ARRAY[8, 8])$$);
+SELECT * FROM failure($$SELECT iopool_submit('iopool_words', '{}'::bigint[], ARRAY[8, 8])$$);
 SELECT * FROM failure($$SELECT iopool_submit(ARRAY['iopool_words'], ARRAY[0, 8], ARRAY[8, 8])$$);
 SELECT * FROM failure($$SELECT iopool_submit(ARRAY['a', 'b'], ARRAY[0], ARRAY[8])$$);
 SELECT * FROM failure($$SELECT iopool_submit('iopool_words', ARRAY[[0, 8], [16, 24]], ARRAY[8, 8, 8, 8])$$);
@@ -326,7 +326,7 @@ $$;
 SELECT count(*) FROM iopool_requests;
 SELECT state, count(*) FROM iopool_rings GROUP BY state;
 SELECT sum(in_use) AS in_use, sum(waiting) AS waiting FROM iopool_pools;
-SELECT ordinal, data FROM iopool_read_batch('iopool_words', ARRAY[0, 800], 8);
+SELECT ordinal, data FROM iopool_read_batch('iopool_words', ARRAY[0, 800], ARRAY[8]);
 
 -- rights
 CREATE ROLE regress_iopool_plain;

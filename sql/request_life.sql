@@ -177,7 +177,7 @@ SELECT * FROM cancelled(format('iopool_poll(%s)', :a));
 SELECT * FROM cancelled($$iopool_submit('iopool_words', apart(100), array_fill(8::bigint, ARRAY[100]))$$);
 SELECT * FROM cancelled($$iopool_read('iopool_words', 0, 8)$$);
 SELECT * FROM cancelled($$iopool_read('iopool_big', 0, 8000000)$$);
-SELECT * FROM cancelled($$iopool_read_array('iopool_words', apart(100), 8)$$);
+SELECT * FROM cancelled($$iopool_read_array('iopool_words', apart(100), ARRAY[8])$$);
 SELECT * FROM cancelled($$iopool_prefetch('iopool_words', ARRAY[0], ARRAY[8])$$);
 SELECT * FROM cancelled('iopool_stat_reset()');
 SELECT count(*) FROM iopool_requests;
@@ -453,7 +453,7 @@ SELECT workers_planned(format($$SELECT count(*) FROM offsets WHERE iopool_cancel
 SELECT submit(3000) AS a \gset
 SELECT count(*) FROM offsets WHERE iopool_read('iopool_words', file_offset, 8) = int8send(file_offset);
 SELECT count(*) FROM offsets,
-	LATERAL iopool_read_batch('iopool_words', ARRAY[file_offset, 900000, 500000], 8) AS b
+	LATERAL iopool_read_batch('iopool_words', ARRAY[file_offset, 900000, 500000], ARRAY[8]) AS b
 WHERE b.data = int8send(b.file_offset);
 SELECT right_rows(:a);
 COMMIT;

@@ -86,7 +86,7 @@ RESET iopool.io_mode;
 -- pool: the reads are counted where they were made
 SELECT iopool_stat_reset();
 SET iopool.pool = 'regress_two';
-SELECT count(*) FROM iopool_read_batch('iopool_words', ARRAY[0, 10000, 20000], 8);
+SELECT count(*) FROM iopool_read_batch('iopool_words', ARRAY[0, 10000, 20000], ARRAY[8]);
 RESET iopool.pool;
 SELECT name, reads >= 3 AS has_reads, reads = 0 AS has_none, checkouts FROM iopool_pools ORDER BY name;
 
@@ -98,7 +98,7 @@ SELECT current_user AS me \gset
 \c - regress_iopool_bulk
 SHOW iopool.pool;
 SHOW iopool.merge_gap;
-SELECT count(*) FROM iopool_read_batch('iopool_words', ARRAY[0, 100000, 200000], 8);
+SELECT count(*) FROM iopool_read_batch('iopool_words', ARRAY[0, 100000, 200000], ARRAY[8]);
 -- what others or the log depend on is the superuser's
 SET iopool.log_min_duration = 0;
 SET iopool.max_lease_time = -1;

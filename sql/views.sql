@@ -25,7 +25,7 @@ SELECT count(*) FROM iopool_rings WHERE state <> 'free';
 
 -- reset: all counters are zero
 SET iopool.pool = 'regress_one';
-SELECT count(*) FROM iopool_read_batch('iopool_words', ARRAY[0, 5000, 90000], 8);
+SELECT count(*) FROM iopool_read_batch('iopool_words', ARRAY[0, 5000, 90000], ARRAY[8]);
 SELECT reads > 0 AS reads, bytes > 0 AS bytes, checkouts > 0 AS checkouts, max_in_flight > 0 AS max_in_flight
 FROM iopool_pools WHERE name = 'regress_one';
 SELECT iopool_stat_reset();
@@ -53,21 +53,21 @@ $$;
 -- one small read is counted, but takes no ring
 SELECT * FROM counted($$SELECT iopool_read('iopool_words', 0, 8)$$);
 -- a batch takes one ring, and only one
-SELECT * FROM counted($$SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0, 100000, 200000], 8)$$);
+SELECT * FROM counted($$SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0, 100000, 200000], ARRAY[8])$$);
 -- no range, no ring
-SELECT reads, checkouts FROM counted($$SELECT * FROM iopool_read_batch('iopool_words', '{}'::bigint[], 8)$$);
+SELECT reads, checkouts FROM counted($$SELECT * FROM iopool_read_batch('iopool_words', '{}'::bigint[], ARRAY[8])$$);
 
 -- merging: touching ranges, then with a gap of 8 bytes, at gaps around it
 SET iopool.merge_gap = 0;
-SELECT reads, merges FROM counted($$SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0, 8, 16], 8)$$);
-SELECT reads, merges FROM counted($$SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0, 4, 8], 8)$$);
-SELECT reads, merges FROM counted($$SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0, 16, 32], 8)$$);
+SELECT reads, merges FROM counted($$SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0, 8, 16], ARRAY[8])$$);
+SELECT reads, merges FROM counted($$SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0, 4, 8], ARRAY[8])$$);
+SELECT reads, merges FROM counted($$SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0, 16, 32], ARRAY[8])$$);
 SET iopool.merge_gap = 7;
-SELECT reads, merges FROM counted($$SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0, 16, 32], 8)$$);
+SELECT reads, merges FROM counted($$SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0, 16, 32], ARRAY[8])$$);
 SET iopool.merge_gap = 8;
-SELECT reads, merges FROM counted($$SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0, 16, 32], 8)$$);
+SELECT reads, merges FROM counted($$SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0, 16, 32], ARRAY[8])$$);
 SET iopool.merge_gap = -1;
-SELECT reads, merges FROM counted($$SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0, 8, 16], 8)$$);
+SELECT reads, merges FROM counted($$SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0, 8, 16], ARRAY[8])$$);
 -- never across files
 SET iopool.merge_gap = '1MB';
 SELECT reads, merges FROM counted($$SELECT * FROM iopool_read_batch(
@@ -77,16 +77,16 @@ RESET iopool.merge_gap;
 -- splitting: one range that is longer than the window
 SET iopool.max_in_flight_bytes = '64kB';
 SELECT * FROM counted($$SELECT iopool_read('iopool_big', 0, 8388608)$$);
-SELECT * FROM counted($$SELECT * FROM iopool_read_batch('iopool_big', ARRAY[0], 8388608)$$);
+SELECT * FROM counted($$SELECT * FROM iopool_read_batch('iopool_big', ARRAY[0], ARRAY[8388608])$$);
 RESET iopool.max_in_flight_bytes;
 
 -- never more in flight than the ring has entries
 SET iopool.merge_gap = 0;
 SELECT iopool_stat_reset();
 SELECT count(*) FROM iopool_read_batch('iopool_words',
-	(SELECT array_agg(n * 100 ORDER BY n) FROM generate_series(0, 9999) AS n), 8);
+	(SELECT array_agg(n * 100 ORDER BY n) FROM generate_series(0, 9999) AS n), ARRAY[8]);
 SELECT count(*) FROM iopool_read_batch('iopool_words',
-	(SELECT array_agg(n * 100 ORDER BY n) FROM generate_series(0, 9999) AS n), 8, in_order => false);
+	(SELECT array_agg(n * 100 ORDER BY n) FROM generate_series(0, 9999) AS n), ARRAY[8], in_order => false);
 SELECT max_in_flight BETWEEN 1 AND 4 AS within_entries, reads >= 20000 AS all_reads,
 	   bytes >= 160000 AS all_bytes, checkouts >= 2 AS each_leased, errors, checkout_waits, checkout_timeouts
 FROM iopool_pools WHERE name = 'regress_one';
@@ -99,7 +99,7 @@ SELECT name, reads FROM iopool_pools WHERE name <> 'regress_one' ORDER BY name;
 -- a lease ends with its reads: nothing is held by a cursor that has no more, nor
 -- by an open transaction
 BEGIN;
-DECLARE c CURSOR FOR SELECT ordinal FROM iopool_read_batch('iopool_words', ARRAY[0, 10000, 20000], 8);
+DECLARE c CURSOR FOR SELECT ordinal FROM iopool_read_batch('iopool_words', ARRAY[0, 10000, 20000], ARRAY[8]);
 FETCH ALL FROM c;
 SELECT in_use FROM iopool_pools WHERE name = 'regress_one';
 SELECT state, pid IS NULL AS unowned FROM iopool_rings WHERE pool = 'regress_one';
@@ -109,13 +109,13 @@ COMMIT;
 -- its own lease and never waits for itself
 SET iopool.checkout_timeout = 0;
 SELECT a.ordinal AS a, b.ordinal AS b, b.data
-FROM iopool_read_batch('iopool_words', ARRAY[0, 10000], 8) AS a,
-	 LATERAL iopool_read_batch('iopool_words', ARRAY[a.file_offset, 20000], 8) AS b
+FROM iopool_read_batch('iopool_words', ARRAY[0, 10000], ARRAY[8]) AS a,
+	 LATERAL iopool_read_batch('iopool_words', ARRAY[a.file_offset, 20000], ARRAY[8]) AS b
 ORDER BY 1, 2;
-SELECT (s.a).ordinal AS a, (SELECT count(*) FROM iopool_read_batch('iopool_words', ARRAY[(s.a).file_offset, 20000], 8)) AS b
-FROM (SELECT iopool_read_batch('iopool_words', ARRAY[0, 10000, 30000], 8) AS a OFFSET 0) AS s;
-SELECT (iopool_read_batch('iopool_words', ARRAY[0, 10000], 8)).ordinal AS a,
-	   (iopool_read_batch('iopool_words', ARRAY[20000, 50000], 8)).ordinal AS b;
+SELECT (s.a).ordinal AS a, (SELECT count(*) FROM iopool_read_batch('iopool_words', ARRAY[(s.a).file_offset, 20000], ARRAY[8])) AS b
+FROM (SELECT iopool_read_batch('iopool_words', ARRAY[0, 10000, 30000], ARRAY[8]) AS a OFFSET 0) AS s;
+SELECT (iopool_read_batch('iopool_words', ARRAY[0, 10000], ARRAY[8])).ordinal AS a,
+	   (iopool_read_batch('iopool_words', ARRAY[20000, 50000], ARRAY[8])).ordinal AS b;
 SELECT checkout_waits, checkout_timeouts FROM iopool_pools WHERE name = 'regress_one';
 RESET iopool.checkout_timeout;
 RESET iopool.pool;

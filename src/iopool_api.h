@@ -79,6 +79,38 @@ typedef enum IopoolApiIoMode
 	IOPOOL_API_IO_UNCACHED,
 } IopoolApiIoMode;
 
+/* How a file is opened; the caller sets size.  All zero is a good default. */
+typedef struct IopoolApiOpenOptions
+{
+	Size size; /* sizeof(IopoolApiOpenOptions) */
+
+	/* the directory that the path is below, as in open_in_directory(), or
+	 * NULL */
+	const char *directory;
+
+	/* the consumer has asked for the right: IOPOOL_API_TRUSTED */
+	bool is_trusted;
+
+	IopoolApiIoMode io_mode;
+
+	/* where there is no such file (ENOENT), return NULL and raise nothing */
+	bool missing_ok;
+
+	/*
+	 * A negative offset of a read counts from the end of the file, as it is
+	 * when the read is started: -8 with length 8 is the last eight bytes.
+	 * What would lie before the beginning of the file does not exist, as what
+	 * lies behind its end.  A read fails (EINVAL) where the kernel does not
+	 * know the end, as in procfs.
+	 */
+	bool from_end;
+} IopoolApiOpenOptions;
+
+#define IOPOOL_API_OPEN_OPTIONS_INIT         \
+	{                                        \
+		.size = sizeof(IopoolApiOpenOptions) \
+	}
+
 /* What is known of an open file; the caller sets size. */
 typedef struct IopoolApiFileInfo
 {
@@ -148,7 +180,7 @@ typedef struct IopoolApiOptions
 typedef struct IopoolApiRead
 {
 	IopoolApiFile *file;
-	int64 offset; /* bytes, not negative */
+	int64 offset; /* bytes; negative only with IopoolApiOpenOptions.from_end */
 	int64 length; /* bytes, 0 to 1 GB - 1 MB */
 	int64 cookie; /* comes back with the result */
 
@@ -284,7 +316,8 @@ typedef struct IopoolApi
 
 	/*
 	 * Add a read; starts nothing by itself.  Can be called at any time, also
-	 * between two calls of take().  Raises 22023 for a negative offset, a
+	 * between two calls of take().  Raises 22023 for a negative offset, unless
+	 * the file was opened with from_end and is not read with is_aligned, a
 	 * length out of range, a buffer that is smaller than length, and in a stream
 	 * with is_aligned what is not aligned; the stream is as before then.
 	 */
@@ -364,6 +397,19 @@ typedef struct IopoolApi
 	 * 42704 when there is no such pool.
 	 */
 	void (*pool_stats)(const char *pool, IopoolApiPoolStats *stats);
+
+	/* ----------------------------------------------------------------------
+	 * Since 0.3.
+	 */
+
+	/*
+	 * Open a file in any of the ways above, or in those that only options
+	 * name; options may be NULL, for open_file() with
+	 * IOPOOL_API_CURRENT_USER.  Raises as open_file() and
+	 * open_in_directory() do.
+	 */
+	IopoolApiFile *(*open)(MemoryContext cxt, const char *path,
+						   const IopoolApiOpenOptions *options);
 } IopoolApi;
 
 /*

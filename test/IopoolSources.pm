@@ -51,12 +51,13 @@ my %kinds = (
 	offsets => { type => 'bigint[]', column => 'os', member => 'm.off', domain => 'fz_bigints' },
 	lengths => { type => 'bigint[]', column => 'ls', member => 'm.len', domain => 'fz_bigints' },
 	paths => { type => 'text[]', column => 'paths', member => 'm.path', domain => 'fz_texts' },
-	offset => { type => 'bigint', column => 'o', member => 'm.off', domain => 'fz_bigint', constants => [ 0, 8, 4090, 199_990, 5_000_000_000 ] },
+	offset => { type => 'bigint', column => 'o', member => 'm.off', domain => 'fz_bigint', constants => [ 0, 8, 4090, 199_990, 5_000_000_000, -16, -300_000 ] },
 	length => { type => 'bigint', column => 'l', member => 'm.len', domain => 'fz_bigint', constants => [ 8, 16, 0, 100, 5000 ] },
 	path => { type => 'text', column => 'path', member => 'm.path', domain => 'fz_text' },
 	on_error => {
 		type => 'text', column => 'onerr', member => q{CASE m.id % 3 WHEN 0 THEN 'report' ELSE 'raise' END}, domain => 'fz_text',
 		constants => [ "'raise'::text", "'report'::text" ] },
+	missing_ok => { type => 'bool', column => 'inorder', member => 'm.id % 4 <> 1', domain => 'fz_bool', constants => [ 'true', 'false' ] },
 	in_order => { type => 'bool', column => 'inorder', member => 'm.id % 4 <> 1', domain => 'fz_bool', constants => [ 'true', 'false' ] });
 $_->{is_array} = $_->{type} =~ /\[\]/ foreach (values %kinds);
 
@@ -81,7 +82,7 @@ sub values_of
 	foreach my $n (map { $id * 10_000 + $_ } 1 .. $size)
 	{
 		push @values,
-		    $kind eq 'offsets' ? (8 * mix($n, 2, 25_000), mix($n, 2, 200_000), mix($n, 2, 200_000), mix($n, 2, 4096), 4090, 199_999, 8 * mix($n, 2, 500), 5_000_000_000)[ mix($n, 4, 8) ]
+		    $kind eq 'offsets' ? (8 * mix($n, 2, 25_000), mix($n, 2, 200_000), mix($n, 2, 200_000), mix($n, 2, 4096), 4090, 199_999, 8 * mix($n, 2, 500), 5_000_000_000, -1 - mix($n, 2, 250_000), -8)[ mix($n, 4, 10) ]
 		  : $kind eq 'lengths' ? (8, 8, 16, 1, mix($n, 3, 64), mix($n, 3, 64), 0, mix($n, 3, 2000))[ mix($n, 6, 8) ]
 		  : ($id % 2 == 1 ? "$q->{dir}/" : mix($n, 4, 3) == 0 ? 'da:' : 'db:') . ('a', 'b', 'c', 'e', 'a', 'a')[ mix($n, 5, 6) ];
 	}
@@ -261,7 +262,7 @@ my @sources = (
 	[ 'operator', 2, 'scalar', sub {
 			my ($q, $kind, $depth) = @_;
 			my $value = argument($q, $kind, $depth + 1);
-			return $kind eq 'in_order' ? "NOT ($value)" : $kind eq 'on_error' ? "lower($value)" : $kind eq 'path' ? "($value || '')" : "($value + 0)" } ]);
+			return $kinds{$kind}{type} eq 'bool' ? "NOT ($value)" : $kind eq 'on_error' ? "lower($value)" : $kind eq 'path' ? "($value || '')" : "($value + 0)" } ]);
 
 sub source_names
 {
@@ -300,7 +301,6 @@ sub argument
 # Errors, in the call of one id
 
 my %errors = (
-	'negative offset' => { offsets => [ -5, -7 ], offset => '-5' },
 	'negative length' => { lengths => [ -1, -2 ], length => '-1' },
 	'missing file' => { paths => [ "'DIR/gone1'", "'DIR/gone2'" ], path => "'DIR/gone'" },
 	'NULL element' => { offsets => [ 'NULL', 'NULL' ], lengths => [ 'NULL', 'NULL' ], paths => [ 'NULL', 'NULL' ] },
@@ -331,14 +331,19 @@ sub spoiled
 # ----------------------------------------------------------------------------
 # Calls
 
-# args: kinds of arguments; options: on_error, or that and in_order
+# args: kinds of arguments, of which a length beside offsets becomes an array of
+# one element; options: on_error, or that and in_order
 # text: what is in FROM, in the place of %s; of whose columns are these
 my $batch_columns = [qw(ordinal file_offset length data error)];
 my @batch = (columns => $batch_columns, options => 2, node => 1);
 my @forms = (
 	[ 'read', 4, { function => 'iopool_read', args => [qw(path offset length)], columns => ['data'], options => 0, node => 1 } ],
+	[ 'read that may miss', 2, { function => 'iopool_read', args => [qw(path offset length missing_ok)], columns => ['data'], options => 0, node => 1 } ],
+	[ 'read whole', 1, { function => 'iopool_read', args => ['path'], columns => ['data'], options => 0, node => 1 } ],
+	[ 'read whole that may miss', 1, { function => 'iopool_read', args => [qw(path missing_ok)], columns => ['data'], options => 0, node => 1 } ],
 	[ 'batch', 4, { function => 'iopool_read_batch', args => [qw(path offsets lengths)], @batch } ],
 	[ 'batch of one length', 3, { function => 'iopool_read_batch', args => [qw(path offsets length)], @batch } ],
+	[ 'batch of paths and one length', 1, { function => 'iopool_read_batch', args => [qw(paths offsets length)], @batch } ],
 	[ 'batch of paths', 4, { function => 'iopool_read_batch', args => [qw(paths offsets lengths)], @batch } ],
 	[ 'batch WITH ORDINALITY', 1, { function => 'iopool_read_batch', args => [qw(paths offsets lengths)], @batch, node => 0, in_order => 1, as => '%s WITH ORDINALITY AS %s(ordinal, file_offset, length, data, error, n)' } ],
 	[ 'ROWS FROM', 1, { function => 'iopool_read_batch', args => [qw(path offsets lengths)], @batch, node => 0, in_order => 1, as => 'ROWS FROM (%s, generate_series(1, 2)) AS %s(ordinal, file_offset, length, data, error, n)' } ],
@@ -348,6 +353,7 @@ my @forms = (
 	[ 'array of one length', 1, { function => 'iopool_read_array', args => [qw(path offsets length)], columns => [qw(data ordinal)], options => 1, node => 0, as => 'unnest(%s) WITH ORDINALITY AS %s(data, ordinal)' } ],
 	[ 'array of paths', 1, { function => 'iopool_read_array', args => [qw(paths offsets lengths)], columns => [qw(data ordinal)], options => 1, node => 0, as => 'unnest(%s) WITH ORDINALITY AS %s(data, ordinal)' } ],
 	[ 'fetch', 1, { function => 'iopool_submit', args => [qw(path offsets lengths)], columns => $batch_columns, options => 0, node => 0, as => "iopool_fetch(%s, 'report') AS %s", is_volatile => 1 } ],
+	[ 'fetch of one length', 1, { function => 'iopool_submit', args => [qw(path offsets length)], columns => $batch_columns, options => 0, node => 0, as => "iopool_fetch(%s, 'report') AS %s", is_volatile => 1 } ],
 	[ 'fetch of paths', 1, { function => 'iopool_submit', args => [qw(paths offsets lengths)], columns => $batch_columns, options => 0, node => 0, as => 'iopool_fetch(%s) AS %s', is_volatile => 1 } ],
 	[ 'fetch_next', 1, { function => 'iopool_submit', args => [qw(paths offsets lengths)], columns => $batch_columns, options => 0, node => 0, as => "fz_drain(%s, 3, 'report') AS %s", is_volatile => 1 } ]);
 
@@ -417,6 +423,8 @@ sub call
 					$args[$n] = "($args[$n])[:5]" if $kinds{ $form->{args}[$n] }{is_array};
 				}
 			}
+			# NULL where that one length is
+			$args[-1] = "nullif(ARRAY[$args[-1]]::bigint[], ARRAY[NULL::bigint])" if $form->{args}[-1] eq 'length' && $form->{function} ne 'iopool_read';
 			@args = paired($form, @args) if @{ $q->{items} } && $q->{narrays} > 1;
 			my $how = draw('options', 4);
 			push @args, argument($q, 'on_error') if $form->{options} && ($how == 2 || $how == 3);

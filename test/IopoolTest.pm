@@ -507,7 +507,7 @@ sub reader_is_right
 			FROM generate_series(1, (SELECT sum(rings) * 2
 									 FROM iopool_pools)) AS n,
 				 LATERAL iopool_read_batch('$path',
-					ARRAY[n * 8, n * 16 + 20000, n * 24 + 40001], 100) AS b,
+					ARRAY[n * 8, n * 16 + 20000, n * 24 + 40001], ARRAY[100]) AS b,
 				 LATERAL (SELECT pg_read_binary_file('$path',
 					b.file_offset, b.length) AS expected) AS r}),
 		ask(

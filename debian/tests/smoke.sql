@@ -13,7 +13,7 @@ BEGIN
 		   count(*) FILTER (WHERE b.data = pg_read_binary_file(file, b.file_offset, 1000))
 	INTO ranges, right_ones
 	FROM iopool_read_batch(file,
-			(SELECT array_agg(o) FROM generate_series(0, size, 1000) AS o), 1000) AS b;
+			(SELECT array_agg(o) FROM generate_series(0, size, 1000) AS o), ARRAY[1000]) AS b;
 	ASSERT ranges > 50 AND ranges = right_ones,
 		format('%s of %s ranges are right', right_ones, ranges);
 END

@@ -219,6 +219,11 @@ static void
 check_read(const IopoolApiStream *api, const IopoolApiRead *read)
 {
 	iopool_api_check_file(read->file);
+	if (read->offset < 0 && !read->file->from_end)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("file offset must not be negative"),
+				 errdetail("The offset is %lld.", (long long) read->offset)));
 	iopool_range_check(read->offset, read->length);
 	if (read->buffer != NULL && read->buffer_size < read->length)
 		ereport(ERROR,
@@ -233,6 +238,11 @@ check_read(const IopoolApiStream *api, const IopoolApiRead *read)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("aligned read has no buffer")));
+	if (read->offset < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("aligned read must not count from the end of the file"),
+				 errdetail("The offset is %lld.", (long long) read->offset)));
 	iopool_api_check_aligned(read->file, read->offset, read->length,
 							 read->buffer);
 }
@@ -274,7 +284,8 @@ api_outstanding(IopoolApiStream *api)
 static int
 failure_errno(const IopoolFailure *failure)
 {
-	if (failure->kind == IOPOOL_FAILURE_NO_DIRECT)
+	if (failure->kind == IOPOOL_FAILURE_NO_DIRECT ||
+		failure->kind == IOPOOL_FAILURE_NO_END)
 		return EINVAL;
 	return failure->errnum != 0 ? failure->errnum : EIO;
 }
@@ -409,7 +420,8 @@ api_stream_stats(IopoolApiStream *api, IopoolApiStreamStats *stats)
 static void
 api_raise_failure(const IopoolApiResult *result)
 {
-	IopoolFailure failure = {result->failure, result->errnum};
+	IopoolFailure failure = {.kind = result->failure,
+							 .errnum = result->errnum};
 	const char *path = "(closed)";
 
 	if (result->errnum == 0)
@@ -472,6 +484,7 @@ static const IopoolApi api_table = {
 	.free_aligned = iopool_api_free_aligned,
 	.check_aligned = iopool_api_check_aligned,
 	.pool_stats = api_pool_stats,
+	.open = iopool_api_open,
 };
 
 /* Called once, when the library is preloaded. */

@@ -76,13 +76,18 @@ make_file(const char *path, IopoolApiIoMode io_mode)
 	return file;
 }
 
-/* Open it for the consumer whose memory context is cxt, or raise. */
-static void
-open_for(IopoolApiFile *file, MemoryContext cxt)
+/*
+ * Open it for the consumer whose memory context is cxt, or raise; false: there
+ * is no such file.
+ */
+static bool
+open_for(IopoolApiFile *file, MemoryContext cxt, bool missing_ok)
 {
 	file->set = iopool_file_set_create(file->cxt, file->file.io_mode);
 	iopool_file_set_pin(file->set);
 	iopool_stream_acquire(file->set, &file->file);
+	if (missing_ok && iopool_failure_is_missing(&file->file.failure))
+		return false;
 	if (file->file.failure.kind != IOPOOL_FAILURE_NONE)
 		iopool_errors_raise(&file->file.failure, file->file.path, 0, 0);
 	/* it may be long before the consumer reads from it */
@@ -90,53 +95,52 @@ open_for(IopoolApiFile *file, MemoryContext cxt)
 
 	iopool_api_register(file, IOPOOL_API_FILE);
 	file->guard = iopool_api_guard(cxt, file_dropped, file);
+	return true;
 }
 
 /* Ask for the right to a path as SQL does, and find its directory. */
 static void
-authorise(IopoolApiFile *file, const char *directory, const char *relative,
-		  IopoolApiAccess access, bool has_io_mode)
+authorise(IopoolApiFile *file, const char *relative,
+		  const IopoolApiOpenOptions *options)
 {
 	MemoryContext old_cxt = MemoryContextSwitchTo(file->cxt);
 	IopoolAccess rights;
 
 	iopool_access_begin(&rights, file->cxt);
 	file->file.log_role = rights.log_role;
-	rights.is_trusted = access == IOPOOL_API_TRUSTED;
-	if (directory != NULL)
+	rights.is_trusted = options->is_trusted;
+	if (options->directory != NULL)
 	{
-		file->file.dir =
-			iopool_access_directory(&rights, directory, file->file.path);
+		file->file.dir = iopool_access_directory(&rights, options->directory,
+												 file->file.path);
 		file->file.relative = pstrdup(relative);
 	}
 	else if (!rights.is_trusted)
 		file->file.dir =
 			iopool_access_path(&rights, file->file.path, &file->file.relative);
 
-	if (file->file.dir != NULL && file->file.dir->has_io_mode && !has_io_mode)
+	if (file->file.dir != NULL && file->file.dir->has_io_mode &&
+		options->io_mode == IOPOOL_API_IO_SESSION)
 		file->file.io_mode = file->file.dir->io_mode;
 	MemoryContextSwitchTo(old_cxt);
 }
 
+/*
+ * Open a file that has been made, with its rights; it is freed unless it comes
+ * to be open.  NULL: there is none.
+ */
 static IopoolApiFile *
-open_file(MemoryContext cxt, const char *path, const char *directory,
-		  const char *relative, IopoolApiAccess access,
-		  IopoolApiIoMode io_mode)
+open_or_free(IopoolApiFile *file, MemoryContext cxt, const char *relative,
+			 const IopoolApiOpenOptions *options)
 {
-	IopoolApiFile *file;
-
-	if (access != IOPOOL_API_TRUSTED && access != IOPOOL_API_CURRENT_USER)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unknown access %d to file \"%s\"", (int) access,
-						path)));
-	file = make_file(path, io_mode);
-
 	PG_TRY();
 	{
-		authorise(file, directory, relative, access,
-				  io_mode != IOPOOL_API_IO_SESSION);
-		open_for(file, cxt);
+		authorise(file, relative, options);
+		if (!open_for(file, cxt, options->missing_ok))
+		{
+			MemoryContextDelete(file->cxt);
+			file = NULL;
+		}
 	}
 	PG_CATCH();
 	{
@@ -148,12 +152,59 @@ open_file(MemoryContext cxt, const char *path, const char *directory,
 	return file;
 }
 
+/* See IopoolApi.open. */
+IopoolApiFile *
+iopool_api_open(MemoryContext cxt, const char *path,
+				const IopoolApiOpenOptions *options)
+{
+	IopoolApiOpenOptions all = {0};
+	IopoolApiFile *file;
+	const char *relative = NULL;
+
+	if (options != NULL)
+	{
+		iopool_api_check_size("IopoolApiOpenOptions", options->size,
+							  sizeof(all));
+		memcpy(&all, options, options->size);
+	}
+	if (all.directory != NULL)
+	{
+		relative = path;
+		path = psprintf("%s:%s", all.directory, relative);
+	}
+	file = make_file(path, all.io_mode);
+	file->from_end = all.from_end;
+	if (relative != NULL)
+		pfree(unconstify(char *, path));
+	return open_or_free(file, cxt, relative, &all);
+}
+
+/* Options of the functions that are older than these. */
+static IopoolApiOpenOptions
+open_options(const char *path, const char *directory, IopoolApiAccess access,
+			 IopoolApiIoMode io_mode)
+{
+	if (access != IOPOOL_API_TRUSTED && access != IOPOOL_API_CURRENT_USER)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown access %d to file \"%s\"", (int) access,
+						path)));
+	return (IopoolApiOpenOptions){
+		.size = sizeof(IopoolApiOpenOptions),
+		.directory = directory,
+		.is_trusted = access == IOPOOL_API_TRUSTED,
+		.io_mode = io_mode,
+	};
+}
+
 /* See IopoolApi.open_file. */
 IopoolApiFile *
 iopool_api_open_file(MemoryContext cxt, const char *path,
 					 IopoolApiAccess access, IopoolApiIoMode io_mode)
 {
-	return open_file(cxt, path, NULL, NULL, access, io_mode);
+	IopoolApiOpenOptions options = open_options(path, NULL, access, io_mode);
+
+	return iopool_api_open(cxt, path, &options);
 }
 
 /* See IopoolApi.open_in_directory. */
@@ -162,12 +213,10 @@ iopool_api_open_in_directory(MemoryContext cxt, const char *directory,
 							 const char *relative, IopoolApiAccess access,
 							 IopoolApiIoMode io_mode)
 {
-	char *path = psprintf("%s:%s", directory, relative);
-	IopoolApiFile *file =
-		open_file(cxt, path, directory, relative, access, io_mode);
+	IopoolApiOpenOptions options =
+		open_options(relative, directory, access, io_mode);
 
-	pfree(path);
-	return file;
+	return iopool_api_open(cxt, relative, &options);
 }
 
 /* Raise 55000 unless the file is open, and of this process. */

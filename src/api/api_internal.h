@@ -25,6 +25,7 @@ struct IopoolApiFile
 	MemoryContext cxt;	 /* holds all of it; its own master */
 	MemoryContext guard; /* child of the caller's; NULL: closed */
 	int npins;			 /* reads that are outstanding */
+	bool from_end;		 /* see IopoolApiOpenOptions */
 };
 
 /* api_handle.c */
@@ -51,6 +52,8 @@ extern IopoolApiFile *iopool_api_open_in_directory(MemoryContext cxt,
 												   const char *relative,
 												   IopoolApiAccess access,
 												   IopoolApiIoMode io_mode);
+extern IopoolApiFile *iopool_api_open(MemoryContext cxt, const char *path,
+									  const IopoolApiOpenOptions *options);
 extern void iopool_api_close_file(IopoolApiFile *file);
 extern void iopool_api_file_info(IopoolApiFile *file, IopoolApiFileInfo *info);
 extern void iopool_api_check_file(const IopoolApiFile *file);

@@ -20,7 +20,7 @@
  * Primary message of a failure, in memory of the current context.
  *
  * path is the path as the user wrote it; offset and length (bytes) are those
- * of the range, and only a failed read names them.
+ * of the range, and only a failed read names them, unless it is the whole file.
  */
 char *
 iopool_errors_message(const IopoolFailure *failure, const char *path,
@@ -42,7 +42,20 @@ iopool_errors_message(const IopoolFailure *failure, const char *path,
 		case IOPOOL_FAILURE_REPLACED:
 			return psprintf("file \"%s\" was replaced while it was being read",
 							path);
+		case IOPOOL_FAILURE_NO_END:
+			return psprintf(
+				"cannot count an offset from the end of file \"%s\", whose size is not known",
+				path);
+		case IOPOOL_FAILURE_TOO_LARGE:
+			if (failure->size == 0)
+				return psprintf("file \"%s\" is too large to be read whole",
+								path);
+			return psprintf(
+				"file \"%s\" is too large to be read whole: %lld bytes", path,
+				(long long) failure->size);
 		case IOPOOL_FAILURE_READ:
+			if (length == IOPOOL_WHOLE_FILE)
+				return psprintf("could not read file \"%s\": %m", path);
 			return psprintf(
 				"could not read file \"%s\" at offset %lld, length %lld: %m",
 				path, (long long) offset, (long long) length);
@@ -83,7 +96,10 @@ failure_errcode(const IopoolFailure *failure)
 		case IOPOOL_FAILURE_NOT_REGULAR:
 			return errcode(ERRCODE_WRONG_OBJECT_TYPE);
 		case IOPOOL_FAILURE_NO_DIRECT:
+		case IOPOOL_FAILURE_NO_END:
 			return errcode(ERRCODE_FEATURE_NOT_SUPPORTED);
+		case IOPOOL_FAILURE_TOO_LARGE:
+			return errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED);
 		case IOPOOL_FAILURE_REPLACED:
 			return errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE);
 		case IOPOOL_FAILURE_DATA_DIRECTORY:
@@ -131,6 +147,9 @@ failure_errhint(const IopoolFailure *failure)
 		case IOPOOL_FAILURE_NO_DIRECT:
 			return errhint(
 				"Set \"iopool.io_mode\" to \"buffered\" for files of this file system.");
+		case IOPOOL_FAILURE_TOO_LARGE:
+			return errhint("Read ranges of at most %lld bytes.",
+						   (long long) IOPOOL_MAX_LENGTH);
 		case IOPOOL_FAILURE_DATA_DIRECTORY:
 			return errhint(
 				"Only a superuser can allow that, with option \"allow_data_directory\" of the foreign server.");

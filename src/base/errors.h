@@ -8,6 +8,8 @@
 #ifndef IOPOOL_ERRORS_H
 #define IOPOOL_ERRORS_H
 
+#include <errno.h>
+
 #include "miscadmin.h"
 
 #include "base/types.h"
@@ -21,6 +23,8 @@ typedef enum IopoolFailureKind
 	IOPOOL_FAILURE_NOT_REGULAR,
 	IOPOOL_FAILURE_NO_DIRECT,
 	IOPOOL_FAILURE_REPLACED,
+	IOPOOL_FAILURE_NO_END,	  /* to count an offset from */
+	IOPOOL_FAILURE_TOO_LARGE, /* to be read whole */
 	IOPOOL_FAILURE_READ,
 
 	/* of paths that name a directory */
@@ -36,7 +40,15 @@ typedef struct IopoolFailure
 {
 	IopoolFailureKind kind;
 	int errnum; /* of OPEN, STAT, READ, DIRECTORY and NO_OPENAT2 */
+	int64 size; /* of TOO_LARGE: bytes of the file; 0: not known */
 } IopoolFailure;
+
+/* Is it that there is no such file? */
+static inline bool
+iopool_failure_is_missing(const IopoolFailure *failure)
+{
+	return failure->kind == IOPOOL_FAILURE_OPEN && failure->errnum == ENOENT;
+}
 
 /*
  * ereport() of less than an ERROR, where nothing may raise.  By itself it

@@ -16,18 +16,13 @@
 bool
 iopool_range_is_valid(int64 offset, int64 length)
 {
-	return offset >= 0 && length >= 0 && length <= IOPOOL_MAX_LENGTH;
+	return length >= 0 && length <= IOPOOL_MAX_LENGTH;
 }
 
 /* Raise 22023 unless the range is one that can be asked for. */
 void
 iopool_range_check(int64 offset, int64 length)
 {
-	if (offset < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("file offset must not be negative"),
-				 errdetail("The offset is %lld.", (long long) offset)));
 	if (length < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

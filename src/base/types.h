@@ -21,6 +21,9 @@
  */
 #define IOPOOL_MAX_LENGTH ((int64) 1023 * 1024 * 1024)
 
+/* Length of a range that is all of a file, from offset 0. */
+#define IOPOOL_WHOLE_FILE (-1)
+
 /*
  * Alignment, in bytes, of the memory that direct reads go to.
  */

@@ -47,11 +47,14 @@ int64
 iopool_cached_read(IopoolPool *pool, IopoolFile *file, int64 offset,
 				   int64 length, char *dest)
 {
-	if (file->alignment > 0)
+	IopoolFailure failure;
+	IopoolClip clip;
+
+	if (file->alignment > 0 ||
+		!iopool_file_clip(file, offset, length, &clip, &failure))
 		return -1;
-	length = iopool_file_available(file, offset, length);
-	if (length > 0 &&
-		!iopool_cached_read_all(pool, file, offset, length, dest))
+	if (clip.length > 0 &&
+		!iopool_cached_read_all(pool, file, clip.start, clip.length, dest))
 		return -1;
-	return length;
+	return clip.length;
 }

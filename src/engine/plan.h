@@ -64,7 +64,8 @@ struct IopoolPending
 	char *allocated; /* what the stream allocated for it, if so */
 	Size allocated_size;
 	IopoolFailure failure;
-	bool is_begun; /* some of it has been, or is about to be, read */
+	bool is_begun;		/* some of it has been, or is about to be, read */
+	bool is_open_ended; /* there may be bytes behind end: a whole file */
 	bool is_done;
 	bool is_emitted;
 

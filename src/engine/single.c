@@ -142,17 +142,21 @@ read_open(IopoolPool *pool, IopoolFile *file, int64 offset, int64 length,
 {
 	static uint32 wait_event = 0;
 	int64 nread = 0;
+	IopoolClip clip;
 
 	if (wait_event == 0)
 		wait_event = iopool_wait_event_new("IopoolRead");
 
-	length = iopool_file_available(file, offset, length);
-	if (length > 0)
+	if (!iopool_file_clip(file, offset, length, &clip, &file->failure))
+		return -1;
+	if (clip.is_open_ended || clip.length > IOPOOL_SINGLE_MAX)
+		nread = -EAGAIN;
+	else if (clip.length > 0)
 	{
 		pgstat_report_wait_start(wait_event);
 		nread = file->alignment > 0
-			? read_direct(pool, file, offset, length, dest)
-			: read_fully(pool, file, offset, length, dest);
+			? read_direct(pool, file, clip.start, clip.length, dest)
+			: read_fully(pool, file, clip.start, clip.length, dest);
 		pgstat_report_wait_end();
 	}
 	if (nread < 0)
@@ -187,6 +191,15 @@ iopool_single_keep(MemoryContext cxt)
 	kept->at_reset.arg = kept;
 	MemoryContextRegisterResetCallback(cxt, &kept->at_reset);
 	return kept;
+}
+
+/* Room for a whole file, from call to call. */
+char *
+iopool_single_buffer(IopoolKeptFile *kept)
+{
+	if (kept->buffer == NULL)
+		kept->buffer = MemoryContextAlloc(kept->cxt, IOPOOL_SINGLE_MAX);
+	return kept->buffer;
 }
 
 /* Does the path that is kept open lead to another file by now? */
@@ -342,14 +355,16 @@ choose_pool(IopoolSingleResult *result, IopoolPool *pool)
 }
 
 /*
- * Read up to length bytes (at most IOPOOL_SINGLE_MAX) at offset of the file that
- * a path names for the current user, into dest.  It stays open in kept, if that
+ * Read up to length bytes (at most IOPOOL_SINGLE_MAX, or IOPOOL_WHOLE_FILE with
+ * room for as many) at offset of the file that a path names for the current
+ * user, into dest.  It stays open in kept, if that
  * is not NULL and a descriptor is to be had for it; else it is closed again.
  * Raises if the user may not read it.
  *
  * Returns how many bytes, less at the end of the file; -1 with the failure when
  * it cannot be read.  EAGAIN and EINTR mean that the kernel wants to be asked
- * again, which is for a stream to do, because that can be interrupted.
+ * again, or that the whole file is longer, which is for a stream to do, because
+ * that can be interrupted.
  */
 int64
 iopool_single_read(IopoolKeptFile *kept, const char *path, int64 offset,

@@ -37,6 +37,8 @@ typedef struct IopoolKeptFile
 	bool is_plain_below;   /* see iopool_directory_leads_to() */
 	IopoolPool *pool;	   /* NULL: the session's */
 	TimestampTz statement; /* that opened it */
+
+	char *buffer; /* IOPOOL_SINGLE_MAX bytes in cxt, or NULL */
 } IopoolKeptFile;
 
 /* What a read was made of; what is wrong with it, if so. */
@@ -48,6 +50,7 @@ typedef struct IopoolSingleResult
 
 /* single.c */
 extern IopoolKeptFile *iopool_single_keep(MemoryContext cxt);
+extern char *iopool_single_buffer(IopoolKeptFile *kept);
 extern int64 iopool_single_read(IopoolKeptFile *kept, const char *path,
 								int64 offset, int64 length, char *dest,
 								IopoolSingleResult *result);

@@ -48,11 +48,13 @@ iopool_buffers_round(Size size)
 typedef struct IopoolRange
 {
 	IopoolFile *file; /* acquired; the stream releases it */
-	int64 offset;	  /* bytes */
-	int64 length;	  /* bytes, at most IOPOOL_MAX_LENGTH */
+	int64 offset;	  /* bytes; negative: from the end of the file */
+	int64 length;	  /* bytes, at most IOPOOL_MAX_LENGTH; or
+					   * IOPOOL_WHOLE_FILE, without dest */
 	int64 cookie;	  /* comes back with the result */
 	char *dest;		  /* where the bytes go; NULL: the stream allocates */
-	int64 max_bytes;  /* no more is read; what dest has room for */
+	int64 max_bytes;  /* no more is read, unless it is a whole file; what
+					   * dest has room for */
 } IopoolRange;
 
 typedef enum IopoolSourceStatus
@@ -120,7 +122,7 @@ typedef struct IopoolResult
 {
 	int64 cookie;
 	const char *path;
-	int64 offset;
+	int64 offset;	  /* as asked for */
 	int64 length;	  /* as asked for */
 	int64 nbytes;	  /* as read: less at end of file */
 	char *buffer;	  /* allocated by the stream, starts with the

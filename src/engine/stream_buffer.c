@@ -197,6 +197,36 @@ iopool_stream_allocate_range(IopoolStream *stream, IopoolPending *pending,
 }
 
 /*
+ * Room for more bytes of a range that is open-ended, behind those that it has;
+ * memory is doubled.  False: out of memory.  Does not raise.
+ */
+bool
+iopool_stream_extend_range(IopoolStream *stream, IopoolPending *pending,
+						   int64 more)
+{
+	Size header_size = stream->options.header_size;
+	int64 length = pending->end - pending->start;
+	Size used = header_size + length;
+	Size size = header_size + Min(length * 2, IOPOOL_MAX_LENGTH);
+	char *memory;
+
+	/* a request asks for no whole files */
+	Assert(stream->buffers == &stream->own_buffers);
+	if (pending->allocated_size >= used + more)
+		return true;
+	size = Max(size, used + more);
+	memory = MemoryContextAllocExtended(stream->cxt, size, MCXT_ALLOC_NO_OOM);
+	if (memory == NULL)
+		return false;
+	memcpy(memory, pending->allocated, used);
+	pfree(pending->allocated);
+	pending->allocated = memory;
+	pending->allocated_size = size;
+	pending->dest = memory + header_size;
+	return true;
+}
+
+/*
  * The consumer does not need a result's buffer, of so many bytes, any more: it
  * is freed, or read into again.  It may be that of another stream with the same
  * options and memory context.  Does not raise.

@@ -72,7 +72,7 @@ accept_range(IopoolStream *stream, const IopoolRange *range,
 			 IopoolPending *pending)
 {
 	bool is_just_open = range->file->is_just_open;
-	int64 available = 0;
+	IopoolClip clip;
 
 	pending->file = range->file;
 	pending->offset = range->offset;
@@ -81,22 +81,25 @@ accept_range(IopoolStream *stream, const IopoolRange *range,
 	pending->dest = range->dest;
 	pending->failure = range->file->failure;
 
-	if (pending->failure.kind == IOPOOL_FAILURE_NONE)
-		available =
-			iopool_file_available(range->file, range->offset, range->length);
+	if (pending->failure.kind != IOPOOL_FAILURE_NONE ||
+		!iopool_file_clip(range->file, range->offset, range->length, &clip,
+						  &pending->failure))
+		clip = (IopoolClip){0};
 	/* the file may have grown since there was made room for it */
-	available = Min(available, range->max_bytes);
-	pending->start = range->offset;
-	pending->end = range->offset + available;
+	if (range->length != IOPOOL_WHOLE_FILE)
+		clip.length = Min(clip.length, range->max_bytes);
+	pending->start = clip.start;
+	pending->end = clip.start + clip.length;
+	pending->is_open_ended = clip.is_open_ended;
 	pending->valid_end = pending->end;
-	pending->unread = available;
+	pending->unread = clip.length;
 
 	dlist_push_tail(&stream->pending, &pending->node);
 	stream->npending++;
-	stream->reserved += available;
+	stream->reserved += clip.length;
 	stream->totals.nranges++;
 
-	if (available == 0)
+	if (clip.length == 0)
 	{
 		iopool_stream_finish_range(stream, pending);
 		return false;
@@ -107,7 +110,7 @@ accept_range(IopoolStream *stream, const IopoolRange *range,
 	{
 		pending->end = pending->valid_end = pending->start;
 		pending->unread = 0;
-		stream->reserved -= available;
+		stream->reserved -= clip.length;
 		iopool_stream_finish_range(stream, pending);
 		return false;
 	}

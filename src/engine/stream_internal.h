@@ -113,6 +113,8 @@ extern bool iopool_stream_allocate_range(IopoolStream *stream,
 										 IopoolPending *pending,
 										 bool may_raise);
 extern void iopool_stream_give_up_buffers(IopoolStream *stream);
+extern bool iopool_stream_extend_range(IopoolStream *stream,
+									   IopoolPending *pending, int64 more);
 
 /* stream_fill.c */
 extern void iopool_stream_fill(IopoolStream *stream, IopoolDeadline deadline,

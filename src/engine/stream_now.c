@@ -33,7 +33,7 @@ is_to_be_tried(IopoolStream *stream, const IopoolPending *pending)
 	if (stream->options.kind != IOPOOL_STREAM_CALL &&
 		stream->options.kind != IOPOOL_STREAM_SCAN)
 		return false;
-	if (pending->file->alignment > 0 ||
+	if (pending->file->alignment > 0 || pending->is_open_ended ||
 		pending->end - pending->start > MAX_LENGTH)
 		return false;
 	if (stream->nopened < FIRST_FILES)

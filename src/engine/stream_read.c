@@ -36,6 +36,13 @@
 #define DIRECT_DEPTH 16
 
 /*
+ * Where the end of a file is not known, it is read in steps of this size, one
+ * after the other, as others read it: procfs makes all of a file anew to give a
+ * part that does not follow the last one.
+ */
+#define OPEN_END_STEP MIN_SPLIT
+
+/*
  * A piece of its own; NULL when out of memory, because this is called where
  * nothing may raise.
  */
@@ -103,6 +110,45 @@ iopool_stream_finish_range(IopoolStream *stream, IopoolPending *pending)
 		dlist_push_tail(&stream->ready, &pending->ready_node);
 }
 
+/*
+ * All bytes of a range have come.  If there may be more, go on reading; false:
+ * it is complete, or has failed.
+ */
+static bool
+read_on(IopoolStream *stream, IopoolPending *pending)
+{
+	int64 length = pending->end - pending->start;
+	int64 more = Min(OPEN_END_STEP, IOPOOL_MAX_LENGTH - length);
+	IopoolPiece *piece = NULL;
+
+	if (!pending->is_open_ended || pending->valid_end < pending->end ||
+		pending->failure.kind != IOPOOL_FAILURE_NONE)
+		return false;
+	if (more == 0)
+	{
+		if (iopool_file_goes_on_at(pending->file, pending->end))
+			pending->failure.kind = IOPOOL_FAILURE_TOO_LARGE;
+		return false;
+	}
+
+	if (iopool_stream_extend_range(stream, pending, more))
+		piece = new_piece(stream, pending->extent, pending, pending->end,
+						  pending->end + more);
+	if (piece == NULL)
+	{
+		pending->failure.kind = IOPOOL_FAILURE_READ;
+		pending->failure.errnum = ENOMEM;
+		return false;
+	}
+	pending->end += more;
+	pending->valid_end = pending->end;
+	pending->unread = more;
+	stream->reserved += more;
+	stream->begun_bytes += more;
+	dlist_push_head(&stream->todo, &piece->node);
+	return true;
+}
+
 /* Bytes [start, end) of an extent, for one of its ranges or for all. */
 typedef struct Span
 {
@@ -144,7 +190,7 @@ settle(IopoolStream *stream, Span span, int64 valid_end, int errnum)
 			pending->valid_end = Min(pending->valid_end, Max(valid_end, from));
 
 		pending->unread -= upto - from;
-		if (pending->unread == 0)
+		if (pending->unread == 0 && !read_on(stream, pending))
 			iopool_stream_finish_range(stream, pending);
 	}
 }

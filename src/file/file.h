@@ -52,6 +52,14 @@ typedef struct IopoolFile
 	dlist_node idle; /* in the set's idle list: open, no users */
 } IopoolFile;
 
+/* What a file has of a range. */
+typedef struct IopoolClip
+{
+	int64 start;		/* offset from the beginning, in bytes */
+	int64 length;		/* bytes */
+	bool is_open_ended; /* of a whole file: there may be more */
+} IopoolClip;
+
 typedef struct IopoolFileSet IopoolFileSet;
 
 /* file.c */
@@ -97,8 +105,11 @@ iopool_file_is_leased(const IopoolFile *file)
 /* file_size.c */
 extern int iopool_file_statx_alignment(int fd);
 extern int64 iopool_file_size(IopoolFile *file);
-extern int64 iopool_file_available(IopoolFile *file, int64 offset,
-								   int64 length);
+extern bool iopool_file_count_from_end(IopoolFile *file, int64 *offset,
+									   int64 *length, IopoolFailure *failure);
+extern bool iopool_file_clip(IopoolFile *file, int64 offset, int64 length,
+							 IopoolClip *clip, IopoolFailure *failure);
+extern bool iopool_file_goes_on_at(const IopoolFile *file, int64 offset);
 extern int64 iopool_file_resume_direct(IopoolFile *file, int64 from,
 									   int64 upto);
 extern bool iopool_file_takes_advice(IopoolFile *file);

@@ -34,6 +34,9 @@
 #define XFS_SUPER_MAGIC 0x58465342
 #endif
 
+/* Room for what lies behind the size of a whole file, in bytes, at first. */
+#define OPEN_END_ROOM (64 * 1024)
+
 /* File systems where a file ends where fstat(2) says so. */
 static const uint32 exact_magics[] = {
 	EXT4_SUPER_MAGIC,
@@ -108,8 +111,8 @@ has_exact_size(const IopoolFile *file)
  * that direct reads want whole blocks, and can be made of less only where the
  * file system does not care.
  */
-static bool
-goes_on_at(const IopoolFile *file, int64 offset)
+bool
+iopool_file_goes_on_at(const IopoolFile *file, int64 offset)
 {
 	char byte;
 	ssize_t n = pread(file->fd, &byte, 1, offset);
@@ -123,8 +126,8 @@ goes_on_at(const IopoolFile *file, int64 offset)
  * small, because files grow, unless it was opened just now; where the size is
  * not to be relied on, all of them may be there.
  */
-int64
-iopool_file_available(IopoolFile *file, int64 offset, int64 length)
+static int64
+bytes_available(IopoolFile *file, int64 offset, int64 length)
 {
 	bool is_just_open = file->is_just_open;
 	int64 size;
@@ -137,9 +140,88 @@ iopool_file_available(IopoolFile *file, int64 offset, int64 length)
 		return length;
 	size = is_just_open ? file->size : iopool_file_size(file);
 	if (offset + length <= size ||
-		(!has_exact_size(file) && goes_on_at(file, Max(offset, size))))
+		(!has_exact_size(file) &&
+		 iopool_file_goes_on_at(file, Max(offset, size))))
 		return length;
 	return Max(size - offset, 0);
+}
+
+/*
+ * An offset that is negative counts from the end of the file: make it one from
+ * the beginning.  What would lie before the beginning does not exist, so the
+ * range may become shorter.  The end is where the kernel believes it to be, as
+ * for lseek(2); false with *failure where it has no idea: the size is 0 of a
+ * file that has bytes, as in procfs.
+ */
+bool
+iopool_file_count_from_end(IopoolFile *file, int64 *offset, int64 *length,
+						   IopoolFailure *failure)
+{
+	int64 size;
+	int64 start;
+
+	if (*offset >= 0)
+		return true;
+	size = file->is_just_open ? file->size : iopool_file_size(file);
+	if (size == 0 && !has_exact_size(file) && iopool_file_goes_on_at(file, 0))
+	{
+		failure->kind = IOPOOL_FAILURE_NO_END;
+		failure->errnum = 0;
+		return false;
+	}
+
+	/* no overflow: the operands have different signs, here and below */
+	start = size + *offset;
+	if (start < 0)
+		*length = Max(*length + start, 0);
+	*offset = Max(start, 0);
+	return true;
+}
+
+/*
+ * All of a file: as long as it is by its size, or open-ended with some room
+ * behind that where the size is not to be relied on.  False with *failure if it
+ * is too large.
+ */
+static bool
+clip_whole(IopoolFile *file, IopoolClip *clip, IopoolFailure *failure)
+{
+	int64 size = file->is_just_open ? file->size : iopool_file_size(file);
+
+	file->is_just_open = false;
+	clip->start = 0;
+	clip->length = size;
+	if (size > IOPOOL_MAX_LENGTH)
+	{
+		failure->kind = IOPOOL_FAILURE_TOO_LARGE;
+		failure->errnum = 0;
+		failure->size = size;
+		return false;
+	}
+	if (!has_exact_size(file) && iopool_file_goes_on_at(file, size))
+	{
+		clip->is_open_ended = true;
+		clip->length = Min(size + OPEN_END_ROOM, IOPOOL_MAX_LENGTH);
+	}
+	return true;
+}
+
+/*
+ * What the file has of a range, whose length may be IOPOOL_WHOLE_FILE; false
+ * with *failure, see above.
+ */
+bool
+iopool_file_clip(IopoolFile *file, int64 offset, int64 length,
+				 IopoolClip *clip, IopoolFailure *failure)
+{
+	clip->is_open_ended = false;
+	if (length == IOPOOL_WHOLE_FILE)
+		return clip_whole(file, clip, failure);
+	if (!iopool_file_count_from_end(file, &offset, &length, failure))
+		return false;
+	clip->start = offset;
+	clip->length = bytes_available(file, offset, length);
+	return true;
 }
 
 /*
@@ -157,7 +239,7 @@ iopool_file_resume_direct(IopoolFile *file, int64 from, int64 upto)
 
 	if (upto == block)
 		return upto;
-	if (upto >= iopool_file_size(file) && !goes_on_at(file, upto))
+	if (upto >= iopool_file_size(file) && !iopool_file_goes_on_at(file, upto))
 		return -1;
 	return block > from ? block : upto;
 }

@@ -77,16 +77,30 @@ iopool_scan_evaluate_args(IopoolScanState *state, const IopoolScanCall *call,
 
 /*
  * The range of a call of iopool_read(), whose arguments are not NULL.  Other
- * forms of the function differ here, and in iopool_scan_identify().
+ * forms of the function differ here, and in iopool_scan_identify().  False: it
+ * is none that can be asked for.
  */
-void
+bool
 iopool_scan_get_range(const IopoolScanCall *call, const Datum *args,
 					  IopoolScanRange *range)
 {
-	Assert(call->function == IOPOOL_SCAN_READ);
 	range->path = DatumGetTextPP(args[0]);
+	range->missing_ok = false;
+	if (iopool_scan_is_file(call->function))
+	{
+		range->offset = 0;
+		range->length = IOPOOL_WHOLE_FILE;
+		if (call->function == IOPOOL_SCAN_FILE_MISSING_OK)
+			range->missing_ok = DatumGetBool(args[1]);
+		return true;
+	}
+
+	Assert(iopool_scan_is_single(call->function));
 	range->offset = DatumGetInt64(args[1]);
 	range->length = DatumGetInt64(args[2]);
+	if (call->function == IOPOOL_SCAN_READ_MISSING_OK)
+		range->missing_ok = DatumGetBool(args[3]);
+	return iopool_range_is_valid(range->offset, range->length);
 }
 
 /* Is this error that of a value or a name, and not, say, a cancel? */
@@ -165,6 +179,7 @@ name_range(IopoolScanState *state, IopoolScanRowCall *row_call,
 	{
 		row_call->call = iopool_feed_new_range(state->feed, range->path,
 											   range->offset, range->length);
+		row_call->call->missing_ok = range->missing_ok;
 		iopool_feed_add(state->feed, row_call->call);
 	}
 	PG_CATCH();
@@ -186,8 +201,7 @@ add_range(IopoolScanState *state, const IopoolScanCall *call,
 	iopool_scan_begin_feed(state, true);
 	if (!evaluate_or_hold(state, call, row_call, args))
 		return;
-	iopool_scan_get_range(call, args, &range);
-	if (iopool_range_is_valid(range.offset, range.length))
+	if (iopool_scan_get_range(call, args, &range))
 		name_range(state, row_call, &range);
 	else
 	{
@@ -196,20 +210,6 @@ add_range(IopoolScanState *state, const IopoolScanCall *call,
 		row_call->offset = range.offset;
 		row_call->length = range.length;
 		state->has_error = true;
-	}
-}
-
-static IopoolArgsForm
-form_of(IopoolScanFunction function)
-{
-	switch (function)
-	{
-		case IOPOOL_SCAN_BATCH_LENGTH:
-			return IOPOOL_ARGS_LENGTH;
-		case IOPOOL_SCAN_BATCH_PATHS:
-			return IOPOOL_ARGS_PATHS;
-		default:
-			return IOPOOL_ARGS_LENGTHS;
 	}
 }
 
@@ -225,11 +225,13 @@ name_ranges(IopoolScanState *state, const IopoolScanCall *call,
 
 	PG_TRY();
 	{
+		IopoolArgsForm form = call->function == IOPOOL_SCAN_BATCH_PATHS
+			? IOPOOL_ARGS_PATHS
+			: IOPOOL_ARGS_PATH;
 		IopoolArgs ranges;
 		bool report;
 
-		iopool_args_take(&ranges, row_call->cxt, form_of(call->function),
-						 args);
+		iopool_args_take(&ranges, row_call->cxt, form, args);
 		report = iopool_args_is_report(args[3]);
 		iopool_scan_begin_feed(state,
 							   state->outer != NULL || DatumGetBool(args[4]));
@@ -317,7 +319,7 @@ add_calls_of(IopoolScanState *state, IopoolScanRow *row)
 	{
 		const IopoolScanCall *call = &state->calls[i];
 
-		if (call->function == IOPOOL_SCAN_READ)
+		if (iopool_scan_is_single(call->function))
 			add_range(state, call, &row->calls[i]);
 		else
 			row->size += add_ranges(state, call, &row->calls[i]);

@@ -182,7 +182,7 @@ static TupleTableSlot *
 scan_exec(CustomScanState *node)
 {
 	const IopoolScanState *state = (IopoolScanState *) node;
-	bool is_single = state->calls[0].function == IOPOOL_SCAN_READ;
+	bool is_single = iopool_scan_is_single(state->calls[0].function);
 
 	return iopool_scan_exec(node,
 							is_single ? iopool_scan_next_single : next_row);
@@ -222,7 +222,7 @@ scan_begin(CustomScanState *node, EState *estate, int eflags)
 	for_each_from(lc, info, IOPOOL_SCAN_COLUMNS)
 		state->columns[state->ncolumns++] = intVal(lfirst(lc));
 	iopool_scan_begin(state, estate, eflags);
-	if (state->calls[0].function == IOPOOL_SCAN_READ)
+	if (iopool_scan_is_single(state->calls[0].function))
 		iopool_scan_begin_single(state);
 
 	state->store_slot =

@@ -14,59 +14,76 @@
 #include "ring/shmem.h"
 #include "scan/scan_internal.h"
 
-/* What the first arguments of the functions are, as far as they are shown. */
+/* What an argument of the functions is; NULL: nothing to show. */
 static const char *
 argument_label(IopoolScanFunction function, int argno)
 {
+	static const char *const single[] = {"Path", "File Offset", "Length",
+										 "Missing OK"};
+	static const char *const file[] = {"Path", "Missing OK"};
+	static const char *const batch[] = {"Path", "File Offsets", "Lengths"};
+	static const char *const fetch[] = {"Request", "Maximum Rows"};
+
 	if (iopool_scan_is_fetch(function))
+		return argno <= (function == IOPOOL_SCAN_FETCH_NEXT) ? fetch[argno]
+															 : NULL;
+	if (function == IOPOOL_SCAN_BATCH_PATHS && argno == 0)
+		return "Paths";
+	if (!iopool_scan_is_single(function))
+		return argno < (int) lengthof(batch) ? batch[argno] : NULL;
+	return iopool_scan_is_file(function) ? file[argno] : single[argno];
+}
+
+/* All arguments of the calls that are shown under a label, as texts. */
+static List *
+texts_of_label(IopoolScanState *state, const char *label, List *context,
+			   bool has_prefix)
+{
+	List *texts = NIL;
+
+	for (int i = 0; i < state->ncalls; i++)
 	{
-		if (argno == 0)
-			return "Request";
-		return function == IOPOOL_SCAN_FETCH_NEXT && argno == 1
-			? "Maximum Rows"
-			: NULL;
+		const IopoolScanCall *call = &state->calls[i];
+		int argno = 0;
+		ListCell *lc;
+
+		foreach(lc, call->expr->args)
+		{
+			const char *own = argument_label(call->function, argno++);
+
+			if (own != NULL && strcmp(own, label) == 0)
+				texts = lappend(texts,
+								deparse_expression(lfirst(lc), context,
+												   has_prefix, false));
+		}
 	}
-	switch (argno)
-	{
-		case 0:
-			return function == IOPOOL_SCAN_BATCH_PATHS ? "Paths" : "Path";
-		case 1:
-			return function == IOPOOL_SCAN_READ ? "File Offset"
-												: "File Offsets";
-		default:
-			return function == IOPOOL_SCAN_READ ||
-					function == IOPOOL_SCAN_BATCH_LENGTH
-				? "Length"
-				: "Lengths";
-	}
+	return texts;
 }
 
 /* The arguments of all calls; those of several, as lists. */
 static void
 show_arguments(IopoolScanState *state, List *ancestors, ExplainState *es)
 {
+	static const char *const labels[] = {"Path",		"Paths",
+										 "File Offset", "File Offsets",
+										 "Length",		"Lengths",
+										 "Missing OK",	"Request",
+										 "Maximum Rows"};
 	CustomScan *cscan = (CustomScan *) state->css.ss.ps.plan;
 	List *context = set_deparse_context_plan(es->deparse_cxt,
 											 &cscan->scan.plan, ancestors);
 	bool has_prefix = cscan->custom_plans != NIL || es->verbose;
 
-	for (int argno = 0; argno < 3; argno++)
+	for (size_t i = 0; i < lengthof(labels); i++)
 	{
-		const char *label = argument_label(state->calls[0].function, argno);
-		List *texts = NIL;
+		List *texts = texts_of_label(state, labels[i], context, has_prefix);
 
-		if (label == NULL)
-			break;
-		for (int i = 0; i < state->ncalls; i++)
-			texts =
-				lappend(texts,
-						deparse_expression(list_nth(state->calls[i].expr->args,
-													argno),
-										   context, has_prefix, false));
+		if (texts == NIL)
+			continue;
 		if (state->ncalls == 1)
-			ExplainPropertyText(label, linitial(texts), es);
+			ExplainPropertyText(labels[i], linitial(texts), es);
 		else
-			ExplainPropertyList(label, texts, es);
+			ExplainPropertyList(labels[i], texts, es);
 	}
 }
 

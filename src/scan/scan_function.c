@@ -16,8 +16,10 @@
 #include "scan/scan_internal.h"
 
 extern PGDLLEXPORT Datum iopool_read(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum iopool_read_missing_ok(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum iopool_read_file(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum iopool_read_file_missing_ok(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum iopool_read_batch(PG_FUNCTION_ARGS);
-extern PGDLLEXPORT Datum iopool_read_batch_length(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum iopool_read_batch_paths(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum iopool_fetch(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum iopool_fetch_next(PG_FUNCTION_ARGS);
@@ -63,6 +65,20 @@ proc_text(HeapTuple tuple, AttrNumber attno)
 IopoolScanFunction
 iopool_scan_identify(Oid funcid)
 {
+	static const struct
+	{
+		PGFunction address;
+		IopoolScanFunction function;
+	} functions[] = {
+		{iopool_read, IOPOOL_SCAN_READ},
+		{iopool_read_missing_ok, IOPOOL_SCAN_READ_MISSING_OK},
+		{iopool_read_file, IOPOOL_SCAN_FILE},
+		{iopool_read_file_missing_ok, IOPOOL_SCAN_FILE_MISSING_OK},
+		{iopool_read_batch, IOPOOL_SCAN_BATCH},
+		{iopool_read_batch_paths, IOPOOL_SCAN_BATCH_PATHS},
+		{iopool_fetch, IOPOOL_SCAN_FETCH},
+		{iopool_fetch_next, IOPOOL_SCAN_FETCH_NEXT},
+	};
 	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
 	Form_pg_proc proc;
 	bool is_candidate;
@@ -85,20 +101,14 @@ iopool_scan_identify(Oid funcid)
 		return IOPOOL_SCAN_NONE;
 
 	fmgr_info(funcid, &finfo);
-	if (finfo.fn_addr == iopool_read && !finfo.fn_retset)
-		return IOPOOL_SCAN_READ;
-	if (!finfo.fn_retset)
-		return IOPOOL_SCAN_NONE;
-	if (finfo.fn_addr == iopool_read_batch)
-		return IOPOOL_SCAN_BATCH;
-	if (finfo.fn_addr == iopool_read_batch_length)
-		return IOPOOL_SCAN_BATCH_LENGTH;
-	if (finfo.fn_addr == iopool_read_batch_paths)
-		return IOPOOL_SCAN_BATCH_PATHS;
-	if (finfo.fn_addr == iopool_fetch)
-		return IOPOOL_SCAN_FETCH;
-	if (finfo.fn_addr == iopool_fetch_next)
-		return IOPOOL_SCAN_FETCH_NEXT;
+	for (size_t i = 0; i < lengthof(functions); i++)
+	{
+		IopoolScanFunction function = functions[i].function;
+
+		if (finfo.fn_addr == functions[i].address &&
+			finfo.fn_retset != iopool_scan_is_single(function))
+			return function;
+	}
 	return IOPOOL_SCAN_NONE;
 }
 
@@ -109,7 +119,7 @@ iopool_scan_is_read(const Node *node)
 	const FuncExpr *call = (const FuncExpr *) node;
 
 	return IsA(node, FuncExpr) && call->funcid >= FirstNormalObjectId &&
-		iopool_scan_identify(call->funcid) == IOPOOL_SCAN_READ;
+		iopool_scan_is_single(iopool_scan_identify(call->funcid));
 }
 
 /* The call in FROM, if it is one of ours and nothing but that; or NULL. */

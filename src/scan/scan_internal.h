@@ -19,12 +19,14 @@
 typedef enum IopoolScanFunction
 {
 	IOPOOL_SCAN_NONE,
-	IOPOOL_SCAN_READ,		  /* iopool_read(path, offset, length) */
-	IOPOOL_SCAN_BATCH,		  /* iopool_read_batch(path, offsets, lengths) */
-	IOPOOL_SCAN_BATCH_LENGTH, /* (path, offsets, length) */
-	IOPOOL_SCAN_BATCH_PATHS,  /* (paths, offsets, lengths) */
-	IOPOOL_SCAN_FETCH,		  /* iopool_fetch(request) */
-	IOPOOL_SCAN_FETCH_NEXT,	  /* iopool_fetch_next(request, max_rows) */
+	IOPOOL_SCAN_READ,			 /* iopool_read(path, offset, length) */
+	IOPOOL_SCAN_READ_MISSING_OK, /* (path, offset, length, missing_ok) */
+	IOPOOL_SCAN_FILE,			 /* (path) */
+	IOPOOL_SCAN_FILE_MISSING_OK, /* (path, missing_ok) */
+	IOPOOL_SCAN_BATCH,		 /* iopool_read_batch(path, offsets, lengths) */
+	IOPOOL_SCAN_BATCH_PATHS, /* (paths, offsets, lengths) */
+	IOPOOL_SCAN_FETCH,		 /* iopool_fetch(request) */
+	IOPOOL_SCAN_FETCH_NEXT,	 /* iopool_fetch_next(request, max_rows) */
 } IopoolScanFunction;
 
 /* Is it one that reads? */
@@ -39,6 +41,22 @@ static inline bool
 iopool_scan_is_fetch(IopoolScanFunction function)
 {
 	return function == IOPOOL_SCAN_FETCH || function == IOPOOL_SCAN_FETCH_NEXT;
+}
+
+/* Is it iopool_read(), in any form? */
+static inline bool
+iopool_scan_is_single(IopoolScanFunction function)
+{
+	return function >= IOPOOL_SCAN_READ &&
+		function <= IOPOOL_SCAN_FILE_MISSING_OK;
+}
+
+/* Is it one that reads whole files? */
+static inline bool
+iopool_scan_is_file(IopoolScanFunction function)
+{
+	return function == IOPOOL_SCAN_FILE ||
+		function == IOPOOL_SCAN_FILE_MISSING_OK;
 }
 
 /*
@@ -92,7 +110,8 @@ typedef struct IopoolScanRange
 {
 	text *path;
 	int64 offset;
-	int64 length;
+	int64 length; /* or IOPOOL_WHOLE_FILE */
+	bool missing_ok;
 } IopoolScanRange;
 
 /* One call of a row that is taken ahead. */
@@ -221,7 +240,7 @@ extern bool iopool_scan_relations_have_side_effects(PlannerInfo *root,
 extern void iopool_scan_begin_feed(IopoolScanState *state, bool in_order);
 extern bool iopool_scan_evaluate_args(IopoolScanState *state,
 									  const IopoolScanCall *call, Datum *args);
-extern void iopool_scan_get_range(const IopoolScanCall *call,
+extern bool iopool_scan_get_range(const IopoolScanCall *call,
 								  const Datum *args, IopoolScanRange *range);
 extern void iopool_scan_add_row(IopoolScanState *state, TupleTableSlot *outer);
 extern void iopool_scan_add_calls(IopoolScanState *state);

@@ -211,7 +211,7 @@ is_fit_for_scan(PlannerInfo *root, RelOptInfo *rel, const FoundCall *found)
 	if (iopool_scan_is_fetch(found->function))
 		return may_take_rows(root, rel);
 	/* one row has nothing to stream */
-	if (found->function == IOPOOL_SCAN_READ ||
+	if (iopool_scan_is_single(found->function) ||
 		!bms_is_empty(rel->lateral_relids))
 		return false;
 	/* scanned again, it may make the call again, whose arguments are others */

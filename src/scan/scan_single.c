@@ -98,9 +98,11 @@ read_cached(IopoolScanState *state, IopoolScanCall *call, Datum *value,
 	*isnull = !iopool_scan_evaluate_args(state, call, args);
 	if (*isnull)
 		return true;
-	iopool_scan_get_range(call, args, &range);
-	iopool_range_check(range.offset, range.length);
-	if (range.length > CACHED_MAX)
+	if (!iopool_scan_get_range(call, args, &range))
+		iopool_range_check(range.offset, range.length);
+	if (range.length == IOPOOL_WHOLE_FILE)
+		range.length = iopool_feed_whole_size(state->feed, range.path);
+	if (range.length < 0 || range.length > CACHED_MAX)
 		return false;
 	buffer = result_buffer(state, call, range.length);
 	nbytes = iopool_feed_read_cached(state->feed, range.path, range.offset,
@@ -203,7 +205,9 @@ show_results(IopoolScanState *state, IopoolScanRow *row)
 		if (call->call == NULL)
 			continue;
 		iopool_feed_next(state->feed, result);
-		put_value(state, slot, i, PointerGetDatum(result->buffer), false);
+		/* none: there is no file, and need not be */
+		put_value(state, slot, i, PointerGetDatum(result->buffer),
+				  result->buffer == NULL);
 		/* the feed hands out the results of its first call */
 		iopool_feed_drop_call(state->feed, call->call);
 		call->call = NULL;

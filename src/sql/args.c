@@ -101,14 +101,23 @@ take_texts(MemoryContext cxt, Datum datum, const char *argname, int *nelems)
 }
 
 static void
-check_same_count(int noffsets, int nother, const char *argname)
+check_path_count(int noffsets, int npaths)
 {
-	if (noffsets != nother)
+	if (npaths != noffsets)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("arrays \"file_offsets\" and \"%s\" must have the same number of elements",
-						argname),
-				 errdetail("They have %d and %d.", noffsets, nother)));
+				 errmsg("arrays \"file_offsets\" and \"paths\" must have the same number of elements"),
+				 errdetail("They have %d and %d.", noffsets, npaths)));
+}
+
+static void
+check_length_count(int noffsets, int nlengths)
+{
+	if (nlengths != noffsets && nlengths != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("array \"lengths\" must have as many elements as \"file_offsets\", or one"),
+				 errdetail("They have %d and %d.", nlengths, noffsets)));
 }
 
 static void
@@ -138,7 +147,8 @@ void
 iopool_args_take(IopoolArgs *args, MemoryContext cxt, IopoolArgsForm form,
 				 const Datum *datums)
 {
-	int npaths;
+	const int64 *lengths;
+	int npaths = 0;
 	int nlengths;
 
 	memset(args, 0, sizeof(IopoolArgs));
@@ -148,20 +158,14 @@ iopool_args_take(IopoolArgs *args, MemoryContext cxt, IopoolArgsForm form,
 		take_path(args, cxt, datums[0]);
 	args->offsets =
 		iopool_args_bigints(cxt, datums[1], "file_offsets", &args->nranges);
-	if (form == IOPOOL_ARGS_LENGTH)
-	{
-		args->length = DatumGetInt64(datums[2]);
-		/* also when there is no range: the argument is wrong all the same */
-		iopool_range_check(0, args->length);
-	}
+	lengths = iopool_args_bigints(cxt, datums[2], "lengths", &nlengths);
+	check_length_count(args->nranges, nlengths);
+	if (nlengths == 1)
+		args->length = lengths[0];
 	else
-	{
-		args->lengths =
-			iopool_args_bigints(cxt, datums[2], "lengths", &nlengths);
-		check_same_count(args->nranges, nlengths, "lengths");
-	}
+		args->lengths = lengths;
 	if (form == IOPOOL_ARGS_PATHS)
-		check_same_count(args->nranges, npaths, "paths");
+		check_path_count(args->nranges, npaths);
 	check_ranges(args);
 }
 

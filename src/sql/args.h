@@ -19,7 +19,7 @@
 typedef struct IopoolArgs
 {
 	int nranges;
-	const int64 *offsets; /* [nranges], bytes */
+	const int64 *offsets; /* [nranges], bytes; negative: from the end */
 	const int64 *lengths; /* [nranges], or NULL: all are `length` */
 	int64 length;
 	const char *path; /* the one path, or NULL: paths */
@@ -29,9 +29,8 @@ typedef struct IopoolArgs
 /* The forms in which functions are called with ranges. */
 typedef enum IopoolArgsForm
 {
-	IOPOOL_ARGS_LENGTHS, /* (path, file_offsets[], lengths[]) */
-	IOPOOL_ARGS_LENGTH,	 /* (path, file_offsets[], length) */
-	IOPOOL_ARGS_PATHS,	 /* (paths[], file_offsets[], lengths[]) */
+	IOPOOL_ARGS_PATH,  /* (path, file_offsets[], lengths[]) */
+	IOPOOL_ARGS_PATHS, /* (paths[], file_offsets[], lengths[]) */
 } IopoolArgsForm;
 
 /* args.c */

@@ -83,13 +83,17 @@ iopool_call_measure(IopoolCall *call, IopoolFileSet *set, MemoryContext cxt)
 	for (int i = 0; i < nranges; i++)
 	{
 		IopoolFile *file = iopool_call_file(call, i);
+		IopoolFailure failure;
+		IopoolClip clip;
 
 		CHECK_FOR_INTERRUPTS();
 		iopool_stream_acquire(set, file);
-		sizes[i] = (file->failure.kind != IOPOOL_FAILURE_NONE)
-			? 0
-			: iopool_file_available(file, call->args.offsets[i],
-									iopool_args_length(&call->args, i));
+		sizes[i] = 0;
+		if (file->failure.kind == IOPOOL_FAILURE_NONE &&
+			iopool_file_clip(file, call->args.offsets[i],
+							 iopool_args_length(&call->args, i), &clip,
+							 &failure))
+			sizes[i] = clip.length;
 		iopool_file_release(file);
 	}
 	return sizes;

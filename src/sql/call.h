@@ -16,6 +16,7 @@ typedef struct IopoolCall
 	dlist_node node; /* in feed->calls, or on the free list */
 	IopoolArgs args; /* its arrays are the caller's, and outlive it */
 	bool report;	 /* on_error => 'report' */
+	bool missing_ok; /* a file that is not there is no failure to raise */
 
 	struct IopoolFeedFiles *files; /* what it takes its files from */
 	IopoolFile *file;			   /* of every range, or NULL */

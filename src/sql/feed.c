@@ -340,8 +340,8 @@ raise_failure(IopoolFeed *feed, IopoolCall *call, IopoolResult *result)
 
 /*
  * The next result of the first call, which must have one left, waiting for it
- * if need be.  Raises its failure, unless the call reports it: that of the
- * lowest number, whatever the order.  Its cookie is the number of the range in
+ * if need be.  Raises its failure, unless the call reports it or has nothing
+ * against a missing file: that of the lowest number, whatever the order.  Its cookie is the number of the range in
  * the call; its buffer, which begins with a varlena header, is to be freed.
  * Serves interrupts.
  */
@@ -368,7 +368,8 @@ iopool_feed_next(IopoolFeed *feed, IopoolResult *result)
 
 	call->nout++;
 	feed->nahead--;
-	if (result->failure.kind != IOPOOL_FAILURE_NONE && !call->report)
+	if (result->failure.kind != IOPOOL_FAILURE_NONE && !call->report &&
+		!(call->missing_ok && iopool_failure_is_missing(&result->failure)))
 		raise_failure(feed, call, result);
 	if (result->buffer != NULL)
 		SET_VARSIZE(result->buffer, VARHDRSZ + result->nbytes);

@@ -281,38 +281,77 @@ iopool_feed_measure(IopoolFeed *feed, IopoolCall *call)
 }
 
 /*
+ * The file of a path that is to be read at once, acquired; NULL if a call has
+ * to be added for it.  Raises as iopool_feed_new_call().  It is the file that
+ * calls read from, and stays open for them.
+ */
+static IopoolFile *
+acquire_now(IopoolFeed *feed, text *path)
+{
+	IopoolFileSet *set = current_files(feed)->set;
+	IopoolFile *file =
+		iopool_file_set_find(set, VARDATA_ANY(path), VARSIZE_ANY_EXHDR(path));
+
+	/* whether its pool exists is to be known first */
+	(void) iopool_feed_part(feed, file);
+	if (file->failure.kind != IOPOOL_FAILURE_NONE ||
+		!iopool_file_acquire(set, file))
+		return NULL;
+	if (file->failure.kind == IOPOOL_FAILURE_NONE)
+		return file;
+	iopool_file_release(file);
+	return NULL;
+}
+
+/*
+ * How many bytes a whole file has, to be read at once; -1 if that is not known,
+ * or a call has to be added for it.  Raises as iopool_feed_new_call().
+ */
+int64
+iopool_feed_whole_size(IopoolFeed *feed, text *path)
+{
+	IopoolFile *file = acquire_now(feed, path);
+	IopoolFailure failure;
+	IopoolClip clip;
+	int64 size = -1;
+
+	if (file == NULL)
+		return -1;
+	if (iopool_file_clip(file, 0, IOPOOL_WHOLE_FILE, &clip, &failure) &&
+		!clip.is_open_ended)
+		size = clip.length;
+	iopool_file_release(file);
+	return size;
+}
+
+/*
  * Read a range at once, into dest, if the page cache has it: how many bytes,
  * or -1 if a call has to be added for it.  Raises as iopool_feed_new_call().
- * The file is the one that calls read from, and stays open for them.
  */
 int64
 iopool_feed_read_cached(IopoolFeed *feed, text *path, int64 offset,
 						int64 length, char *dest)
 {
-	IopoolFileSet *set = current_files(feed)->set;
-	IopoolFile *file =
-		iopool_file_set_find(set, VARDATA_ANY(path), VARSIZE_ANY_EXHDR(path));
-	IopoolFeedPart *part = iopool_feed_part(feed, file);
-	int64 nbytes = -1;
+	IopoolFile *file = acquire_now(feed, path);
+	IopoolStreamTotals *totals = &feed->stats.totals;
+	IopoolFeedPart *part;
+	int64 nbytes;
 
-	if (file->failure.kind != IOPOOL_FAILURE_NONE ||
-		!iopool_file_acquire(set, file))
+	if (file == NULL)
 		return -1;
-	if (file->failure.kind == IOPOOL_FAILURE_NONE)
-		nbytes = iopool_cached_read(part->pool, file, offset, length, dest);
+	part = iopool_feed_part(feed, file);
+	nbytes = iopool_cached_read(part->pool, file, offset, length, dest);
 	iopool_file_release(file);
-	if (nbytes >= 0)
-	{
-		IopoolStreamTotals *totals = &feed->stats.totals;
+	if (nbytes < 0)
+		return -1;
 
-		iopool_log_path(&feed->log, feed->cxt, file->path);
-		count_io_mode(part, file);
-		totals->nranges++;
-		totals->nreads++;
-		totals->nbytes += nbytes;
-		totals->sum_in_flight++;
-		totals->max_in_flight = Max(totals->max_in_flight, 1);
-	}
+	iopool_log_path(&feed->log, feed->cxt, file->path);
+	count_io_mode(part, file);
+	totals->nranges++;
+	totals->nreads++;
+	totals->nbytes += nbytes;
+	totals->sum_in_flight++;
+	totals->max_in_flight = Max(totals->max_in_flight, 1);
 	return nbytes;
 }
 

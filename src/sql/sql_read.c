@@ -3,14 +3,13 @@
  * sql_read.c
  *	  SQL functions that read, and iopool_prefetch().
  *
- * iopool_read(path, file_offset, length) -> bytea
- *		one range
- * iopool_read_batch(path | paths, file_offsets, lengths | length, on_error,
- *					 in_order) -> setof (ordinal, file_offset, length, data,
- *					 error)
+ * iopool_read(path, file_offset, length, missing_ok) -> bytea
+ * iopool_read(path, missing_ok) -> bytea
+ *		one range; a whole file
+ * iopool_read_batch(path | paths, file_offsets, lengths, on_error, in_order)
+ *					 -> setof (ordinal, file_offset, length, data, error)
  *		many ranges as rows
- * iopool_read_array(path | paths, file_offsets, lengths | length, on_error)
- *					 -> bytea[]
+ * iopool_read_array(path | paths, file_offsets, lengths, on_error) -> bytea[]
  *		many ranges as one array
  * iopool_prefetch(path, file_offsets, lengths) -> bigint
  *		ranges that the kernel was told to bring into the page cache
@@ -75,90 +74,188 @@ log_read(IopoolCallLog *log, const char *path, int64 nbytes,
 	iopool_log_call(log, us, &report);
 }
 
-/*
- * A small read without a stream; NULL: the kernel wants to be asked again.
- */
-static bytea *
-read_at_once(FmgrInfo *flinfo, const char *path, int64 offset, int64 length)
+/* A call of iopool_read(). */
+typedef struct SingleCall
 {
-	bytea *data = palloc(VARHDRSZ + length);
-	IopoolKeptFile *kept = NULL;
+	const char *path;
+	int64 offset;
+	int64 length;
+	bool is_whole; /* length is IOPOOL_WHOLE_FILE */
+	bool missing_ok;
+} SingleCall;
+
+/*
+ * A small read without a stream; *data is NULL where there is no file, and need
+ * not be.  False: the kernel wants to be asked again, or the file is not small.
+ */
+static bool
+read_at_once(FmgrInfo *flinfo, const SingleCall *call, bytea **data)
+{
 	IopoolSingleResult result;
+	IopoolKeptFile *kept;
 	IopoolCallLog log;
 	int64 nbytes;
+	char *dest;
 
 	iopool_log_begin(&log, CurrentMemoryContext);
-	if (flinfo != NULL)
-	{
-		if (flinfo->fn_extra == NULL)
-			flinfo->fn_extra = iopool_single_keep(flinfo->fn_mcxt);
-		kept = flinfo->fn_extra;
-	}
+	if (flinfo->fn_extra == NULL)
+		flinfo->fn_extra = iopool_single_keep(flinfo->fn_mcxt);
+	kept = flinfo->fn_extra;
 
-	nbytes =
-		iopool_single_read(kept, path, offset, length, VARDATA(data), &result);
+	*data = call->is_whole ? NULL : palloc(VARHDRSZ + call->length);
+	dest = call->is_whole ? iopool_single_buffer(kept) : VARDATA(*data);
+	nbytes = iopool_single_read(kept, call->path, call->offset, call->length,
+								dest, &result);
 	if (nbytes >= 0)
 	{
-		log_read(&log, path, nbytes, result.pool);
-		SET_VARSIZE(data, VARHDRSZ + nbytes);
-		return data;
+		log_read(&log, call->path, nbytes, result.pool);
+		if (call->is_whole)
+		{
+			*data = palloc(VARHDRSZ + nbytes);
+			memcpy(VARDATA(*data), dest, nbytes);
+		}
+		SET_VARSIZE(*data, VARHDRSZ + nbytes);
+		return true;
 	}
+
+	if (*data != NULL)
+		pfree(*data);
+	*data = NULL;
+	if (call->missing_ok && iopool_failure_is_missing(&result.failure))
+		return true;
 	if (result.failure.errnum != EAGAIN && result.failure.errnum != EINTR)
-		iopool_errors_raise(&result.failure, path, offset, length);
-	pfree(data);
-	return NULL;
+		iopool_errors_raise(&result.failure, call->path, call->offset,
+							call->length);
+	return false;
 }
 
-IOPOOL_FUNCTION(iopool_read);
-
-Datum
-iopool_read(PG_FUNCTION_ARGS)
+/* The same through a feed. */
+static bytea *
+read_by_feed(const SingleCall *single)
 {
-	char *path = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	int64 offset = PG_GETARG_INT64(1);
-	int64 length = PG_GETARG_INT64(2);
 	IopoolFeedOptions options = {.in_order = true};
-	IopoolArgs args = {.nranges = 1};
-	IopoolFeed *feed;
+	IopoolArgs args = {
+		.nranges = 1,
+		.path = single->path,
+		.offsets = &single->offset,
+		.length = single->length,
+	};
+	IopoolFeed *feed = iopool_feed_begin(CurrentMemoryContext, &options);
+	IopoolCall *call = iopool_feed_new_call(feed, &args, false);
 	IopoolResult result;
 
-	iopool_request_enter();
-	iopool_range_check(offset, length);
-
-	if (length <= IOPOOL_SINGLE_MAX)
-	{
-		bytea *data = read_at_once(fcinfo->flinfo, path, offset, length);
-
-		if (data != NULL)
-			PG_RETURN_BYTEA_P(data);
-	}
-
-	args.path = path;
-	args.offsets = &offset;
-	args.length = length;
-	feed = iopool_feed_begin(CurrentMemoryContext, &options);
-	iopool_feed_add(feed, iopool_feed_new_call(feed, &args, false));
+	call->missing_ok = single->missing_ok;
+	iopool_feed_add(feed, call);
 	iopool_feed_complete(feed);
 	iopool_feed_next(feed, &result);
 	iopool_feed_close(feed);
 
 	/* the buffer stays in the feed's context, a child of the caller's */
-	PG_RETURN_BYTEA_P(result.buffer);
+	return (bytea *) result.buffer;
 }
 
-/* The ranges that a function is called with; they live as long as the call. */
-static void
-take_ranges(FunctionCallInfo fcinfo, IopoolArgsForm form, IopoolArgs *args)
+/* A range, or a whole file; NULL where there is none, and need not be. */
+static Datum
+return_single(FunctionCallInfo fcinfo, const SingleCall *call)
 {
-	Datum datums[] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1),
-					  PG_GETARG_DATUM(2)};
+	bytea *data;
+
+	iopool_request_enter();
+	if (!call->is_whole)
+		iopool_range_check(call->offset, call->length);
+	if (call->length > IOPOOL_SINGLE_MAX || fcinfo->flinfo == NULL ||
+		!read_at_once(fcinfo->flinfo, call, &data))
+		data = read_by_feed(call);
+	if (data == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_BYTEA_P(data);
+}
+
+IOPOOL_FUNCTION(iopool_read);
+IOPOOL_FUNCTION(iopool_read_missing_ok);
+IOPOOL_FUNCTION(iopool_read_file);
+IOPOOL_FUNCTION(iopool_read_file_missing_ok);
+
+Datum
+iopool_read(PG_FUNCTION_ARGS)
+{
+	SingleCall call = {
+		.path = text_to_cstring(PG_GETARG_TEXT_PP(0)),
+		.offset = PG_GETARG_INT64(1),
+		.length = PG_GETARG_INT64(2),
+	};
+
+	return return_single(fcinfo, &call);
+}
+
+Datum
+iopool_read_missing_ok(PG_FUNCTION_ARGS)
+{
+	SingleCall call = {
+		.path = text_to_cstring(PG_GETARG_TEXT_PP(0)),
+		.offset = PG_GETARG_INT64(1),
+		.length = PG_GETARG_INT64(2),
+		.missing_ok = PG_GETARG_BOOL(3),
+	};
+
+	return return_single(fcinfo, &call);
+}
+
+Datum
+iopool_read_file(PG_FUNCTION_ARGS)
+{
+	SingleCall call = {
+		.path = text_to_cstring(PG_GETARG_TEXT_PP(0)),
+		.length = IOPOOL_WHOLE_FILE,
+		.is_whole = true,
+	};
+
+	return return_single(fcinfo, &call);
+}
+
+Datum
+iopool_read_file_missing_ok(PG_FUNCTION_ARGS)
+{
+	SingleCall call = {
+		.path = text_to_cstring(PG_GETARG_TEXT_PP(0)),
+		.length = IOPOOL_WHOLE_FILE,
+		.is_whole = true,
+		.missing_ok = PG_GETARG_BOOL(1),
+	};
+
+	return return_single(fcinfo, &call);
+}
+
+/*
+ * The ranges that a function is called with, whose argument `lengths` may be
+ * made of another; they live as long as the call.
+ */
+static void
+take_ranges(FunctionCallInfo fcinfo, IopoolArgsForm form, Datum lengths,
+			IopoolArgs *args)
+{
+	Datum datums[] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), lengths};
 
 	iopool_args_take(args, CurrentMemoryContext, form, datums);
 }
 
+/*
+ * Argument `length` of functions of versions 0.1 and 0.2, as `lengths`.  The
+ * scripts of these versions still make the functions, and so does pg_upgrade
+ * where the extension has not been updated.
+ */
+static Datum
+lengths_of_0_2(FunctionCallInfo fcinfo)
+{
+	Datum length = PG_GETARG_DATUM(2);
+
+	return PointerGetDatum(construct_array(&length, 1, INT8OID, sizeof(int64),
+										   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
 /* Rows of a call, into the tuplestore of a set-returning function. */
 static Datum
-return_rows(FunctionCallInfo fcinfo, IopoolArgsForm form)
+return_rows(FunctionCallInfo fcinfo, IopoolArgsForm form, Datum lengths)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	IopoolArgs args;
@@ -168,7 +265,7 @@ return_rows(FunctionCallInfo fcinfo, IopoolArgsForm form)
 	IopoolCall *call;
 
 	iopool_request_enter();
-	take_ranges(fcinfo, form, &args);
+	take_ranges(fcinfo, form, lengths, &args);
 	report = iopool_args_is_report(PG_GETARG_DATUM(3));
 	feed = iopool_feed_begin(CurrentMemoryContext, &options);
 	call = iopool_feed_new_call(feed, &args, report);
@@ -195,19 +292,19 @@ IOPOOL_FUNCTION(iopool_read_batch_paths);
 Datum
 iopool_read_batch(PG_FUNCTION_ARGS)
 {
-	return return_rows(fcinfo, IOPOOL_ARGS_LENGTHS);
+	return return_rows(fcinfo, IOPOOL_ARGS_PATH, PG_GETARG_DATUM(2));
 }
 
 Datum
 iopool_read_batch_length(PG_FUNCTION_ARGS)
 {
-	return return_rows(fcinfo, IOPOOL_ARGS_LENGTH);
+	return return_rows(fcinfo, IOPOOL_ARGS_PATH, lengths_of_0_2(fcinfo));
 }
 
 Datum
 iopool_read_batch_paths(PG_FUNCTION_ARGS)
 {
-	return return_rows(fcinfo, IOPOOL_ARGS_PATHS);
+	return return_rows(fcinfo, IOPOOL_ARGS_PATHS, PG_GETARG_DATUM(2));
 }
 
 /* Bytes of an element in an array of bytea. */
@@ -332,7 +429,7 @@ read_array(IopoolFeed *feed, IopoolCall *call)
 }
 
 static Datum
-return_array(FunctionCallInfo fcinfo, IopoolArgsForm form)
+return_array(FunctionCallInfo fcinfo, IopoolArgsForm form, Datum lengths)
 {
 	IopoolFeedOptions options = {.in_order = false};
 	IopoolArgs args;
@@ -341,7 +438,7 @@ return_array(FunctionCallInfo fcinfo, IopoolArgsForm form)
 	IopoolCall *call;
 
 	iopool_request_enter();
-	take_ranges(fcinfo, form, &args);
+	take_ranges(fcinfo, form, lengths, &args);
 	report = iopool_args_is_report(PG_GETARG_DATUM(3));
 	feed = iopool_feed_begin(CurrentMemoryContext, &options);
 	call = iopool_feed_new_call(feed, &args, report);
@@ -359,19 +456,19 @@ IOPOOL_FUNCTION(iopool_read_array_paths);
 Datum
 iopool_read_array(PG_FUNCTION_ARGS)
 {
-	return return_array(fcinfo, IOPOOL_ARGS_LENGTHS);
+	return return_array(fcinfo, IOPOOL_ARGS_PATH, PG_GETARG_DATUM(2));
 }
 
 Datum
 iopool_read_array_length(PG_FUNCTION_ARGS)
 {
-	return return_array(fcinfo, IOPOOL_ARGS_LENGTH);
+	return return_array(fcinfo, IOPOOL_ARGS_PATH, lengths_of_0_2(fcinfo));
 }
 
 Datum
 iopool_read_array_paths(PG_FUNCTION_ARGS)
 {
-	return return_array(fcinfo, IOPOOL_ARGS_PATHS);
+	return return_array(fcinfo, IOPOOL_ARGS_PATHS, PG_GETARG_DATUM(2));
 }
 
 /*
@@ -418,11 +515,12 @@ iopool_prefetch(PG_FUNCTION_ARGS)
 	MemoryContext cxt;
 	IopoolFileSet *set;
 	IopoolFile *file;
+	IopoolFailure failure;
 	int64 size;
 	int64 nhinted = 0;
 
 	iopool_request_enter();
-	take_ranges(fcinfo, IOPOOL_ARGS_LENGTHS, &args);
+	take_ranges(fcinfo, IOPOOL_ARGS_PATH, PG_GETARG_DATUM(2), &args);
 	/* closes the file, whatever happens */
 	cxt = AllocSetContextCreate(CurrentMemoryContext, "iopool prefetch",
 								ALLOCSET_SMALL_SIZES);
@@ -445,6 +543,8 @@ iopool_prefetch(PG_FUNCTION_ARGS)
 		int64 told;
 
 		CHECK_FOR_INTERRUPTS();
+		if (!iopool_file_count_from_end(file, &pos, &length, &failure))
+			iopool_errors_raise(&failure, file->path, pos, length);
 		if (pos >= size || length == 0)
 			continue;
 		length = Min(length, size - pos);

@@ -67,7 +67,7 @@ submit_ranges(FunctionCallInfo fcinfo, IopoolArgsForm form)
 Datum
 iopool_submit(PG_FUNCTION_ARGS)
 {
-	return submit_ranges(fcinfo, IOPOOL_ARGS_LENGTHS);
+	return submit_ranges(fcinfo, IOPOOL_ARGS_PATH);
 }
 
 Datum

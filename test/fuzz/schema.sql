@@ -22,7 +22,7 @@ CREATE FUNCTION fz_a_path(n bigint, salt int, plain bool) RETURNS text LANGUAGE 
 	$$SELECT CASE WHEN plain THEN '@DIR@/' WHEN fz_mix(n, salt, 3) = 0 THEN 'da:' ELSE 'db:' END
 		|| (ARRAY['a', 'b', 'c', 'e', 'a', 'a'])[1 + fz_mix(n, salt + 1, 6)]$$;
 CREATE FUNCTION fz_an_offset(n bigint, salt int) RETURNS bigint LANGUAGE sql IMMUTABLE AS
-	'SELECT (ARRAY[8 * fz_mix(n, salt, 25000), fz_mix(n, salt, 200000), fz_mix(n, salt, 200000), fz_mix(n, salt, 4096), 4090, 199999, 8 * fz_mix(n, salt, 500), 5000000000])[1 + fz_mix(n, salt + 2, 8)]';
+	'SELECT (ARRAY[8 * fz_mix(n, salt, 25000), fz_mix(n, salt, 200000), fz_mix(n, salt, 200000), fz_mix(n, salt, 4096), 4090, 199999, 8 * fz_mix(n, salt, 500), 5000000000, -1 - fz_mix(n, salt, 250000), -8])[1 + fz_mix(n, salt + 2, 10)]';
 CREATE FUNCTION fz_a_length(n bigint, salt int) RETURNS bigint LANGUAGE sql IMMUTABLE AS
 	'SELECT (ARRAY[8, 8, 16, 1, fz_mix(n, salt, 64), fz_mix(n, salt, 64), 0, fz_mix(n, salt, 2000)])[1 + fz_mix(n, salt + 3, 8)]';
 
@@ -134,6 +134,18 @@ GRANT USAGE ON SCHEMA core TO app;
 
 CREATE FUNCTION core.file_of(path text) RETURNS text LANGUAGE sql IMMUTABLE AS
 	$$SELECT CASE WHEN path LIKE 'da:%' THEN '@DIR@/' || substr(path, 4) WHEN path LIKE 'db:%' THEN '@OTHER@/' || substr(path, 4) ELSE path END$$;
+-- a range, with a negative offset as ours has it; NULL if there is no file
+CREATE FUNCTION core.bytes_of(path text, o bigint, l bigint) RETURNS bytea LANGUAGE plpgsql AS $$
+DECLARE
+	file text := core.file_of(path);
+BEGIN
+	IF o < 0 THEN
+		o := o + (SELECT size FROM pg_stat_file(file, true));
+		l := greatest(l + least(o, 0), 0);
+		o := greatest(o, 0);
+	END IF;
+	RETURN pg_read_binary_file(file, coalesce(o, 0), coalesce(l, 0), true);
+END $$;
 CREATE FUNCTION core.missing(path text, report bool) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	message text := format('could not open file "%s": No such file or directory', path);
@@ -145,9 +157,7 @@ BEGIN
 END $$;
 CREATE FUNCTION core.check_range(o bigint, l bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-	IF o < 0 THEN
-		RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'file offset must not be negative';
-	ELSIF l < 0 THEN
+	IF l < 0 THEN
 		RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'length must not be negative';
 	END IF;
 END $$;
@@ -159,15 +169,20 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = '22004', MESSAGE = format('array "%s" must not contain nulls', name);
 	END IF;
 END $$;
-CREATE FUNCTION core.check_count(n int, m int, name text) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION core.check_counts(noffsets int, nlengths int, npaths int) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-	IF n <> m THEN
-		RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = format('arrays "file_offsets" and "%s" must have the same number of elements', name);
+	IF nlengths NOT IN (noffsets, 1) THEN
+		RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'array "lengths" must have as many elements as "file_offsets", or one';
+	ELSIF npaths <> noffsets THEN
+		RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'arrays "file_offsets" and "paths" must have the same number of elements';
 	END IF;
 END $$;
+-- a length for each range
+CREATE FUNCTION core.all_lengths(os bigint[], ls bigint[]) RETURNS bigint[] LANGUAGE sql IMMUTABLE AS
+	'SELECT CASE cardinality(ls) WHEN 1 THEN array_fill(ls[array_lower(ls, 1)], ARRAY[cardinality(os)]) ELSE ls END';
 CREATE FUNCTION core.check_ranges(os bigint[], ls bigint[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-	IF (SELECT bool_or(u.o < 0 OR u.l < 0) FROM unnest(os, ls) AS u(o, l)) THEN
+	IF (SELECT bool_or(u.l < 0) FROM unnest(os, ls) AS u(o, l)) THEN
 		PERFORM core.check_range(u.o, u.l) FROM unnest(os, ls) AS u(o, l);
 	END IF;
 END $$;
@@ -186,51 +201,48 @@ BEGIN
 	IF paths IS NOT NULL THEN
 		PERFORM core.check_array(paths, 'paths');
 	END IF;
-	PERFORM core.check_array(os, 'file_offsets'), core.check_array(ls, 'lengths'), core.check_count(cardinality(os), cardinality(ls), 'lengths');
-	IF paths IS NOT NULL THEN
-		PERFORM core.check_count(cardinality(os), cardinality(paths), 'paths');
-	END IF;
+	PERFORM core.check_array(os, 'file_offsets'), core.check_array(ls, 'lengths'), core.check_counts(cardinality(os), cardinality(ls), cardinality(paths));
+	ls := core.all_lengths(os, ls);
 	PERFORM core.check_ranges(os, ls);
 	report := core.is_report(on_error);
 	RETURN QUERY SELECT x.n::int, x.o, x.l, x.d, CASE WHEN x.d IS NULL THEN core.missing(x.p, report) END
-		FROM (SELECT u.n, u.o, u.l, coalesce(path, u.p) AS p, pg_read_binary_file(core.file_of(coalesce(path, u.p)), u.o, u.l, true) AS d
+		FROM (SELECT u.n, u.o, u.l, coalesce(path, u.p) AS p, core.bytes_of(coalesce(path, u.p), u.o, u.l) AS d
 			FROM unnest(os, ls, paths) WITH ORDINALITY AS u(o, l, p, n) OFFSET 0) AS x;
 END $$;
 
-CREATE FUNCTION core.read_length(path text, os bigint[], len bigint, on_error text)
-	RETURNS TABLE (ordinal int, file_offset bigint, length bigint, data bytea, error text) LANGUAGE plpgsql AS $$
-BEGIN
-	PERFORM core.check_array(os, 'file_offsets'), core.check_range(0, len);
-	RETURN QUERY SELECT * FROM core.read_all(NULL, path, os, array_fill(len, ARRAY[cardinality(os)]), on_error);
-END $$;
-
-CREATE FUNCTION core.iopool_read(path text, file_offset bigint, length bigint) RETURNS bytea LANGUAGE plpgsql STRICT SECURITY DEFINER COST 1000 AS $$
+CREATE FUNCTION core.iopool_read(path text, file_offset bigint, length bigint, missing_ok boolean) RETURNS bytea LANGUAGE plpgsql STRICT SECURITY DEFINER COST 1000 AS $$
 DECLARE
 	data bytea;
 BEGIN
 	PERFORM core.check_range(file_offset, length);
-	data := pg_read_binary_file(core.file_of(path), file_offset, length, true);
-	IF data IS NULL THEN
+	data := core.bytes_of(path, file_offset, length);
+	IF data IS NULL AND NOT missing_ok THEN
 		PERFORM core.missing(path, false);
 	END IF;
 	RETURN data;
 END $$;
+CREATE FUNCTION core.iopool_read(path text, missing_ok boolean) RETURNS bytea LANGUAGE plpgsql STRICT SECURITY DEFINER COST 1000 AS $$
+BEGIN
+	IF (pg_stat_file(core.file_of(path), true)).size IS NOT NULL THEN
+		RETURN pg_read_binary_file(core.file_of(path));
+	ELSIF NOT missing_ok THEN
+		PERFORM core.missing(path, false);
+	END IF;
+	RETURN NULL;
+END $$;
+CREATE FUNCTION core.iopool_read(path text, file_offset bigint, length bigint) RETURNS bytea LANGUAGE sql STRICT COST 1000 AS
+	'SELECT core.iopool_read(path, file_offset, length, false)';
+CREATE FUNCTION core.iopool_read(path text) RETURNS bytea LANGUAGE sql STRICT COST 1000 AS 'SELECT core.iopool_read(path, false)';
 CREATE FUNCTION core.iopool_read_batch(path text, file_offsets bigint[], lengths bigint[], on_error text DEFAULT 'raise', in_order boolean DEFAULT true,
 	OUT ordinal int, OUT file_offset bigint, OUT length bigint, OUT data bytea, OUT error text)
 	RETURNS SETOF record LANGUAGE plpgsql STRICT COST 1000 ROWS 1000 AS
 	'BEGIN RETURN QUERY SELECT * FROM core.read_all(NULL, path, file_offsets, lengths, on_error); END';
-CREATE FUNCTION core.iopool_read_batch(path text, file_offsets bigint[], length bigint, on_error text DEFAULT 'raise', in_order boolean DEFAULT true,
-	OUT ordinal int, OUT file_offset bigint, OUT length bigint, OUT data bytea, OUT error text)
-	RETURNS SETOF record LANGUAGE sql STRICT COST 1000 ROWS 1000 AS
-	'SELECT * FROM core.read_length($1, $2, $3, $4)';
 CREATE FUNCTION core.iopool_read_batch(paths text[], file_offsets bigint[], lengths bigint[], on_error text DEFAULT 'raise', in_order boolean DEFAULT true,
 	OUT ordinal int, OUT file_offset bigint, OUT length bigint, OUT data bytea, OUT error text)
 	RETURNS SETOF record LANGUAGE plpgsql STRICT COST 1000 ROWS 1000 AS
 	'BEGIN RETURN QUERY SELECT * FROM core.read_all(paths, NULL, file_offsets, lengths, on_error); END';
 CREATE FUNCTION core.iopool_read_array(path text, file_offsets bigint[], lengths bigint[], on_error text DEFAULT 'raise') RETURNS bytea[] LANGUAGE sql STRICT COST 1000 AS
 	$$SELECT coalesce(array_agg(f.data ORDER BY f.ordinal), '{}') FROM core.iopool_read_batch(path, file_offsets, lengths, on_error) AS f$$;
-CREATE FUNCTION core.iopool_read_array(path text, file_offsets bigint[], length bigint, on_error text DEFAULT 'raise') RETURNS bytea[] LANGUAGE sql STRICT COST 1000 AS
-	$$SELECT coalesce(array_agg(f.data ORDER BY f.ordinal), '{}') FROM core.iopool_read_batch(path, file_offsets, length, on_error) AS f$$;
 CREATE FUNCTION core.iopool_read_array(paths text[], file_offsets bigint[], lengths bigint[], on_error text DEFAULT 'raise') RETURNS bytea[] LANGUAGE sql STRICT COST 1000 AS
 	$$SELECT coalesce(array_agg(f.data ORDER BY f.ordinal), '{}') FROM core.iopool_read_batch(paths, file_offsets, lengths, on_error) AS f$$;
 
@@ -239,15 +251,12 @@ CREATE FUNCTION core.submit(paths text[], path text, os bigint[], ls bigint[]) R
 DECLARE
 	request bigint;
 BEGIN
-	INSERT INTO core_requests (paths, path, os, ls) VALUES (paths, path, os, ls) RETURNING number INTO request;
+	INSERT INTO core_requests (paths, path, os, ls) VALUES (paths, path, os, core.all_lengths(os, ls)) RETURNING number INTO request;
 	IF paths IS NOT NULL THEN
 		PERFORM core.check_array(paths, 'paths');
 	END IF;
-	PERFORM core.check_array(os, 'file_offsets'), core.check_array(ls, 'lengths'), core.check_count(cardinality(os), cardinality(ls), 'lengths');
-	IF paths IS NOT NULL THEN
-		PERFORM core.check_count(cardinality(os), cardinality(paths), 'paths');
-	END IF;
-	PERFORM core.check_ranges(os, ls);
+	PERFORM core.check_array(os, 'file_offsets'), core.check_array(ls, 'lengths'), core.check_counts(cardinality(os), cardinality(ls), cardinality(paths));
+	PERFORM core.check_ranges(os, core.all_lengths(os, ls));
 	RETURN request;
 END $$;
 CREATE FUNCTION core.iopool_submit(path text, file_offsets bigint[], lengths bigint[]) RETURNS bigint LANGUAGE sql STRICT COST 1000 AS

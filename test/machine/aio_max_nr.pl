@@ -57,7 +57,7 @@ with_events($needed - 1, sub {
 			SET iopool.merge_gap = -1;
 			SELECT count(*) FILTER (WHERE data = int8send(file_offset))
 			FROM iopool_read_batch('$words', (SELECT array_agg(n * 80)
-				FROM generate_series(0, 4999) AS n), 8)}),
+				FROM generate_series(0, 4999) AS n), ARRAY[8])}),
 		5000, 'without events: the bytes');
 });
 is(doctor($nodes{libaio})->{aio_max_nr}{status},

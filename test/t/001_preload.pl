@@ -23,17 +23,17 @@ my %calls = (
 	'iopool_read_batch, lengths' =>
 	  q{SELECT * FROM iopool_read_batch('PG_VERSION', ARRAY[0], ARRAY[2])},
 	'iopool_read_batch, length' =>
-	  q{SELECT * FROM iopool_read_batch('PG_VERSION', ARRAY[0], 2)},
+	  q{SELECT * FROM iopool_read_batch('PG_VERSION', ARRAY[0], ARRAY[2])},
 	'iopool_read_batch, paths' =>
 	  q{SELECT * FROM iopool_read_batch(ARRAY['PG_VERSION'], ARRAY[0], ARRAY[2])},
 	'iopool_read_batch, on_error report' =>
-	  q{SELECT * FROM iopool_read_batch('PG_VERSION', ARRAY[0], 2, 'report')},
+	  q{SELECT * FROM iopool_read_batch('PG_VERSION', ARRAY[0], ARRAY[2], 'report')},
 	'iopool_read_batch of nothing' =>
-	  q{SELECT * FROM iopool_read_batch('PG_VERSION', '{}'::bigint[], 2)},
+	  q{SELECT * FROM iopool_read_batch('PG_VERSION', '{}'::bigint[], ARRAY[2])},
 	'iopool_read_array, lengths' =>
 	  q{SELECT iopool_read_array('PG_VERSION', ARRAY[0], ARRAY[2])},
 	'iopool_read_array, length' =>
-	  q{SELECT iopool_read_array('PG_VERSION', ARRAY[0], 2)},
+	  q{SELECT iopool_read_array('PG_VERSION', ARRAY[0], ARRAY[2])},
 	'iopool_read_array, paths' =>
 	  q{SELECT iopool_read_array(ARRAY['PG_VERSION'], ARRAY[0], ARRAY[2])},
 	'iopool_prefetch' =>

@@ -177,12 +177,12 @@ accepted(
 accepted(
 	"iopool.rings = 1\niopool.ring_entries = 1",
 	'one ring of one entry',
-	q{SELECT count(*) FROM iopool_read_batch('PG_VERSION', array_fill(0::bigint, ARRAY[500]), 1) WHERE data IS NOT NULL},
+	q{SELECT count(*) FROM iopool_read_batch('PG_VERSION', array_fill(0::bigint, ARRAY[500]), ARRAY[1]) WHERE data IS NOT NULL},
 	'500');
 accepted(
 	"iopool.rings = 1\niopool.ring_entries = 4096",
 	'4096 entries',
-	q{SELECT count(*) FROM iopool_read_batch('PG_VERSION', array_fill(0::bigint, ARRAY[5000]), 1) WHERE data IS NOT NULL},
+	q{SELECT count(*) FROM iopool_read_batch('PG_VERSION', array_fill(0::bigint, ARRAY[5000]), ARRAY[1]) WHERE data IS NOT NULL},
 	'5000');
 accepted(
 	"iopool.io_mode = direct\niopool.max_in_flight_bytes = '4kB'\n"
@@ -202,7 +202,7 @@ foreach my $case ([ 0, 2 ], [ -1, 0 ], [ 3_600_000, 0 ])
 	my $position = -s $node->logfile;
 	$node->safe_psql('postgres',
 		"SET iopool.log_min_duration = $limit;\n"
-		  . "SELECT count(*) FROM iopool_read_batch('PG_VERSION', ARRAY[0, 1], 1)");
+		  . "SELECT count(*) FROM iopool_read_batch('PG_VERSION', ARRAY[0, 1], ARRAY[1])");
 	my @lines = grep { /LOG:.*(?:ranges|iopool)/ } split /\n/,
 	  log_since($node, $position);
 	is(scalar(@lines), $expected,

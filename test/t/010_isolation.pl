@@ -90,14 +90,14 @@ CREATE FUNCTION terminate(session text) RETURNS bool LANGUAGE sql AS
 	  WHERE application_name LIKE 'isolation/%/' || session$$;
 CREATE FUNCTION read_words(name text) RETURNS text LANGUAGE sql VOLATILE AS $$
 	SELECT count(*) FILTER (WHERE data = int8send(file_offset)) || ' of ' || count(*) || ' right'
-	FROM iopool_read_batch(path_of(name), ARRAY[0, 100000, 200000], 8)$$;
+	FROM iopool_read_batch(path_of(name), ARRAY[0, 100000, 200000], ARRAY[8])$$;
 CREATE FUNCTION looped(outer_name text, inner_name text) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
 	a record;
 	n int := 0;
 BEGIN
-	FOR a IN SELECT * FROM iopool_read_batch(path_of(outer_name), ARRAY[0, 100000], 8) LOOP
-		n := n + (SELECT count(*) FROM iopool_read_batch(path_of(inner_name), ARRAY[a.file_offset, 200000], 8) AS b
+	FOR a IN SELECT * FROM iopool_read_batch(path_of(outer_name), ARRAY[0, 100000], ARRAY[8]) LOOP
+		n := n + (SELECT count(*) FROM iopool_read_batch(path_of(inner_name), ARRAY[a.file_offset, 200000], ARRAY[8]) AS b
 				  WHERE b.data = int8send(b.file_offset));
 	END LOOP;
 	RETURN n;

@@ -74,7 +74,7 @@ my %failures = (
 		error => qr/NOTICE:.*caught 22012/ },
 	'cancel of an array' => {
 		sql => "SELECT cardinality(iopool_read_array('$held', "
-		  . "(SELECT array_agg(n * 192 ORDER BY n) FROM generate_series(0, 19999) AS n), 8));",
+		  . "(SELECT array_agg(n * 192 ORDER BY n) FROM generate_series(0, 19999) AS n), ARRAY[8]));",
 		act => sub { my ($node, $pid) = @_;
 			ask($node, "SELECT pg_cancel_backend($pid)") },
 		error => qr/ERROR:  57014/ },
@@ -109,7 +109,7 @@ foreach my $method (test_methods())
 				$session = start_sql($node,
 					"SET iopool.io_mode = $mode;\n$sql\n$canary\n"
 					  . "SELECT count(*) FILTER (WHERE data = int8send(file_offset)) FROM "
-					  . "iopool_read_batch('$plain', ARRAY[0, 8000, 300000], 8);");
+					  . "iopool_read_batch('$plain', ARRAY[0, 8000, 300000], ARRAY[8]);");
 				$pid = backend_pid($node, $session);
 				last unless $what eq 'statement_timeout' && $seconds < 64;
 				# On a busy machine the time may be up before a read is held.
@@ -178,7 +178,7 @@ foreach my $method (test_methods())
 
 			# Others go on meanwhile.
 			is( ask($node, "SELECT count(*) FILTER (WHERE data = int8send(file_offset)) FROM "
-					  . "iopool_read_batch('$plain', ARRAY[0, 8000, 300000], 8)"),
+					  . "iopool_read_batch('$plain', ARRAY[0, 8000, 300000], ARRAY[8])"),
 				3,
 				"$label: another session reads meanwhile");
 

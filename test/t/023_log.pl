@@ -48,11 +48,11 @@ foreach my $method (test_methods())
 	my %calls = (
 		'a small read' => [ q{SELECT iopool_read('tiles:a', 8, 100)}, 1, 100 ],
 		'a long read' => [ q{SELECT iopool_read('tiles:a', 8, 500000)}, 1, 500000 ],
-		'a batch' => [ q{SET iopool.enable_stream_scan = off; SELECT * FROM iopool_read_batch('tiles:a', ARRAY[0, 80], 8)}, 2, 16 ],
-		'a node' => [ q{SELECT * FROM iopool_read_batch('tiles:a', ARRAY[0, 80], 8)}, 2, 16 ],
+		'a batch' => [ q{SET iopool.enable_stream_scan = off; SELECT * FROM iopool_read_batch('tiles:a', ARRAY[0, 80], ARRAY[8])}, 2, 16 ],
+		'a node' => [ q{SELECT * FROM iopool_read_batch('tiles:a', ARRAY[0, 80], ARRAY[8])}, 2, 16 ],
 		'a lateral join' => [ q{SELECT length(data) FROM generate_series(0, 9) AS i, LATERAL iopool_read('tiles:a', i * 80, 8) AS data}, 10, 80 ],
 		'a select list' => [ q{SELECT length(iopool_read('tiles:a', i * 80, 8)) FROM generate_series(0, 9) AS i}, 10, 80 ],
-		'an array' => [ q{SELECT iopool_read_array('tiles:a', ARRAY[0, 80], 8)}, 2, 16 ],
+		'an array' => [ q{SELECT iopool_read_array('tiles:a', ARRAY[0, 80], ARRAY[8])}, 2, 16 ],
 		'a request' => [ q{SELECT count(*) FROM iopool_submit('tiles:a', ARRAY[0, 80], ARRAY[8, 8]) AS r, iopool_fetch(r)}, 2, 16 ]);
 	foreach my $name (sort keys %calls)
 	{
@@ -73,7 +73,7 @@ foreach my $method (test_methods())
 	# Refused, and nobody hears of it but the log.
 	foreach my $path ('tiles:a', "$dir/tiles/a", 'nowhere:a')
 	{
-		foreach my $call ("iopool_read('$path', 0, 8)", "iopool_read_array('$path', ARRAY[0, 8], 8)", "iopool_submit('$path', ARRAY[0], ARRAY[8])")
+		foreach my $call ("iopool_read('$path', 0, 8)", "iopool_read_array('$path', ARRAY[0, 8], ARRAY[8])", "iopool_submit('$path', ARRAY[0], ARRAY[8])")
 		{
 			is(logged('nobody', "DO \$\$ BEGIN PERFORM $call; EXCEPTION WHEN OTHERS THEN NULL; END \$\$"),
 				qq{iopool: role "nobody" was refused file "$path"}, "$method: what is refused is logged: $call");
@@ -83,7 +83,7 @@ foreach my $method (test_methods())
 	# A call that ends early is logged too.
 	like(logged('app', q{SELECT * FROM iopool_read_batch(ARRAY['tiles:a', 'tiles:none'], ARRAY[0, 0], ARRAY[8, 8])}),
 		qr/^iopool: call ended early after .*role "app".*first path "tiles:a"/m, "$method: a call that fails is logged");
-	like(logged('app', q{BEGIN; DECLARE c CURSOR FOR SELECT 1 FROM iopool_read_batch('tiles:a', ARRAY[0, 80, 160], 8); FETCH 1 FROM c; ROLLBACK}),
+	like(logged('app', q{BEGIN; DECLARE c CURSOR FOR SELECT 1 FROM iopool_read_batch('tiles:a', ARRAY[0, 80, 160], ARRAY[8]); FETCH 1 FROM c; ROLLBACK}),
 		qr/^iopool: call ended early after .*role "app".*first path "tiles:a"/m, "$method: a cursor that is rolled back is logged");
 	like(logged('app', q{BEGIN; SELECT iopool_submit('tiles:a', ARRAY[0, 80], ARRAY[8, 8]); ROLLBACK}),
 		qr/^iopool: call (?:took|ended early after) .*role "app".*first path "tiles:a"/m, "$method: a request that is rolled back is logged");
@@ -119,7 +119,7 @@ foreach my $method (test_methods())
 
 	# With a limit, only the calls that take as long; it is longer than a quick
 	# call takes on a busy machine.
-	my $slow = q{SELECT count(*) FROM iopool_read_batch('tiles:a', ARRAY[0, 80], 8), pg_sleep(1.1)};
+	my $slow = q{SELECT count(*) FROM iopool_read_batch('tiles:a', ARRAY[0, 80], ARRAY[8]), pg_sleep(1.1)};
 	$node->safe_psql('postgres', 'ALTER SYSTEM SET iopool.log_min_duration = 1000');
 	$node->safe_psql('postgres', 'SELECT pg_reload_conf()');
 	$node->poll_query_until('postgres', q{SELECT current_setting('iopool.log_min_duration') = '1s'});

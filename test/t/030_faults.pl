@@ -116,11 +116,11 @@ foreach my $method (test_methods())
 				SELECT count(*), count(error), count(*) FILTER (WHERE data = int8send(file_offset)),
 					count(*) FILTER (WHERE error IS NOT NULL AND file_offset BETWEEN 40960 AND 45055)
 				FROM iopool_read_batch('$file',
-					(SELECT array_agg(n * 8 ORDER BY n) FROM generate_series(0, 9999) AS n), 8, 'report')}),
+					(SELECT array_agg(n * 8 ORDER BY n) FROM generate_series(0, 9999) AS n), ARRAY[8], 'report')}),
 			'10000|512|9488|512',
 			"$label: touching ranges around bad bytes");
 		my ($ret, $out, $err) = $node->psql('postgres',
-			"\\set VERBOSITY verbose\n$set\nSELECT iopool_read_array('$file', ARRAY[0, 8, 41000, 42000, 50000], 8)");
+			"\\set VERBOSITY verbose\n$set\nSELECT iopool_read_array('$file', ARRAY[0, 8, 41000, 42000, 50000], ARRAY[8])");
 		like($err, qr/ERROR:  58030: could not read file "\Q$file\E".*Input\/output error/,
 			"$label: a read error is raised as 58030");
 		like($err, qr/41000/, "$label: the message has the offset of the first");
@@ -187,7 +187,7 @@ SKIP:
 				# first run of the query leaves the server nothing to read.
 				my $query = qq{
 					SELECT count(*) FILTER (WHERE data = int8send(file_offset)), count(*)
-					FROM wanted, LATERAL iopool_read_batch('$truth', o, 8)};
+					FROM wanted, LATERAL iopool_read_batch('$truth', o, ARRAY[8])};
 				$lock++;
 				my $locker = start_sql($node,
 					"SELECT pg_advisory_lock($lock);\nSELECT pg_sleep(3600);");

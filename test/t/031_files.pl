@@ -76,7 +76,7 @@ foreach my $method (test_methods())
 				"SET iopool.io_mode = $mode;\nSET iopool.max_in_flight_bytes = '16kB';\n"
 				  . "SELECT count(*) FILTER (WHERE data = int8send(file_offset)), count(*) FROM iopool_read_batch('"
 				  . $fs->path($_)
-				  . "', (SELECT array_agg(n * 80 ORDER BY n) FROM generate_series(0, 4999) AS n), 8);");
+				  . "', (SELECT array_agg(n * 80 ORDER BY n) FROM generate_series(0, 4999) AS n), ARRAY[8]);");
 		} qw(replaced renamed);
 		$fs->wait_blocked($_, 1) foreach (qw(replaced renamed));
 		write_words($fs->backing('new'), 400_000, 2**40);
@@ -98,7 +98,7 @@ foreach my $method (test_methods())
 			"SET iopool.io_mode = $mode;\nSET iopool.max_in_flight_bytes = '16kB';\n"
 			  . "SELECT count(*) FILTER (WHERE data = int8send(file_offset)), count(*) FROM iopool_read_batch('"
 			  . $fs->path('removed')
-			  . "', (SELECT array_agg(n * 80 ORDER BY n) FROM generate_series(0, 4999) AS n), 8);");
+			  . "', (SELECT array_agg(n * 80 ORDER BY n) FROM generate_series(0, 4999) AS n), ARRAY[8]);");
 		$fs->wait_blocked('removed', 1);
 		unlink $fs->backing('removed') or die $!;
 		$fs->ungate('removed');
@@ -112,7 +112,7 @@ foreach my $method (test_methods())
 			"SET iopool.io_mode = $mode;\nSET statement_timeout = '10min';\n"
 			  . "SELECT bool_and(data = substr(int8send(file_offset), 1, length(data))), count(*) FROM iopool_read_batch('"
 			  . $fs->path('shrunk')
-			  . "', (SELECT array_agg(n * 80 ORDER BY n) FROM generate_series(0, 4999) AS n), 8);");
+			  . "', (SELECT array_agg(n * 80 ORDER BY n) FROM generate_series(0, 4999) AS n), ARRAY[8]);");
 		$fs->wait_blocked('shrunk', 1);
 		truncate $fs->backing('shrunk'), 100_003 or die $!;
 		$fs->ungate('shrunk');
@@ -127,7 +127,7 @@ foreach my $method (test_methods())
 			"SET iopool.io_mode = $mode;\nSET statement_timeout = '10min';\nSET iopool.merge_gap = -1;\n"
 			  . "SELECT count(*), count(DISTINCT e), max(length(e)), bool_and(substr(e, 793, 9) = int8send(792) || 'x'::bytea) FROM unnest(iopool_read_array('"
 			  . $fs->path('grown')
-			  . "', array_fill(0::bigint, ARRAY[5000]), 4000)) AS e;");
+			  . "', array_fill(0::bigint, ARRAY[5000]), ARRAY[4000])) AS e;");
 		$fs->wait_blocked('grown', 1);
 		append_to_file($fs->backing('grown'), 'x' x 400_000);
 		$fs->ungate('grown');

@@ -29,12 +29,12 @@ foreach my $method (test_methods())
 		$session->query_safe("SET iopool.max_in_flight_bytes = '8MB'");
 		# What a backend allocates once and keeps.
 		$session->query_safe(
-			"SELECT count(*) FROM iopool_read_batch('$file', ARRAY[0, 100000], 8)");
+			"SELECT count(*) FROM iopool_read_batch('$file', ARRAY[0, 100000], ARRAY[8])");
 
 		# 400 MB of result in rows of 1 MB.
 		my ($value, $growth) = run_and_watch($session, $pid,
 			"SELECT sum(length(data)) FROM iopool_read_batch('$file', "
-			  . "(SELECT array_agg((n % 7) * 1048576 ORDER BY n) FROM generate_series(1, 400) AS n), 1048576)");
+			  . "(SELECT array_agg((n % 7) * 1048576 ORDER BY n) FROM generate_series(1, 400) AS n), ARRAY[1048576])");
 		is($value, 400 * 1048576, "$label: 400 MB are read");
 		cmp_ok($growth, '<', 64 * 1024,
 			"$label: 400 MB of result take less than 64 MB");
@@ -44,16 +44,16 @@ foreach my $method (test_methods())
 		my $nranges = $mode eq 'direct' ? 100_000 : 1_000_000;
 		($value, $growth) = run_and_watch($session, $pid,
 			"SELECT sum(length(data)) FROM iopool_read_batch('$file', "
-			  . "(SELECT array_agg((n * 7919::bigint) % 8388608) FROM generate_series(1, $nranges) AS n), 1)");
+			  . "(SELECT array_agg((n * 7919::bigint) % 8388608) FROM generate_series(1, $nranges) AS n), ARRAY[1])");
 		is($value, $nranges, "$label: $nranges ranges");
 		cmp_ok($growth, '<', 64 * 1024,
 			"$label: $nranges ranges take less than 64 MB");
 
 		# The same calls again and again in one transaction leave nothing.
 		my $loop = "DO \$\$ BEGIN FOR i IN 1 .. 300 LOOP "
-		  . "PERFORM count(*) FROM iopool_read_batch('$file', ARRAY[0, 1000000, 2000000], 100000); "
+		  . "PERFORM count(*) FROM iopool_read_batch('$file', ARRAY[0, 1000000, 2000000], ARRAY[100000]); "
 		  . "PERFORM iopool_read('$file', i, 100000); "
-		  . "PERFORM iopool_read_array('$file', ARRAY[0, i], 100000); "
+		  . "PERFORM iopool_read_array('$file', ARRAY[0, i], ARRAY[100000]); "
 		  . "BEGIN PERFORM iopool_read_batch(ARRAY['$file', 'none'], ARRAY[0, 0], ARRAY[100000, 8]); "
 		  . "EXCEPTION WHEN undefined_file THEN NULL; END; END LOOP; END \$\$";
 		$session->query_safe($loop);
@@ -66,7 +66,7 @@ foreach my $method (test_methods())
 		# of it each, however many there are at a time.
 		$session->query_safe("SET iopool.pool = deep; SET iopool.max_in_flight_bytes = '16MB'");
 		my $small = "SELECT count(*) FROM iopool_read_batch('$file', "
-		  . "(SELECT array_agg(n * 2048) FROM generate_series(0, 4095) AS n), 512)";
+		  . "(SELECT array_agg(n * 2048) FROM generate_series(0, 4095) AS n), ARRAY[512])";
 		$session->query_safe($small);
 		is($session->query_safe("SELECT length(iopool_read('$file', 1, 8000000))"), 8_000_000, "$label: a long read");
 		$before = anon_kb($pid);

@@ -39,12 +39,12 @@ sub number_of
 my $offsets = "(SELECT array_agg(n * 1600 ORDER BY n) FROM generate_series(0, $nranges - 1) AS n)";
 my $verdict = "CASE WHEN count(*) = $nranges AND bool_and(b.data = int8send(b.file_offset)) THEN 'right' ELSE 'wrong' END";
 my %ways = (
-	batch => "SELECT $verdict FROM iopool_read_batch('$file', $offsets, 8) AS b",
+	batch => "SELECT $verdict FROM iopool_read_batch('$file', $offsets, ARRAY[8]) AS b",
 	report =>
-	  "SELECT coalesce(min(b.error), $verdict) FROM iopool_read_batch('$file', $offsets, 8, 'report', false) AS b",
+	  "SELECT coalesce(min(b.error), $verdict) FROM iopool_read_batch('$file', $offsets, ARRAY[8], 'report', false) AS b",
 	array => "SELECT CASE WHEN array_length(a, 1) = $nranges AND a[2] = int8send(1600) THEN 'right' ELSE 'wrong' END"
-	  . " FROM iopool_read_array('$file', $offsets, 8) AS a",
-	node => "SELECT $verdict FROM wanted, LATERAL iopool_read_batch('$file', o, 8) AS b",
+	  . " FROM iopool_read_array('$file', $offsets, ARRAY[8]) AS a",
+	node => "SELECT $verdict FROM wanted, LATERAL iopool_read_batch('$file', o, ARRAY[8]) AS b",
 	long => "SELECT CASE WHEN length(d) = $size AND substr(d, 1600 * 77 + 1, 8) = int8send(1600 * 77) THEN 'right' ELSE 'wrong' END"
 	  . " FROM iopool_read('$file', 0, 1000000000) AS d",
 	single => "SELECT CASE WHEN iopool_read('$file', 8, 8) = int8send(8) THEN 'right' ELSE 'wrong' END",

@@ -66,8 +66,8 @@ sub broken_in_log
 my $held_query = qq{
 	SELECT count(*) FILTER (WHERE b.data = pg_read_binary_file(
 		'@{[$fs->backing('held')]}', b.file_offset, b.length))
-	FROM iopool_read_batch('$held', ARRAY[0, 20000, 40008, 90001], 100) AS b;};
-my $read_query = "SELECT octet_length(data) FROM iopool_read_batch('$words', ARRAY[0, 50000], 100)";
+	FROM iopool_read_batch('$held', ARRAY[0, 20000, 40008, 90001], ARRAY[100]) AS b;};
+my $read_query = "SELECT octet_length(data) FROM iopool_read_batch('$words', ARRAY[0, 50000], ARRAY[100])";
 
 # Sealed and plain: see invariants 4 and 15 of the design.
 {

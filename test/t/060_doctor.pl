@@ -392,7 +392,7 @@ SKIP:
 	my $fs = IopoolTest::GateFS->new;
 	write_words($fs->backing('held'), $size);
 	my $read = sub {
-		return "SELECT octet_length(data) FROM iopool_read_batch('$_[0]', ARRAY[0, 50000], 100);";
+		return "SELECT octet_length(data) FROM iopool_read_batch('$_[0]', ARRAY[0, 50000], ARRAY[100]);";
 	};
 	my $consume = sub {
 		my ($pid) = slurp_file($pid_file) =~ /^(\d+)/;

@@ -27,8 +27,12 @@ my $file = PostgreSQL::Test::Utils::tempdir() . '/words';
 write_words($file, 1024 * 1024);
 
 # What a script of the first version can call, and the independent answers.
-# Each row: what was called, and whether it was right.
-my $right_bytes = qq{
+# Each row: what was called, and whether it was right.  One length for all ranges
+# was an argument of its own before 0.3.
+sub right_bytes
+{
+	my ($one_length) = @_;
+	return qq{
 	WITH want AS (
 		SELECT o, l, pg_read_binary_file('$file', o, l) AS data
 		FROM (VALUES (0, 8), (4097, 100), (1048570, 100)) AS r (o, l)
@@ -47,7 +51,7 @@ my $right_bytes = qq{
 	FROM args
 	UNION ALL
 	SELECT 'batch of one length', (SELECT array_agg(b.data ORDER BY ordinal)
-					 FROM iopool_read_batch('$file', o, 6) AS b) = six
+					 FROM iopool_read_batch('$file', o, ARRAY[6]) AS b) = six
 	FROM args
 	UNION ALL
 	SELECT 'batch of files', (SELECT array_agg(b.data ORDER BY ordinal)
@@ -56,7 +60,7 @@ my $right_bytes = qq{
 	UNION ALL
 	SELECT 'array', iopool_read_array('$file', o, l) = data FROM args
 	UNION ALL
-	SELECT 'array of one length', iopool_read_array('$file', o, 6) = six
+	SELECT 'array of one length', iopool_read_array('$file', o, $one_length) = six
 	FROM args
 	UNION ALL
 	SELECT 'array of files', iopool_read_array(p, o, l) = data FROM args
@@ -72,6 +76,7 @@ my $right_bytes = qq{
 		= (SELECT sum(rings) FROM iopool_pools)
 	UNION ALL
 	SELECT 'reset', iopool_stat_reset() IS NOT NULL};
+}
 my $all_right = join("\n", map { "$_|t" } 'read', 'batch',
 	'batch of one length', 'batch of files', 'array', 'array of one length',
 	'array of files', 'prefetch', 'info', 'pools', 'rings', 'reset');
@@ -161,7 +166,7 @@ is( $node->safe_psql(
 	}), '', 'every earlier version has a path to the newest');
 
 create_database('fresh', $newest);
-is($node->safe_psql('fresh', $right_bytes), $all_right,
+is($node->safe_psql('fresh', right_bytes('ARRAY[6]')), $all_right,
 	"$newest: reads right");
 my $fresh_members = members('fresh');
 my $fresh_definitions = definitions('fresh');
@@ -173,10 +178,10 @@ foreach my $old (@older)
 	(my $suffix = $old) =~ s/\W/_/g;
 
 	create_database("old_$suffix", $old);
-	is($node->safe_psql("old_$suffix", $right_bytes), $all_right,
+	is($node->safe_psql("old_$suffix", right_bytes('6')), $all_right,
 		"$old with the library of $newest: reads right");
 	$node->safe_psql("old_$suffix", 'ALTER EXTENSION iopool UPDATE');
-	is($node->safe_psql("old_$suffix", $right_bytes), $all_right,
+	is($node->safe_psql("old_$suffix", right_bytes('ARRAY[6]')), $all_right,
 		"$old updated to $newest: reads right");
 	same_text(members("old_$suffix"), $fresh_members,
 		"$old updated to $newest: the same members");
@@ -208,6 +213,47 @@ foreach my $old (@older)
 					'iopool_read_batch(text, bigint[], bigint[], text, boolean)',
 					'EXECUTE')}),
 		't|t|t|t', "$old updated to $newest: views and grants of users stay");
+
+	# What uses a function that is gone is named, all of it at once, and an array
+	# of one element can be written before the update.
+	create_database("gone_$suffix", $old);
+	my $make = qq{
+		CREATE SCHEMA "my own";
+		CREATE %s VIEW "my own".tiles AS
+			SELECT * FROM public.iopool_read_batch('$file', ARRAY[8, 16], %s);
+		CREATE %s FUNCTION heads(path text) RETURNS bytea[] LANGUAGE sql
+			BEGIN ATOMIC SELECT iopool_read_array(path, ARRAY[8, 16], %s); END;
+		CREATE TABLE IF NOT EXISTS defaults (d bytea[]);
+		ALTER TABLE defaults ALTER d
+			SET DEFAULT iopool_read_array('$file', ARRAY[8, 16], %s)};
+	$node->safe_psql("gone_$suffix",
+		sprintf("$make;\nCREATE VIEW above AS SELECT ordinal FROM \"my own\".tiles", '', 8, '', 8, 8));
+	my ($ret, $out, $err) = $node->psql("gone_$suffix",
+		"\\set VERBOSITY verbose\nALTER EXTENSION iopool UPDATE");
+	like($err, qr/ERROR:  2BP01: cannot update extension "iopool" to version 0\.3 because /,
+		"$old: the update is refused where something depends on what goes");
+	foreach my $dependent (
+		'view "my own".tiles depends on function iopool_read_batch(text,bigint[],bigint,text,boolean).',
+		'function heads(text) depends on function iopool_read_array(text,bigint[],bigint,text).',
+		'default value for column d of table defaults depends on function iopool_read_array(text,bigint[],bigint,text).')
+	{
+		like($err, qr/\Q$dependent\E/, "$old: $dependent");
+	}
+	unlike($err, qr/above|rule/, "$old: what depends on the view can stay");
+	like($err, qr/HINT:  Replace the argument "length" by the array "ARRAY\[length\]"/,
+		"$old: the hint says what to write");
+	is( $node->safe_psql("gone_$suffix",
+			q{SELECT extversion FROM pg_extension WHERE extname = 'iopool'}),
+		$old, "$old: the extension is as it was");
+	$node->safe_psql(
+		"gone_$suffix",
+		sprintf($make =~ s/CREATE SCHEMA[^;]*;//r,
+			'OR REPLACE', 'ARRAY[8]', 'OR REPLACE', 'ARRAY[8]', 'ARRAY[8]')
+		  . ";\nALTER EXTENSION iopool UPDATE");
+	is( $node->safe_psql("gone_$suffix",
+			qq{SELECT string_agg(data, '' ORDER BY ordinal) = pg_read_binary_file('$file', 8, 16)
+			   FROM "my own".tiles}),
+		't', "$old: after the change the update goes through, and the view reads right");
 }
 
 $node->stop;

@@ -41,7 +41,7 @@ sub batch_of
 }
 
 my $small_batch = "SELECT count(*) FILTER (WHERE data = int8send(file_offset))"
-  . " FROM iopool_read_batch('$plain', ARRAY[0, 8000, 300000], 8)";
+  . " FROM iopool_read_batch('$plain', ARRAY[0, 8000, 300000], ARRAY[8])";
 
 # A session in the middle of a batch, with its pid.  The batch is followed by a
 # sleep within the statement, so that a conflict finds the statement running

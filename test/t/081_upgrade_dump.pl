@@ -23,7 +23,7 @@ my @made = (
 	'CREATE ROLE watcher LOGIN',
 	'GRANT EXECUTE ON FUNCTION iopool_read(text, bigint, bigint) TO reader',
 	'GRANT EXECUTE ON FUNCTION iopool_prefetch(text, bigint[], bigint[]) TO reader WITH GRANT OPTION',
-	'REVOKE EXECUTE ON FUNCTION iopool_read_array(text, bigint[], bigint, text) FROM pg_read_server_files',
+	'REVOKE EXECUTE ON FUNCTION iopool_read_array(text, bigint[], bigint[], text) FROM pg_read_server_files',
 	'REVOKE EXECUTE ON FUNCTION iopool_info() FROM PUBLIC',
 	'GRANT SELECT ON iopool_pools TO watcher',
 	'REVOKE SELECT ON iopool_rings FROM pg_monitor',
@@ -37,7 +37,7 @@ my @made = (
 	'CREATE SCHEMA own',
 	'CREATE VIEW own.busy AS SELECT name, in_use, waiting FROM iopool_pools WHERE in_use > 0',
 	'CREATE VIEW own.state AS SELECT p.name, r.state, r.pid FROM iopool_pools p JOIN iopool_rings r ON r.pool = p.name',
-	q{CREATE VIEW own.head AS SELECT ordinal, data FROM iopool_read_batch('PG_VERSION', '{0, 1}'::bigint[], 1::bigint)},
+	q{CREATE VIEW own.head AS SELECT ordinal, data FROM iopool_read_batch('PG_VERSION', '{0, 1}'::bigint[], '{1}'::bigint[])},
 	'CREATE FUNCTION own.first(path text) RETURNS bytea LANGUAGE sql VOLATILE BEGIN ATOMIC SELECT iopool_read(path, 0, 1); END',
 	q{CREATE FUNCTION own.bulk(path text) RETURNS bytea LANGUAGE sql SET iopool.pool = 'not_yet' AS 'SELECT iopool_read(path, 0, 1)'},
 	q{CREATE FUNCTION own.merged(path text) RETURNS text LANGUAGE sql SET iopool.merge_gap = '16kB' AS $$SELECT current_setting('iopool.merge_gap')$$},
@@ -150,6 +150,13 @@ sub works
 	return;
 }
 
+# Has a database functions with one length for all ranges, as before 0.3?
+sub has_scalar_length
+{
+	my ($node, $db) = @_;
+	return $node->safe_psql($db, q{SELECT to_regprocedure('iopool_read_batch(text, bigint[], bigint, text, boolean)') IS NOT NULL}) eq 't';
+}
+
 sub set_preload
 {
 	my ($node, $libraries) = @_;
@@ -168,12 +175,31 @@ $old->safe_psql('app', "$_;") foreach (@made);
 my @versions = split /\n/, $old->safe_psql('postgres', q{
 	SELECT v.version FROM pg_available_extension_versions AS v
 	WHERE name = 'iopool' ORDER BY 1});
+my @needs_change;
 ok(@versions > 0, 'there are versions of the extension');
 foreach my $version (@versions)
 {
 	$old->safe_psql('postgres', qq{CREATE DATABASE "version $version"});
 	$old->safe_psql("version $version", "CREATE EXTENSION iopool VERSION '$version'");
+
+	# What uses a function that later versions do not have: its dump needs a
+	# database with the version that it comes from, and is updated there.
+	my $one_length = has_scalar_length($old, "version $version") ? '8' : 'ARRAY[8]';
+	my $view = q{CREATE OR REPLACE VIEW head AS SELECT data FROM iopool_read_batch('PG_VERSION', ARRAY[0], %s)};
+	$old->safe_psql("version $version", sprintf($view, $one_length));
+	push @needs_change, $version if $one_length eq '8';
+	command_ok([ 'pg_dump', '-d', $old->connstr("version $version"), '-f', "$tmp/version.sql" ],
+		"version $version: pg_dump");
+	$old->safe_psql('postgres', 'CREATE DATABASE restored');
+	$old->safe_psql('restored', "CREATE EXTENSION iopool VERSION '$version'");
+	command_ok([ 'psql', '-X', '-v', 'ON_ERROR_STOP=1', '-d', $old->connstr('restored'), '-f', "$tmp/version.sql" ],
+		"version $version: restored into a database with that version");
+	$old->safe_psql('restored', sprintf($view, 'ARRAY[8]') . '; ALTER EXTENSION iopool UPDATE');
+	is($old->safe_psql('restored', q{SELECT data = pg_read_binary_file('PG_VERSION', 0, 8) FROM head}),
+		't', "version $version: and updated");
+	$old->safe_psql('postgres', 'DROP DATABASE restored');
 }
+ok(@needs_change > 0, 'there are versions with functions that are gone');
 
 my $before = state_of($old);
 my $dump = dump_of($old);
@@ -252,6 +278,11 @@ foreach my $is_preloaded (1, 0)
 	foreach my $version (@versions)
 	{
 		is($new->safe_psql("version $version", $seen{version}), $version, "$label: version $version stays");
+		is($new->safe_psql("version $version", q{SELECT data = pg_read_binary_file('PG_VERSION', 0, 8) FROM head}),
+			't', "$label: version $version reads right") if $is_preloaded;
+		$new->safe_psql("version $version", q{
+			CREATE OR REPLACE VIEW head AS SELECT data FROM iopool_read_batch('PG_VERSION', ARRAY[0], ARRAY[8])})
+		  if grep { $_ eq $version } @needs_change;
 		$new->safe_psql("version $version", 'ALTER EXTENSION iopool UPDATE');
 	}
 	is(dump_of($new), $dump, "$label: a dump is the same");

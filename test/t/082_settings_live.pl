@@ -153,7 +153,7 @@ reader_is_right($node, $plain, 'after the restart');
 my $ranges = q{(SELECT array_agg(n * 8192) FROM generate_series(0, 9) AS n)};
 my $count = qq{
 	SELECT iopool_stat_reset();
-	SELECT count(*) FROM iopool_read_batch('$plain', $ranges, 4000);
+	SELECT count(*) FROM iopool_read_batch('$plain', $ranges, ARRAY[4000]);
 	SELECT string_agg(name || ':' || reads || ':' || bytes || ':' || merges || ':' || max_in_flight, ' ' ORDER BY name)
 	FROM iopool_pools WHERE reads > 0};
 my @steps = (

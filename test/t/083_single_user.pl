@@ -56,7 +56,7 @@ sub run_single
 # 2,000 ranges compared with the words they must be; libaio makes its context
 # only for a lease that is worth it.
 my $batch = qq{SELECT count(*) FILTER (WHERE data = int8send(file_offset)) AS v FROM iopool_read_batch('$words',
-	(SELECT array_agg(n * 192 ORDER BY n) FROM generate_series(0, 1999) AS n), 8)};
+	(SELECT array_agg(n * 192 ORDER BY n) FROM generate_series(0, 1999) AS n), ARRAY[8])};
 my $home = q{SELECT count(*) AS v FROM iopool_rings WHERE state = 'free' AND pid IS NULL AND in_flight = 0};
 
 # Not preloaded: said as clearly as to any client.
@@ -78,13 +78,13 @@ foreach my $method (test_methods())
 			(map { ("SET iopool.io_mode = $_", $batch, $home) } io_modes()),
 			# the whole file as one array
 			"SELECT string_agg(d, '') = pg_read_binary_file('$words') AS v FROM unnest(iopool_read_array('$words', "
-			  . "(SELECT array_agg(n * 1000 ORDER BY n) FROM generate_series(0, 399) AS n), 1000)) AS d",
+			  . "(SELECT array_agg(n * 1000 ORDER BY n) FROM generate_series(0, 399) AS n), ARRAY[1000])) AS d",
 			# an error, with reads beside it, and what comes after
 			"SELECT count(*) AS v FROM iopool_read_batch(ARRAY['$words', '/nonexistent', '$words'], ARRAY[0, 0, 8], ARRAY[8, 8, 8])",
 			$home,
-			"SELECT sum(1 / (ordinal - 1000)) AS v FROM iopool_read_batch('$words', array_fill(0, ARRAY[2000]), 8)",
+			"SELECT sum(1 / (ordinal - 1000)) AS v FROM iopool_read_batch('$words', array_fill(0, ARRAY[2000]), ARRAY[8])",
 			$home,
-			"DO \$\$ BEGIN PERFORM iopool_read_array('/nonexistent', ARRAY[0, 8], 8); EXCEPTION WHEN undefined_file THEN RAISE LOG 'caught'; END \$\$",
+			"DO \$\$ BEGIN PERFORM iopool_read_array('/nonexistent', ARRAY[0, 8], ARRAY[8]); EXCEPTION WHEN undefined_file THEN RAISE LOG 'caught'; END \$\$",
 			"SET iopool.pool = nowhere", $batch, "SET iopool.pool = 'default'",
 			$batch, $home,
 			q{SELECT errors + broken + waiting AS v FROM iopool_pools} ],
@@ -109,7 +109,7 @@ foreach my $method (test_methods())
 			$held_batch =~ s/\Q$words\E/$held/;
 			$fs->gate('held');
 			my $run = single([ "SET iopool.io_mode = $mode", $held_batch, $home,
-					"SELECT count(*) AS v FROM iopool_read_batch('$words', '{0,8,16}', 8)" ],
+					"SELECT count(*) AS v FROM iopool_read_batch('$words', '{0,8,16}', ARRAY[8])" ],
 				"iopool.method=$method");
 			$run->start;
 			$fs->wait_blocked('held', 1);

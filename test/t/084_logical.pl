@@ -57,7 +57,7 @@ foreach my $method (test_methods())
 			INSERT INTO got SELECT NEW.id, TG_NAME,
 				count(*) FILTER (WHERE data = int8send(file_offset)), pg_backend_pid()
 			FROM iopool_read_batch(NEW.path,
-				(SELECT array_agg(n * 192) FROM generate_series(0, NEW.nranges - 1) AS n), 8);
+				(SELECT array_agg(n * 192) FROM generate_series(0, NEW.nranges - 1) AS n), ARRAY[8]);
 			RETURN NULL;
 		END $$;
 		CREATE TRIGGER in_replica AFTER INSERT ON wanted FOR EACH ROW EXECUTE FUNCTION read_wanted();

@@ -25,7 +25,7 @@ my $node = iopool_node('neighbours', $method, no_start => 1,
 plan skip_all => 'pg_stat_statements is not installed'
   unless -e $node->config_data('--sharedir') . '/extension/pg_stat_statements.control';
 
-my $batch = "SELECT count(*) FILTER (WHERE data = int8send(file_offset)) FROM iopool_read_batch('$words', ARRAY[0, 8000, 300000], 8)";
+my $batch = "SELECT count(*) FILTER (WHERE data = int8send(file_offset)) FROM iopool_read_batch('$words', ARRAY[0, 8000, 300000], ARRAY[8])";
 
 # Asserts that each of the libraries works.
 sub all_work

@@ -91,7 +91,7 @@ foreach my $method (test_methods())
 	foreach my $case (
 		[ 'missing file', right_of('/nonexistent'), qr/ERROR:  58P01/ ],
 		[ 'unknown pool', "set_config('iopool.pool', 'nowhere', true) <> '' AND " . right_of($plain) . ' = 0', qr/ERROR:  42704/ ],
-		[ 'consumer', "(SELECT sum(1 / (ordinal - 100)) FROM iopool_read_batch('$plain', array_fill(0, ARRAY[500]), 8))", qr/ERROR:  22012/ ])
+		[ 'consumer', "(SELECT sum(1 / (ordinal - 100)) FROM iopool_read_batch('$plain', array_fill(0, ARRAY[500]), ARRAY[8]))", qr/ERROR:  22012/ ])
 	{
 		my ($what, $sql, $error) = @$case;
 		my $label = "$method, error: $what";

@@ -29,7 +29,7 @@ write_words("$base/secret", 1000, 2**40);
 
 my @reading = (
 	'iopool_read(text, bigint, bigint)',
-	'iopool_read_batch(text, bigint[], bigint, text, boolean)',
+	'iopool_read_batch(text, bigint[], bigint[], text, boolean)',
 	'iopool_read_batch(text[], bigint[], bigint[], text, boolean)',
 	'iopool_read_array(text[], bigint[], bigint[], text)',
 	'iopool_prefetch(text, bigint[], bigint[])');
@@ -88,7 +88,7 @@ foreach my $method (@methods)
 			'\x' . unpack('H*', words(1000, 100)), "$label: the role reads its directory");
 		is( $node->safe_psql('postgres', qq{SET iopool.io_mode = $mode;
 				SELECT count(*), bool_and(substr(data, 1, 8) = int8send(file_offset)) FROM iopool_read_batch('tiles:words',
-					(SELECT array_agg(n * 80) FROM generate_series(1, 3000) AS n), 50)},
+					(SELECT array_agg(n * 80) FROM generate_series(1, 3000) AS n), ARRAY[50])},
 				extra_params => $app),
 			'3000|t', "$label: many ranges of it");
 		like(error_of($node, $read->('tiles:../secret', 0, 8), 'app'),
@@ -205,7 +205,7 @@ foreach my $method (@methods)
 		like(error_of($node, $read->($directory)),
 			qr/^42501: directory of file "$directory:file" overlaps the data directory/,
 			"with a tablespace in it: $directory");
-		is( $node->safe_psql('postgres', "SELECT error FROM iopool_read_batch('$directory:file', ARRAY[0], 3, 'report')"),
+		is( $node->safe_psql('postgres', "SELECT error FROM iopool_read_batch('$directory:file', ARRAY[0], ARRAY[3], 'report')"),
 			"directory of file \"$directory:file\" overlaps the data directory", "reported: $directory");
 	}
 	like(hint_of($node, $read->('space')), qr/allow_data_directory/, 'the hint tells what to do');
@@ -347,7 +347,7 @@ foreach my $method (@methods)
 	$node->append_conf('postgresql.conf', "iopool.pools = ''");
 	$node->restart;
 	foreach my $query (q{SELECT iopool_read('tiles:words', 0, 8)}, q{SELECT iopool_prefetch('tiles:words', ARRAY[0], ARRAY[8])},
-		q{SELECT * FROM iopool_read_batch('tiles:words', ARRAY[0], 8, 'report')})
+		q{SELECT * FROM iopool_read_batch('tiles:words', ARRAY[0], ARRAY[8], 'report')})
 	{
 		like(error_of($node, $query), qr/^42704: pool "bulk" of directory "tiles" does not exist/, "without the pool: $query");
 	}
@@ -413,7 +413,7 @@ foreach my $error (qw(ENOSYS EPERM))
 	is($node->safe_psql('postgres', q{SELECT length(iopool_read('tiles:words', 0, 8))}), 8, "before $error");
 	$node->stop;
 	ok(start_under($node, helper_program('norings'), "$error:openat2"), "$error: the server starts");
-	foreach my $query (q{SELECT iopool_read('tiles:words', 0, 8)}, q{SELECT * FROM iopool_read_batch('tiles:words', ARRAY[0], 8)},
+	foreach my $query (q{SELECT iopool_read('tiles:words', 0, 8)}, q{SELECT * FROM iopool_read_batch('tiles:words', ARRAY[0], ARRAY[8])},
 		create_directory('x', $tiles))
 	{
 		like(error_of($node, $query), qr/^0A000: could not confine file/, "$error: $query");

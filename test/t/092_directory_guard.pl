@@ -278,21 +278,21 @@ foreach my $method (@methods)
 	};
 	my $declare = sub {
 		my ($name, $directory) = @_;
-		return "DECLARE $name CURSOR FOR SELECT data = int8send(file_offset) FROM iopool_read_batch('$directory:words', (SELECT array_agg(n * 8) FROM generate_series(1, 10000) AS n), 8);\n"
+		return "DECLARE $name CURSOR FOR SELECT data = int8send(file_offset) FROM iopool_read_batch('$directory:words', (SELECT array_agg(n * 8) FROM generate_series(1, 10000) AS n), ARRAY[8]);\n"
 		  . "FETCH 1 FROM $name;\n";
 	};
 
 	my $out = $session->query("BEGIN;\n" . join('', map { $declare->("c$_", $_ % 2 ? 'here' : 'same') } 1 .. $ncursors));
 	is($out =~ tr/t//, $ncursors, "$method: $ncursors cursors");
 	is($nopen->($here), 1, "$method: one descriptor for their directory");
-	is($session->query("SELECT data = int8send(file_offset) FROM iopool_read_batch('tiles:words', ARRAY[8], 8)"), 't', "$method: another directory");
+	is($session->query("SELECT data = int8send(file_offset) FROM iopool_read_batch('tiles:words', ARRAY[8], ARRAY[8])"), 't', "$method: another directory");
 	is($nopen->($tiles), 0, "$method: which is closed");
 
 	# Another one in its place: from the next statement on that is read, and
 	# the cursors go on with theirs.
 	rename $here, "$here.old" or die;
 	rename $there, $here or die;
-	my $which = q{SELECT iopool_read('here:words', 8, 8), (SELECT data FROM iopool_read_batch('same:words', ARRAY[16], 8))};
+	my $which = q{SELECT iopool_read('here:words', 8, 8), (SELECT data FROM iopool_read_batch('same:words', ARRAY[16], ARRAY[8]))};
 	is($session->query($which), '\x0000010000000008|\x0000010000000010', "$method: the next statement reads the new one");
 	$out = $session->query($declare->('d1', 'here'));
 	is($out, 'f', "$method: so does a cursor");

@@ -191,6 +191,7 @@ push @misuses, (
 	[ 'no buffer is released', 'SELECT consumer_release(@s, @x)', $refused ],
 	[ 'a buffer is released twice', 'SELECT consumer_release(@s, @k), consumer_release(@s, @k)', $refused ],
 	[ 'a negative offset', 'SELECT consumer_add(@s, @f, -1, 8)', qr/^22023: .*offset.*-1\b/ ],
+	[ 'an unaligned read from the end', "SELECT consumer_add(\@s, consumer_open_with('$words', from_end => true), -8, -8)", qr/^22023: .*length.*-8\b/ ],
 	[ 'a negative length', 'SELECT consumer_add(@s, @f, 0, -8)', qr/^22023: .*length.*-8\b/ ],
 	[ 'too large a length', 'SELECT consumer_add(@s, @f, 0, 1072693249)', qr/^22023: .*length.*1072693249/ ],
 	[ 'a buffer that is smaller than the length', 'SELECT consumer_add(@s, @f, 0, 65537, 0, @b)', qr/^22023: .*655/ ],
@@ -206,6 +207,10 @@ push @misuses, (
 	[ 'open_file: an unknown access', "SELECT consumer_open('$words', '77')", $refused ],
 	[ 'open_file: an unknown mode', "SELECT consumer_open('$words', 'trusted', '77')", $refused ],
 	# Structs of another size than the library's.
+	map({ [ "open: options of size $_", "SELECT consumer_open_with('$words', missing_ok => true, from_end => true, size => '$_')", qr/^none/ ] } ('older', 'full')),
+	map({ [ "open: options of size $_", "SELECT consumer_open_with('$words', size => '$_')", /^[04]$/ ? $refused : $gone ] } ('newer', '0', '4', '100000')),
+	[ 'options of an older header have no missing_ok', "SELECT consumer_open_with('$words.gone', missing_ok => true, size => 'older')", qr/^58P01: / ],
+	[ 'options of an older header have no from_end', "SELECT consumer_add(\@s, consumer_open_with('$words', from_end => true, size => 'older'), -1, 8)", qr/^22023: .*offset.*-1\b/ ],
 	[ 'begin: options of an older header', q{SELECT consumer_end(consumer_begin_sized('older'))}, qr/^none/ ],
 	[ 'begin: options of this header', q{SELECT consumer_end(consumer_begin_sized('full'))}, qr/^none/ ],
 	map({ [ "begin: options of size $_", "SELECT consumer_begin_sized('$_')", /^[04]$/ ? $refused : $gone ] } ('newer', '0', '4', '100000')),
@@ -269,6 +274,27 @@ done_testing();
 
 # --------------------------------------------------------------------------
 # Who may open what.
+# Offsets that count from the end of a file.
+sub from_end
+{
+	my ($node, $label, $mode) = @_;
+
+	is( ask($node, qq{
+			SET iopool.io_mode = $mode;
+			BEGIN;
+			SELECT consumer_begin(owner => 'transaction') AS s, consumer_open_with('$words', from_end => true) AS f \\gset
+			SELECT count(consumer_add(:s, :f, o, 16, n)) FROM unnest(ARRAY[-16, -8, -1000003, -1000011, -1000019, -9223372036854775808, 16]) WITH ORDINALITY AS r(o, n);
+			SELECT string_agg(t.cookie || ':' || t.file_offset || ':' || t.nbytes || ':'
+				|| (t.data = CASE WHEN t.file_offset > -1000003 THEN pg_read_binary_file('$words', t.file_offset, 16)
+					ELSE pg_read_binary_file('$words', 0, greatest(t.file_offset + 1000003 + 16, 0)) END), ' ' ORDER BY t.cookie)
+			FROM consumer_take_all(:s) AS t;
+			SELECT consumer_end(:s) \\gset
+			COMMIT;}),
+		"7\n" . '1:-16:16:true 2:-8:8:true 3:-1000003:16:true 4:-1000011:8:true 5:-1000019:0:true 6:-9223372036854775808:0:true 7:16:16:true',
+		"$label: reads from the end");
+	return;
+}
+
 sub files
 {
 	my ($node, $method) = @_;
@@ -309,6 +335,22 @@ sub files
 	is($info->("consumer_open('tiles:words', 'user')"), '1000003|direct|t|other', "$method: mode and pool of the directory");
 	is($info->("consumer_open_in('tiles', 'words')"), '1000003|direct|t|other', "$method: the same, taken apart");
 	is($info->("consumer_open_in('tiles', 'words', 'trusted', 'buffered')"), '1000003|buffered|f|other', "$method: but for the mode");
+
+	# By options.
+	my $open_with = sub { return outcome($node, "SET ROLE $_[0]; SELECT consumer_open_with($_[1])") };
+	is($open_with->('app', "'tiles:words', is_trusted => false"), 'none', "$method: options: a file in a directory");
+	is($open_with->('app', "'words', 'tiles', is_trusted => false"), 'none', "$method: options: the same, taken apart");
+	is($open_with->('app', "'words', 'closed'"), 'none', "$method: options: trusted, without USAGE");
+	like($open_with->('app', "'words', 'closed', is_trusted => false"), qr/^42501: permission denied for foreign server closed/, "$method: options: without USAGE");
+	like($open_with->('app', "'$base/secret', is_trusted => false"), qr/^42501: /, "$method: options: the user's rights");
+	is($info->("consumer_open_with('words', 'tiles', io_mode => 'buffered')"), '1000003|buffered|f|other', "$method: options: a mode of its own");
+	is(ask($node, "SELECT consumer_open_with('$tiles/missing', missing_ok => true) IS NULL, consumer_open_with('missing', 'tiles', missing_ok => true) IS NULL, consumer_open_with('words', 'tiles', missing_ok => true) IS NULL"),
+		't|t|f', "$method: a file that may be missing");
+	like($open_with->('app', "'$tiles/missing'"), qr/^58P01: /, "$method: a file that must not");
+	like($open_with->('app', "'words', 'nowhere', missing_ok => true"), qr/^42704: /, "$method: missing_ok: an unknown directory");
+	like($open_with->('app', "'../secret', 'tiles', missing_ok => true"), qr/^42501: /, "$method: missing_ok: out of a directory");
+	like($open_with->('app', "'$tiles/fifo', missing_ok => true"), qr/^42809: /, "$method: missing_ok: a FIFO");
+	from_end($node, "$method, $_", $_) foreach (io_modes());
 
 	# Again and again, by errors and without: no descriptor stays open.
 	is( ask($node, qq{

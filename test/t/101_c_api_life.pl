@@ -231,7 +231,7 @@ foreach my $method (test_methods())
 					ask($node, "SELECT pg_cancel_backend($pid)");
 				},
 				after => "SELECT count(*) FILTER (WHERE data = int8send(file_offset)) FROM "
-				  . "iopool_read_batch('$plain', ARRAY[0, 8000, 300000], 8);");
+				  . "iopool_read_batch('$plain', ARRAY[0, 8000, 300000], ARRAY[8]);");
 			like($err, $expected, $label);
 			my $nwarnings = () = $err =~ /WARNING/g;
 			is($nwarnings, $what =~ /without end/ ? 1 : 0, "$label: warnings");
@@ -330,7 +330,7 @@ sub ended
 			ok( ask_until($node, "SELECT count(*) = 1 FROM iopool_rings WHERE state IN ('leased', 'draining') AND pid = $pid AND in_flight > 0"),
 				"$case: the ring is kept for the reads in flight");
 			is( ask($node, "SELECT count(*) FILTER (WHERE data = int8send(file_offset)) FROM "
-					  . "iopool_read_batch('$plain', ARRAY[0, 8000, 300000], 8)"),
+					  . "iopool_read_batch('$plain', ARRAY[0, 8000, 300000], ARRAY[8])"),
 				3, "$case: another session reads meanwhile");
 			$fs->ungate('held');
 			$session->finish if $what eq 'terminated';

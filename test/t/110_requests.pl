@@ -191,7 +191,7 @@ foreach my $method (test_methods())
 				SELECT 'fetch: ' || right_rows(submit('$plain', 2000));
 				SELECT 'next: ' || next_right_rows(submit('$plain', 2000), 100);
 				SELECT 'cancel: ' || iopool_cancel(submit('$plain', 2000));
-				SELECT 'batch: ' || count(*) FILTER (WHERE data = int8send(file_offset)) FROM iopool_read_batch('$plain', ARRAY[8, 8000, 300000], 8);
+				SELECT 'batch: ' || count(*) FILTER (WHERE data = int8send(file_offset)) FROM iopool_read_batch('$plain', ARRAY[8, 8000, 300000], ARRAY[8]);
 				SELECT 'read: ' || (iopool_read('$plain', 8, 8) = int8send(8));
 				$pause
 				SELECT 'right: ' || right_rows(:r);

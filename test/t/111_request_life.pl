@@ -79,7 +79,7 @@ my %points = (
 	'in fetch' => { sql => "SELECT count(*) FROM iopool_fetch(:r);", blocks => 1 },
 	'in fetch of another' => { sql => "SELECT count(*) FROM iopool_fetch(:long, 'report');", blocks => 1 },
 	'in fetch_next' => { sql => "SELECT count(*) FROM iopool_fetch_next(:r, 100);", blocks => 1 },
-	'in a batch' => { sql => "SELECT count(*) FROM iopool_read_batch('$held', ARRAY[0, 8000], 8);", blocks => 1 },
+	'in a batch' => { sql => "SELECT count(*) FROM iopool_read_batch('$held', ARRAY[0, 8000], ARRAY[8]);", blocks => 1 },
 	'in a subtransaction' => { sql => "SAVEPOINT s;\nSELECT submit('$held', 100) AS s \\gset\nSELECT iopool_wait(:s);", blocks => 1 },
 	'in a block with EXCEPTION' => {
 		sql => "DO \$\$ BEGIN PERFORM iopool_wait(submit('$held', 100)); EXCEPTION WHEN division_by_zero THEN NULL; END \$\$;",

@@ -40,11 +40,11 @@ my %calls = (
 	'wait_any' => 'SELECT iopool_wait_any(ARRAY[:r, :q])',
 	fetch => 'SELECT count(*) FROM iopool_fetch(:r)',
 	'fetch_next' => 'SELECT count(*) FROM iopool_fetch_next(:r)',
-	batch => "SELECT count(*) FROM iopool_read_batch('$held', offsets(400), 8, in_order => false)",
-	'batch without node' => "SELECT (iopool_read_batch('$held', offsets(400), 8)).ordinal",
-	lateral => "SELECT count(b.data) FROM generate_series(1, 40) AS n, LATERAL iopool_read_batch('$held', ARRAY[n * 800, n * 1600], 8) AS b",
+	batch => "SELECT count(*) FROM iopool_read_batch('$held', offsets(400), ARRAY[8], in_order => false)",
+	'batch without node' => "SELECT (iopool_read_batch('$held', offsets(400), ARRAY[8])).ordinal",
+	lateral => "SELECT count(b.data) FROM generate_series(1, 40) AS n, LATERAL iopool_read_batch('$held', ARRAY[n * 800, n * 1600], ARRAY[8]) AS b",
 	read => "SELECT length(iopool_read('$held', 0, 900000))",
-	array => "SELECT cardinality(iopool_read_array('$held', offsets(400), 8))",
+	array => "SELECT cardinality(iopool_read_array('$held', offsets(400), ARRAY[8]))",
 	'caught in a block' => "DO \$\$ BEGIN PERFORM iopool_wait((SELECT min(request) FROM iopool_requests)); EXCEPTION WHEN query_canceled THEN RAISE NOTICE 'caught'; END \$\$",
 	'C interface' => 'SELECT count(*) FROM consumer_take(:s)');
 

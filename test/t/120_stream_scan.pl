@@ -90,7 +90,7 @@ sub check_suspended
 {
 	my ($node, $method) = @_;
 	my $others = "dblink('host=''@{[$node->host]}'' port=@{[$node->port]} dbname=postgres',"
-	  . " 'SELECT count(*) FROM iopool_read_batch(''$plain'', ARRAY[0, 8000, 300000], 8)') AS x(n int)";
+	  . " 'SELECT count(*) FROM iopool_read_batch(''$plain'', ARRAY[0, 8000, 300000], ARRAY[8])') AS x(n int)";
 	my $right = "count(*) FILTER (WHERE data = int8send(id * 192))";
 
 	ask($node, 'CREATE EXTENSION dblink');
@@ -122,7 +122,7 @@ sub check_limit
 {
 	my ($node, $method) = @_;
 	my $numbers = 'FROM generate_series(1, 100000) AS n';
-	my $long = "iopool_read_batch('$plain', (SELECT array_agg(n * 64 ORDER BY n) $numbers), 8) AS f";
+	my $long = "iopool_read_batch('$plain', (SELECT array_agg(n * 64 ORDER BY n) $numbers), ARRAY[8]) AS f";
 	my $reads = ";\nSELECT sum(reads) FROM iopool_pools";
 	my %queries = (
 		batch => "SELECT data FROM $long LIMIT 1",
@@ -148,10 +148,10 @@ sub check_limit
 sub check_plain_plans
 {
 	my ($node, $method) = @_;
-	my $batch = "iopool_read_batch('$plain', ARRAY[c.o, 0], 8)";
+	my $batch = "iopool_read_batch('$plain', ARRAY[c.o, 0], ARRAY[8])";
 	my %queries = (
 		'WITH ORDINALITY' => "SELECT count(*) FROM places AS c, LATERAL $batch WITH ORDINALITY AS f(a, b, c, d, e, n)",
-		'WITH ORDINALITY, alone' => "SELECT count(*) FROM iopool_read_batch('$plain', '{0,8}', 8) WITH ORDINALITY AS f(a, b, c, d, e, n)",
+		'WITH ORDINALITY, alone' => "SELECT count(*) FROM iopool_read_batch('$plain', '{0,8}', ARRAY[8]) WITH ORDINALITY AS f(a, b, c, d, e, n)",
 		'ROWS FROM' => "SELECT count(*) FROM places AS c, LATERAL ROWS FROM ($batch, generate_series(1, 2)) AS f(a, b, c, d, e, n)",
 		'a select list' => "SELECT iopool_read(c.path, c.o, 8), $batch FROM places AS c",
 		'a whole row' => "SELECT f FROM places AS c, LATERAL $batch AS f");
@@ -180,7 +180,7 @@ sub check_parallel
 		rows => "SELECT md5(string_agg(x.d, '' ORDER BY x.id)) FROM (SELECT c.id, repeat(md5(f.data), 4) AS d FROM $from OFFSET 0) AS x",
 		merge => "SELECT md5(string_agg(x.d, '')) FROM (SELECT c.id, md5(f.data) AS d FROM $from ORDER BY f.data) AS x",
 		'both sides' => "SELECT count(*), sum(length(g.data)) FROM (SELECT c.id, c.path, c.o, f.data FROM $from WHERE get_byte(f.data, 7) <> 1 OFFSET 0) AS x, LATERAL iopool_read(x.path, x.o + 8, 8) AS g(data)",
-		'with a batch' => "SELECT count(*), sum(length(b.data)) FROM (SELECT c.id, f.data FROM $from) AS x JOIN iopool_read_batch('$plain', (SELECT array_agg(n * 64) FROM generate_series(1, 5000) AS n), 8) AS b ON b.ordinal = x.id");
+		'with a batch' => "SELECT count(*), sum(length(b.data)) FROM (SELECT c.id, f.data FROM $from) AS x JOIN iopool_read_batch('$plain', (SELECT array_agg(n * 64) FROM generate_series(1, 5000) AS n), ARRAY[8]) AS b ON b.ordinal = x.id");
 	my $plans = '';
 
 	foreach my $what (sort keys %queries)
@@ -230,7 +230,7 @@ sub check_slow_client
 		my $of_client = "FROM pg_stat_activity WHERE application_name = 'deaf_$name'";
 
 		ok(ask_until($node, "SELECT wait_event = 'ClientWrite' $of_client"), "$label: it waits for the client");
-		is(outcome($node, "SELECT count(*) FILTER (WHERE data = int8send(file_offset)) FROM iopool_read_batch('$plain', ARRAY[0, 8000, 300000], 8)"),
+		is(outcome($node, "SELECT count(*) FILTER (WHERE data = int8send(file_offset)) FROM iopool_read_batch('$plain', ARRAY[0, 8000, 300000], ARRAY[8])"),
 			3, "$label: another session reads meanwhile");
 		close $socket;
 		ok(ask_until($node, "SELECT count(*) = 0 $of_client"), "$label: the backend goes with it");
@@ -269,7 +269,7 @@ sub check_interrupts
 				lock_canary($node);
 				$fs->gate('held');
 				my $session = start_sql($node, "SET iopool.io_mode = $mode;\n$sql;\n$canary\n"
-					  . "SELECT 'right: ' || count(*) FILTER (WHERE data = int8send(file_offset)) FROM iopool_read_batch('$plain', ARRAY[0, 8000, 300000], 8);");
+					  . "SELECT 'right: ' || count(*) FILTER (WHERE data = int8send(file_offset)) FROM iopool_read_batch('$plain', ARRAY[0, 8000, 300000], ARRAY[8]);");
 				my $pid = backend_pid($node, $session);
 
 				my $in_lock = "SELECT wait_event_type IS NOT DISTINCT FROM 'Lock' FROM pg_stat_activity WHERE pid = $pid";
@@ -343,13 +343,13 @@ sub check_concurrent_updates
 		'update from lateral' => "UPDATE changing AS u SET d = q.d FROM (SELECT c.id, md5(f.data) AS d FROM places AS c, $read OFFSET 0) AS q WHERE q.id = u.id AND u.kind < 5",
 		'update from the same rows' => "UPDATE changing AS u SET d = q.d || u.o FROM (SELECT c.id, md5(f.data) AS d FROM changing AS c, $read) AS q WHERE q.id = u.id AND u.kind < 5",
 		'update from groups' => "UPDATE changing AS u SET d = q.d || u.o FROM (SELECT c.kind, md5(string_agg(f.data, '' ORDER BY c.id)) AS d FROM changing AS c, $read GROUP BY 1) AS q WHERE q.kind = u.kind",
-		'update from a batch' => "UPDATE changing AS u SET d = md5(f.data) || u.o FROM iopool_read_batch('$plain', (SELECT array_agg(id * 8 ORDER BY id) FROM places WHERE id <= 40), 8) AS f WHERE f.ordinal = u.id AND u.kind < 5",
-		'update of a sub-select' => "UPDATE changing AS u SET d = (SELECT md5(string_agg(data, '' ORDER BY ordinal)) FROM iopool_read_batch(u.path, ARRAY[u.o, 0], 8) AS f)",
+		'update from a batch' => "UPDATE changing AS u SET d = md5(f.data) || u.o FROM iopool_read_batch('$plain', (SELECT array_agg(id * 8 ORDER BY id) FROM places WHERE id <= 40), ARRAY[8]) AS f WHERE f.ordinal = u.id AND u.kind < 5",
+		'update of a sub-select' => "UPDATE changing AS u SET d = (SELECT md5(string_agg(data, '' ORDER BY ordinal)) FROM iopool_read_batch(u.path, ARRAY[u.o, 0], ARRAY[8]) AS f)",
 		'update where a read says so' => "UPDATE changing AS u SET d = 'read ' || u.o WHERE EXISTS (SELECT 1 FROM places AS c, LATERAL iopool_read(c.path, u.o, 8) AS f(data) WHERE c.id = u.id AND f.data = int8send(u.o))",
 		'update from a with list' => "WITH q AS MATERIALIZED (SELECT c.id, md5(f.data) AS d FROM changing AS c, $read) UPDATE changing AS u SET d = q.d || u.o FROM q WHERE q.id = u.id",
 		'for update' => "SELECT c.id, c.o, md5(f.data) FROM changing AS c, $read WHERE c.kind < 5 ORDER BY c.id FOR UPDATE OF c",
 		'for update in order' => "SELECT x.id, x.o, md5(f.data) FROM (SELECT * FROM changing AS c WHERE kind < 5 ORDER BY id FOR UPDATE) AS x, LATERAL iopool_read(x.path, x.o, 8) AS f(data)",
-		'for update and a batch' => "SELECT c.id, c.o, f.ordinal, md5(f.data) FROM changing AS c JOIN iopool_read_batch('$plain', (SELECT array_agg(id * 8 ORDER BY id) FROM places WHERE id <= 40), 8) AS f ON f.ordinal = c.id AND c.kind < 5 FOR UPDATE OF c");
+		'for update and a batch' => "SELECT c.id, c.o, f.ordinal, md5(f.data) FROM changing AS c JOIN iopool_read_batch('$plain', (SELECT array_agg(id * 8 ORDER BY id) FROM places WHERE id <= 40), ARRAY[8]) AS f ON f.ordinal = c.id AND c.kind < 5 FOR UPDATE OF c");
 
 	foreach my $what (sort keys %statements)
 	{
@@ -382,31 +382,31 @@ sub check_concurrent_updates
 sub check_failures_ahead
 {
 	my ($node, $method) = @_;
-	my $rows = "(VALUES (1, '$plain', 0::bigint), (2, '$plain', 8), (3, '%s', %s), (4, '$plain', 8), (5, '%s', %s)) AS c(id, path, o)";
+	my $rows = "(VALUES (1, '$plain', 4::bigint), (2, '$plain', 8), (3, '%s', %s), (4, '$plain', 8), (5, '%s', %s)) AS c(id, path, l)";
 	my $gone = sprintf($rows, "$plain.gone", 0, $plain, 0);
 	my $negative = sprintf($rows, $plain, -1, $plain, 0);
 	my $both = sprintf($rows, "$plain.gone", 0, $plain, -1);
-	my $read = 'LATERAL iopool_read(c.path, c.o, 8) AS f(data)';
-	my $list = 'LATERAL iopool_read_batch(c.path, ARRAY[c.o], 8) AS f';
-	my $natural = 'iopool_read(c.path, c.o, 8)';
+	my $read = 'LATERAL iopool_read(c.path, 8, c.l) AS f(data)';
+	my $list = 'LATERAL iopool_read_batch(c.path, ARRAY[8], ARRAY[c.l]) AS f';
+	my $natural = 'iopool_read(c.path, 8, c.l)';
 	my %queries = (
 		'a missing file behind LIMIT' => "SELECT c.id, f.data FROM $gone, $read LIMIT 2",
 		'a missing file behind LIMIT, batch' => "SELECT c.id, f.data FROM $gone, $list LIMIT 2",
-		'a negative offset behind LIMIT' => "SELECT c.id, f.data FROM $negative, $read LIMIT 2",
-		'a negative offset behind LIMIT, batch' => "SELECT c.id, f.data FROM $negative, $list LIMIT 2",
+		'a negative length behind LIMIT' => "SELECT c.id, f.data FROM $negative, $read LIMIT 2",
+		'a negative length behind LIMIT, batch' => "SELECT c.id, f.data FROM $negative, $list LIMIT 2",
 		'an argument that fails behind LIMIT' => "SELECT c.id, f.data FROM $gone, LATERAL iopool_read('$plain', 8 / (3 - c.id), 8) AS f(data) LIMIT 2",
 		'natural, a missing file behind LIMIT' => "SELECT c.id, $natural FROM $gone LIMIT 2",
-		'natural, a negative offset behind LIMIT' => "SELECT c.id, $natural FROM $negative LIMIT 2",
-		'natural, a missing file before a negative offset' => "SELECT c.id, $natural FROM $both",
+		'natural, a negative length behind LIMIT' => "SELECT c.id, $natural FROM $negative LIMIT 2",
+		'natural, a missing file before a negative length' => "SELECT c.id, $natural FROM $both",
 		'natural, a condition' => "SELECT c.id FROM $both WHERE length($natural) > 3",
 		'natural, an argument that fails behind LIMIT' => "SELECT c.id, iopool_read('$plain', 8 / (3 - c.id), 8) FROM $gone LIMIT 2",
 		'natural, an argument that fails' => "SELECT c.id, iopool_read('$plain', 8 / (3 - c.id), 8) FROM $gone",
 		# What is computed for rows that are taken ahead may fail; but the first
 		# row is taken alone.
-		'an outer row that fails behind LIMIT' => "SELECT c.id, f.data FROM (SELECT id, path, 8 / (3 - id) AS o FROM $gone) AS c, $read LIMIT 1",
-		'a missing file before a negative offset' => "SELECT c.id, f.data FROM $both, $read",
-		'a missing file before a negative offset, batch' => "SELECT c.id, f.data FROM $both, $list",
-		'a negative offset behind a fetch' => "BEGIN;\nDECLARE cur CURSOR FOR SELECT c.id, f.data FROM $negative, $read;\nFETCH 2 FROM cur;\nCOMMIT");
+		'an outer row that fails behind LIMIT' => "SELECT c.id, f.data FROM (SELECT id, path, 8 / (3 - id) AS l FROM $gone) AS c, $read LIMIT 1",
+		'a missing file before a negative length' => "SELECT c.id, f.data FROM $both, $read",
+		'a missing file before a negative length, batch' => "SELECT c.id, f.data FROM $both, $list",
+		'a negative length behind a fetch' => "BEGIN;\nDECLARE cur CURSOR FOR SELECT c.id, f.data FROM $negative, $read;\nFETCH 2 FROM cur;\nCOMMIT");
 
 	# what is in the page cache is read row by row; direct reads are not
 	foreach my $mode ('buffered', 'direct')

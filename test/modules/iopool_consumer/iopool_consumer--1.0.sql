@@ -85,6 +85,9 @@ LANGUAGE c STRICT AS 'MODULE_PATHNAME';
 -- Structs of other sizes (sizes.c)
 
 CREATE FUNCTION consumer_begin_sized(size text) RETURNS int LANGUAGE c STRICT AS 'MODULE_PATHNAME';
+CREATE FUNCTION consumer_open_with(path text, directory text DEFAULT '', is_trusted bool DEFAULT true, missing_ok bool DEFAULT false,
+	from_end bool DEFAULT false, io_mode text DEFAULT 'session', size text DEFAULT 'full')
+RETURNS int LANGUAGE c STRICT AS 'MODULE_PATHNAME';
 CREATE FUNCTION consumer_fill_sized(kind text, object int, size text) RETURNS bool LANGUAGE c STRICT AS 'MODULE_PATHNAME';
 
 -- All that a stream has left, whatever the number of calls, in the order in which it came

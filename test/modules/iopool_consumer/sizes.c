@@ -18,6 +18,7 @@
 
 PG_FUNCTION_INFO_V1(consumer_begin_sized);
 PG_FUNCTION_INFO_V1(consumer_fill_sized);
+PG_FUNCTION_INFO_V1(consumer_open_with);
 
 #define ROOM	512
 #define RUBBISH 0x7f
@@ -27,6 +28,7 @@ typedef union Sized
 {
 	Size size;
 	IopoolApiOptions options;
+	IopoolApiOpenOptions open;
 	IopoolApiFileInfo file;
 	IopoolApiStreamStats stream;
 	IopoolApiPoolStats pool;
@@ -63,6 +65,38 @@ consumer_begin_sized(PG_FUNCTION_ARGS)
 	sized.size = size;
 	PG_RETURN_INT32(consumer_handle_new(
 		consumer_api()->begin(TopTransactionContext, &sized.options), 0, 0));
+}
+
+/*
+ * consumer_open_with(path text, directory text, is_trusted bool,
+ *					  missing_ok bool, from_end bool, io_mode text, size text)
+ *					  RETURNS int
+ *
+ * open(), with a directory unless that is ''; NULL where there is no file.
+ */
+Datum
+consumer_open_with(PG_FUNCTION_ARGS)
+{
+	char *path = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char *directory = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	Size size = size_arg(text_to_cstring(PG_GETARG_TEXT_PP(6)),
+						 sizeof(IopoolApiOpenOptions),
+						 offsetof(IopoolApiOpenOptions, missing_ok));
+	IopoolApiFile *file;
+	Sized sized;
+
+	memset(&sized, 0, sizeof(sized));
+	sized.size = size;
+	sized.open.directory = directory[0] != '\0' ? directory : NULL;
+	sized.open.is_trusted = PG_GETARG_BOOL(2);
+	sized.open.missing_ok = PG_GETARG_BOOL(3);
+	sized.open.from_end = PG_GETARG_BOOL(4);
+	sized.open.io_mode =
+		consumer_io_mode(text_to_cstring(PG_GETARG_TEXT_PP(5)));
+	file = consumer_api()->open(TopTransactionContext, path, &sized.open);
+	if (file == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_INT32(consumer_handle_new(file, 0, 0));
 }
 
 /*

@@ -43,9 +43,12 @@ typedef enum Ending
 typedef struct TestRange
 {
 	int fileno;
-	int64 offset;
+	int64 offset; /* from the beginning */
 	int64 length;
-	char *dest; /* the caller's, with canaries around; or NULL */
+	int64 end;	   /* that the offset is counted from, or 0 */
+	int64 before;  /* bytes of it that lie before the beginning */
+	bool is_whole; /* all of the file, whatever its size is said to be */
+	char *dest;	   /* the caller's, with canaries around; or NULL */
 	int64 dest_size;
 	bool is_out;
 	bool is_forgotten;
@@ -69,6 +72,7 @@ typedef struct TestStream
 	int nranges;
 	int next_range; /* of the source */
 	int64 longest;
+	int64 growth; /* of whole files, on their way */
 	int nout;
 	int ends_at; /* ranges given or got until the ending */
 	Ending ending;
@@ -93,11 +97,26 @@ typedef struct World
  * What a range has to give
  */
 
+/* The offset that the stream is asked for. */
+static int64
+asked_offset(const TestRange *range)
+{
+	return range->offset - range->before - range->end;
+}
+
+static int64
+asked_length(const TestRange *range)
+{
+	return range->is_whole ? IOPOOL_WHOLE_FILE : range->length + range->before;
+}
+
 static int64
 available(const MockFile *file, const TestRange *range)
 {
 	int64 length = Min(range->length, PG_INT64_MAX - range->offset);
 
+	if (range->is_whole)
+		return file->size;
 	if (range->dest != NULL)
 		length = Min(length, range->dest_size);
 	/* where there is a byte that stat does not know of, it may know nothing */
@@ -177,11 +196,11 @@ test_source(void *arg, IopoolRange *range)
 	if (mock->is_uncached && range->file->nusers == 1 && mock_chance(20))
 		range->file->rw_flags = 0x80;
 
-	range->offset = next->offset;
-	range->length = next->length;
+	range->offset = asked_offset(next);
+	range->length = asked_length(next);
 	range->cookie = test->next_range;
 	range->dest = next->dest;
-	range->max_bytes = next->dest ? next->dest_size : next->length;
+	range->max_bytes = next->dest ? next->dest_size : range->length;
 	test->next_range++;
 	return IOPOOL_SOURCE_RANGE;
 }
@@ -215,6 +234,7 @@ make_ranges(TestStream *test)
 
 	test->nranges = (int) mock_between(0, is_small ? MAX_RANGES : 40);
 	test->longest = 0;
+	test->growth = 0;
 	for (int i = 0; i < test->nranges; i++)
 	{
 		TestRange *range = &test->ranges[i];
@@ -232,6 +252,25 @@ make_ranges(TestStream *test)
 		else
 			range->length = mock_between(0, mock_chance(90) ? 20000 : 400000);
 		base = range->offset + mock_between(0, range->length);
+		if (mock_chance(5))
+		{
+			range->is_whole = true;
+			range->offset = 0;
+			range->length = file->size;
+			test->longest =
+				Max(test->longest, Max(file->size, file->stat_size));
+			test->growth += file->size + 128 * 1024;
+			continue;
+		}
+		if (file->stat_size == file->size && range->offset < file->size &&
+			mock_chance(20))
+		{
+			range->end = file->size;
+			if (mock_chance(10))
+				range->before = mock_between(0, 2000);
+			if (range->before > 0)
+				range->offset = 0;
+		}
 		test->longest = Max(test->longest, range->length);
 		if (has_dests && mock_chance(90))
 		{
@@ -355,7 +394,8 @@ check_bounds(TestStream *test)
 		  Max(2 * window - stream->reserved, IOPOOL_MIN_FREE_BYTES) +
 			  test->longest);
 	if (test->options.kind != IOPOOL_STREAM_REQUEST)
-		CHECK(stream->reserved < 2 * window + Max(test->longest, 1));
+		CHECK(stream->reserved <
+			  2 * window + Max(test->longest, 1) + test->growth);
 	for (int i = 0; i < world->nstreams; i++)
 	{
 		if (!world->streams[i].is_over)
@@ -433,8 +473,8 @@ check_result(TestStream *test, const IopoolResult *result)
 	if (test->options.in_order)
 		CHECK_EQUAL(result->cookie, test->nout);
 	test->nout++;
-	CHECK_EQUAL(result->offset, range->offset);
-	CHECK_EQUAL(result->length, range->length);
+	CHECK_EQUAL(result->offset, asked_offset(range));
+	CHECK_EQUAL(result->length, asked_length(range));
 	CHECK(strcmp(result->path, file->path) == 0);
 
 	if (test->is_forgetting && result->failure.errnum == ECANCELED)
