@@ -68,6 +68,8 @@ SELECT * FROM compare($$SELECT id, iopool_read(path, CASE WHEN id % 3 > 0 THEN f
 SELECT * FROM compare($$SELECT id, row_number() OVER (ORDER BY id DESC), iopool_read(path, file_offset, length) FROM project_item$$);
 SELECT * FROM compare($$SELECT id, iopool_read(path, file_offset, length) FROM project_parts$$);
 SELECT * FROM compare($$SELECT id, iopool_read(path, -file_offset - 1, length) FROM project_item$$);
+-- longer than the file, from its beginning, its middle and its end
+SELECT * FROM compare($$SELECT id, iopool_read('iopool_words', (id % 3 - 1) * 1048571, 1048579 + id * 100000) FROM project_item WHERE id <= 20$$);
 SELECT * FROM plan_of($$SELECT iopool_read(path), iopool_read(path, file_offset, length), iopool_read(path, 8, kind, true), iopool_read(path, kind > 2) FROM project_item$$);
 SELECT * FROM compare($$SELECT id, md5(iopool_read(path)), iopool_read(path, file_offset, length, id > 8), length(iopool_read(path, true)) FROM project_item WHERE id < 50$$);
 SELECT * FROM compare($$SELECT id, iopool_read((ARRAY['iopool_one', 'iopool_missing', 'iopool_other', 'iopool_empty', NULL])[1 + kind % 5], true) FROM project_item$$);

@@ -287,6 +287,7 @@ RESET iopool.io_mode;
 
 -- negative offsets
 SELECT * FROM compare($$SELECT id, data FROM scan_item, iopool_read(path, -file_offset - 1, length) AS data$$);
+SELECT * FROM compare($$SELECT id, data FROM scan_item, iopool_read('iopool_words', (id % 3 - 1) * 1048571, 1048579 + id * 100000) AS data WHERE id <= 20$$);
 SELECT * FROM compare($$SELECT id, ordinal, data FROM scan_item, iopool_read_batch(path, ARRAY[-file_offset - 1, -8], ARRAY[length])$$);
 SELECT * FROM compare($$SELECT ordinal, data FROM iopool_read_batch('iopool_words', '{-8,-16,-1048579,-1048580}', '{8}')$$);
 -- LEFT: outer rows without a result are kept

@@ -74,8 +74,8 @@ free_limit(const IopoolStream *stream)
 {
 	int64 limit = stream->max_reserved;
 
-	/* a request's own results are counted by others */
-	if (stream->options.kind != IOPOOL_STREAM_REQUEST)
+	/* else who has them counts what is used */
+	if (stream->buffers == &stream->own_buffers)
 		limit -= stream->reserved;
 	return Max(limit, IOPOOL_MIN_FREE_BYTES);
 }

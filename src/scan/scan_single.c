@@ -27,7 +27,7 @@
 #define LAST_DISTANCE  (1024 * 1024)
 
 /* Longest range that is read at once: its memory is kept. */
-#define CACHED_MAX (4 * 1024 * 1024)
+#define CACHED_MAX (32 * 1024 * 1024)
 
 /*
  * Put the columns of the outer row into the slot of the scan, which has that
@@ -100,8 +100,15 @@ read_cached(IopoolScanState *state, IopoolScanCall *call, Datum *value,
 		return true;
 	if (!iopool_scan_get_range(call, args, &range))
 		iopool_range_check(range.offset, range.length);
-	if (range.length == IOPOOL_WHOLE_FILE)
-		range.length = iopool_feed_whole_size(state->feed, range.path);
+	/*
+	 * No more memory than there are bytes.  From the end, fewer bytes would be
+	 * others.
+	 */
+	if (range.length == IOPOOL_WHOLE_FILE ||
+		(range.offset >= 0 &&
+		 VARHDRSZ + (Size) range.length > call->buffer_size))
+		range.length = iopool_feed_available(state->feed, range.path,
+											 range.offset, range.length);
 	if (range.length < 0 || range.length > CACHED_MAX)
 		return false;
 	buffer = result_buffer(state, call, range.length);

@@ -53,7 +53,8 @@ extern IopoolCall *iopool_feed_new_call(IopoolFeed *feed,
 extern IopoolCall *iopool_feed_new_range(IopoolFeed *feed, text *path,
 										 int64 offset, int64 length);
 extern int64 *iopool_feed_measure(IopoolFeed *feed, IopoolCall *call);
-extern int64 iopool_feed_whole_size(IopoolFeed *feed, text *path);
+extern int64 iopool_feed_available(IopoolFeed *feed, text *path, int64 offset,
+								   int64 length);
 extern int64 iopool_feed_read_cached(IopoolFeed *feed, text *path,
 									 int64 offset, int64 length, char *dest);
 extern void iopool_feed_add(IopoolFeed *feed, IopoolCall *call);

@@ -304,11 +304,12 @@ acquire_now(IopoolFeed *feed, text *path)
 }
 
 /*
- * How many bytes a whole file has, to be read at once; -1 if that is not known,
- * or a call has to be added for it.  Raises as iopool_feed_new_call().
+ * How many bytes of a range, or of a whole file, there are to be read at once;
+ * -1 if that is not known, or a call has to be added for it.  Raises as
+ * iopool_feed_new_call().
  */
 int64
-iopool_feed_whole_size(IopoolFeed *feed, text *path)
+iopool_feed_available(IopoolFeed *feed, text *path, int64 offset, int64 length)
 {
 	IopoolFile *file = acquire_now(feed, path);
 	IopoolFailure failure;
@@ -317,7 +318,7 @@ iopool_feed_whole_size(IopoolFeed *feed, text *path)
 
 	if (file == NULL)
 		return -1;
-	if (iopool_file_clip(file, 0, IOPOOL_WHOLE_FILE, &clip, &failure) &&
+	if (iopool_file_clip(file, offset, length, &clip, &failure) &&
 		!clip.is_open_ended)
 		size = clip.length;
 	iopool_file_release(file);
