@@ -11,7 +11,7 @@ SELECT iopool_read_array(paths => '{iopool_one}'::text[], file_offsets => '{0}':
 						 lengths => '{8}'::bigint[], on_error => 'report');
 
 -- end of file; no ranges; subscripts
-SELECT iopool_read_array('iopool_words', ARRAY[1048576, 1048579, 9223372036854775807, 8], ARRAY[16, 16, 16, 0]);
+SELECT iopool_read_array('iopool_words', ARRAY[1048576, 1048579, 9223372036854775791, 8], ARRAY[16, 16, 16, 0]);
 SELECT iopool_read_array('iopool_words', '{}'::bigint[], ARRAY[8]) AS none,
 	   iopool_read_array('iopool_words', '{}'::bigint[], '{}'::bigint[]) AS none,
 	   iopool_read_array('{}'::text[], '{}'::bigint[], '{}'::bigint[]) AS none;
@@ -64,8 +64,8 @@ SELECT iopool_prefetch('iopool_words', NULL, ARRAY[1]) IS NULL AS strict;
 SELECT iopool_prefetch('iopool_missing', ARRAY[0], ARRAY[8]);
 SELECT iopool_read('iopool_words', 4096, 8) AS after_prefetch;
 -- no more than there is, wherever a range ends, and whatever the size says
-SELECT iopool_prefetch('iopool_words', ARRAY[1048578, 1048579, 9223372036854775807, 9223372036854775806, 0],
+SELECT iopool_prefetch('iopool_words', ARRAY[1048578, 1048579, 9223372035782082559, 9223372036854775799, 0],
 	ARRAY[1072693248, 1072693248, 1072693248, 8, 0]);
 SET statement_timeout = '1min';
-SELECT iopool_prefetch('/proc/self/status', ARRAY[0, 9223372036854775000], ARRAY[1072693248, 1072693248]);
+SELECT iopool_prefetch('/proc/self/status', ARRAY[0, 9223372035782082559], ARRAY[1072693248, 1072693248]);
 RESET statement_timeout;

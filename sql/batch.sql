@@ -18,7 +18,7 @@ SELECT * FROM iopool_read_batch(paths => '{iopool_one}'::text[], file_offsets =>
 -- what is not there, is short or empty: no error, no NULL
 SELECT * FROM iopool_read_batch(
 	ARRAY['iopool_words', 'iopool_words', 'iopool_words', 'iopool_words', 'iopool_empty', 'iopool_one'],
-	ARRAY[1048576, 1048579, 9223372036854775807, 8, 0, 0],
+	ARRAY[1048576, 1048579, 9223372036854775791, 8, 0, 0],
 	ARRAY[16, 16, 16, 0, 8, 8]);
 
 -- empty arrays, strictness

@@ -56,7 +56,8 @@ BEGIN
 				WHEN 9 THEN CASE WHEN iopool_prefetch(path, ARRAY[0], ARRAY[100]) >= 0 THEN iopool_read(path, 0, 100) END
 				END, 'escape');
 		EXCEPTION WHEN OTHERS THEN
-			outcome := SQLSTATE || ': ' || SQLERRM;
+			-- which range it is depends on the form
+			outcome := SQLSTATE || ': ' || regexp_replace(SQLERRM, '^range 1: ', '');
 		END;
 		IF outcome <> ALL (outcomes) OR outcomes IS NULL THEN
 			outcomes := outcomes || outcome;

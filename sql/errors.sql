@@ -11,8 +11,17 @@ SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 8]
 SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 8], ARRAY[8, 1072693249])$$);
 SELECT state FROM failure($$SELECT iopool_read_array('iopool_words', ARRAY[0, 8], ARRAY[8, -8])$$);
 SELECT state FROM failure($$SELECT iopool_prefetch('iopool_words', ARRAY[1], ARRAY[-8])$$);
--- also where bad files are reported a range: arguments are the caller's fault
-SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 8], ARRAY[8, -8], 'report')$$);
+SELECT * FROM failure($$SELECT iopool_read('iopool_words', 9223372036854775807, 1)$$);
+SELECT * FROM failure($$SELECT iopool_read('iopool_words', 9223372036854775800, 8, true)$$);
+-- a message about one of many ranges names it, and the first is raised
+SELECT * FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 8, 16, 24], ARRAY[8, -1, 1072693249, NULL])$$);
+SELECT * FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 8, 16], ARRAY[8, 8, 1072693249])$$);
+SELECT * FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 9223372036854775800], ARRAY[8], in_order => false)$$);
+SELECT * FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 8], ARRAY[-8])$$);
+SELECT * FROM failure($$SELECT iopool_prefetch('iopool_words', ARRAY[0, 8], ARRAY[8, -8])$$);
+SELECT * FROM failure($$SELECT iopool_submit(ARRAY['iopool_words', NULL], ARRAY[0, 8], ARRAY[8])$$);
+-- before any file is opened
+SELECT * FROM failure($$SELECT iopool_read_array(ARRAY['iopool_missing', 'iopool_words'], ARRAY[0, 0], ARRAY[8, -8])$$);
 
 -- unequal numbers of elements; one length is for all ranges
 SELECT * FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 8, 16], ARRAY[8, 8])$$);
@@ -90,6 +99,40 @@ FROM iopool_read_batch(
 	 FROM generate_series(1, 7000) AS n),
 	(SELECT array_agg(n * 16 ORDER BY n) FROM generate_series(1, 7000) AS n),
 	(SELECT array_agg(8) FROM generate_series(1, 7000)), 'report');
+
+-- so has what is wrong with its arguments; columns are as given
+SELECT ordinal, file_offset, length, length(data) AS bytes, error FROM iopool_read_batch('iopool_words',
+	ARRAY[0, NULL, 16, -8, 9223372036854775807, 8, NULL, -9223372036854775808, 32], ARRAY[8, 8, NULL, -8, 8, 1072693249, NULL, 8, 8], 'report');
+SELECT ordinal, file_offset, length, data, error FROM iopool_read_batch(
+	ARRAY['iopool_words', NULL, 'iopool_missing', NULL, 'iopool_one'], ARRAY[0, 0, 0, NULL, 0], ARRAY[8, 8, 8, -1, 8], 'report');
+SELECT ordinal, data, error FROM iopool_read_batch(
+	ARRAY['iopool_words', NULL, 'iopool_missing', 'iopool_one'], ARRAY[0, 0, 0, NULL], ARRAY[8], 'report', in_order => false) ORDER BY ordinal;
+SELECT iopool_read_array(ARRAY['iopool_words', NULL, 'iopool_missing', 'iopool_one', 'iopool_words'], ARRAY[0, 0, 0, NULL, 8], ARRAY[8, 8, 8, 8, -1], 'report');
+-- one length for all, which is bad for all; nothing at all to read
+SELECT ordinal, length, data, error FROM iopool_read_batch('iopool_words', ARRAY[0, 8], ARRAY[NULL]::bigint[], 'report');
+SELECT ordinal, length, data, error FROM iopool_read_batch(ARRAY[NULL, NULL]::text[], ARRAY[0, 8], ARRAY[-3], 'report', false) ORDER BY 1;
+SELECT iopool_read_array(ARRAY[NULL]::text[], ARRAY[0], ARRAY[8], 'report'), iopool_read_array('iopool_words', ARRAY[NULL]::bigint[], ARRAY[NULL]::bigint[], 'report');
+SELECT count(*) FROM iopool_read_batch('iopool_words', '{}', ARRAY[NULL]::bigint[], 'raise');
+-- not what is wrong with the call, nor a right that is missing
+SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, NULL, 8], ARRAY[8, 8], 'report')$$);
+SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[[NULL]]::bigint[], ARRAY[8], 'report')$$);
+-- thousands of bad ranges between good ones, in a plain call and in the nodes
+CREATE FUNCTION mixed(n int, OUT paths text[], OUT os bigint[], OUT ls bigint[]) LANGUAGE sql IMMUTABLE AS $$
+	SELECT array_agg(CASE WHEN i % 11 <> 5 THEN (ARRAY['iopool_words', 'iopool_other', 'iopool_missing'])[1 + i % 3] END ORDER BY i),
+		array_agg(CASE WHEN i % 7 <> 3 THEN i * 8 END ORDER BY i), array_agg(CASE i % 5 WHEN 1 THEN -1 WHEN 2 THEN NULL ELSE 8 END ORDER BY i)
+	FROM generate_series(1, n) AS i
+$$;
+SELECT in_order, count(*), count(data), count(DISTINCT ordinal), bool_and((error IS NULL) <> (data IS NULL)), count(DISTINCT regexp_replace(error, '^range \d+: ', '')) AS kinds,
+	   bool_and(error ~ ('^range ' || ordinal || ': ')), bool_and(data = int8send(file_offset + CASE WHEN ordinal % 3 = 1 THEN 1099511627776 ELSE 0 END))
+FROM mixed(5000), unnest(ARRAY[true, false]) AS in_order, LATERAL iopool_read_batch(paths, os, ls, 'report', in_order)
+GROUP BY 1 ORDER BY 1;
+SELECT * FROM compare($$SELECT b.* FROM iopool_read_batch((mixed(100)).paths, (mixed(100)).os, (mixed(100)).ls, 'report') AS b$$);
+SELECT * FROM compare($$SELECT g, b.ordinal, b.file_offset, b.length, b.data, b.error FROM generate_series(1, 60) AS g, mixed(g) AS m, iopool_read_batch(m.paths, m.os, m.ls, 'report') AS b$$);
+SELECT * FROM compare($$SELECT g, b.ordinal, b.file_offset, b.length, b.data, b.error FROM generate_series(1, 60) AS g, mixed(g) AS m, iopool_read_batch(m.paths, m.os, m.ls, CASE WHEN g < 3 THEN 'report' ELSE 'raise' END) AS b$$);
+SELECT bool_and(a IS NOT DISTINCT FROM b.data) AS same
+FROM mixed(300) AS m, LATERAL unnest(iopool_read_array(m.paths, m.os, m.ls, 'report')) WITH ORDINALITY AS e (a, n)
+	JOIN LATERAL iopool_read_batch(m.paths, m.os, m.ls, 'report') AS b ON b.ordinal = e.n;
+DROP FUNCTION mixed(int);
 
 -- raise: the failure of the lowest ordinal, in either order of output
 SELECT * FROM failure($$SELECT * FROM iopool_read_batch(

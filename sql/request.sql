@@ -83,7 +83,7 @@ COMMIT;
 -- what is not there, is short or empty: no error, no NULL
 BEGIN;
 SELECT iopool_submit(ARRAY['iopool_words', 'iopool_words', 'iopool_words', 'iopool_words', 'iopool_one', 'iopool_one'],
-	ARRAY[1048576, 1048579, 9223372036854775807, 8, 0, 1],
+	ARRAY[1048576, 1048579, 9223372036854775791, 8, 0, 1],
 	ARRAY[16, 16, 16, 0, 8, 8]) AS r \gset
 SELECT iopool_wait(:r);
 SELECT * FROM iopool_poll(:r);

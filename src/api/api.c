@@ -218,13 +218,19 @@ api_begin(MemoryContext cxt, const IopoolApiOptions *given)
 static void
 check_read(const IopoolApiStream *api, const IopoolApiRead *read)
 {
+	/* a range behind the end of all files is empty here, as it always was */
+	IopoolFailure failure = {
+		.kind = iopool_range_failure(Min(read->offset, 0), read->length),
+	};
+
 	iopool_api_check_file(read->file);
 	if (read->offset < 0 && !read->file->from_end)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("file offset must not be negative"),
 				 errdetail("The offset is %lld.", (long long) read->offset)));
-	iopool_range_check(read->offset, read->length);
+	if (failure.kind != IOPOOL_FAILURE_NONE)
+		iopool_errors_raise(&failure, NULL, read->offset, read->length, 0);
 	if (read->buffer != NULL && read->buffer_size < read->length)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -428,7 +434,7 @@ api_raise_failure(const IopoolApiResult *result)
 		return;
 	if (iopool_api_is_registered(result->file, IOPOOL_API_FILE))
 		path = result->file->file.path;
-	iopool_errors_raise(&failure, path, result->offset, result->length);
+	iopool_errors_raise(&failure, path, result->offset, result->length, 0);
 }
 
 static void

@@ -89,7 +89,7 @@ open_for(IopoolApiFile *file, MemoryContext cxt, bool missing_ok)
 	if (missing_ok && iopool_failure_is_missing(&file->file.failure))
 		return false;
 	if (file->file.failure.kind != IOPOOL_FAILURE_NONE)
-		iopool_errors_raise(&file->file.failure, file->file.path, 0, 0);
+		iopool_errors_raise(&file->file.failure, file->file.path, 0, 0, 0);
 	/* it may be long before the consumer reads from it */
 	file->file.is_just_open = false;
 

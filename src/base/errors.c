@@ -17,14 +17,37 @@
 #include "base/os_limits.h"
 
 /*
- * Primary message of a failure, in memory of the current context.
- *
- * path is the path as the user wrote it; offset and length (bytes) are those
- * of the range, and only a failed read names them, unless it is the whole file.
+ * What is wrong with the arguments of a range; NULL: nothing.  Of more than
+ * one, they begin with "range N: ", see iopool_errors_message().
  */
-char *
-iopool_errors_message(const IopoolFailure *failure, const char *path,
-					  int64 offset, int64 length)
+static char *
+argument_message(const IopoolFailure *failure)
+{
+	switch (failure->kind)
+	{
+		case IOPOOL_FAILURE_NULL_PATH:
+			return pstrdup("path must not be null");
+		case IOPOOL_FAILURE_NULL_OFFSET:
+			return pstrdup("file offset must not be null");
+		case IOPOOL_FAILURE_NULL_LENGTH:
+			return pstrdup("length must not be null");
+		case IOPOOL_FAILURE_NEGATIVE_LENGTH:
+			return pstrdup("length must not be negative");
+		case IOPOOL_FAILURE_LONG_LENGTH:
+			return psprintf("length must not exceed %lld",
+							(long long) IOPOOL_MAX_LENGTH);
+		case IOPOOL_FAILURE_LARGE_OFFSET:
+			return psprintf("file offset plus length must not exceed %lld",
+							(long long) PG_INT64_MAX);
+		default:
+			return NULL;
+	}
+}
+
+/* What happened to a file, or to a read of it. */
+static char *
+file_message(const IopoolFailure *failure, const char *path, int64 offset,
+			 int64 length)
 {
 	/* %m in psprintf reads errno */
 	errno = failure->errnum;
@@ -77,11 +100,35 @@ iopool_errors_message(const IopoolFailure *failure, const char *path,
 		case IOPOOL_FAILURE_NO_OPENAT2:
 			return psprintf(
 				"could not confine file \"%s\" to its directory: %m", path);
-		case IOPOOL_FAILURE_NONE:
+		default:
 			break;
 	}
 
 	elog(ERROR, "no message for failure kind %d", (int) failure->kind);
+}
+
+/*
+ * Primary message of a failure, in memory of the current context.
+ *
+ * path is the path as the user wrote it; offset and length (bytes) are those
+ * of the range, and only a failed read names them, unless it is the whole file.
+ * ordinal is the place of the range in its call, from 1; 0: it is the only one,
+ * or this is not about a range.
+ */
+char *
+iopool_errors_message(const IopoolFailure *failure, const char *path,
+					  int64 offset, int64 length, int ordinal)
+{
+	char *message = argument_message(failure);
+	char *with_ordinal;
+
+	if (message == NULL)
+		message = file_message(failure, path, offset, length);
+	if (ordinal == 0)
+		return message;
+	with_ordinal = psprintf("range %d: %s", ordinal, message);
+	pfree(message);
+	return with_ordinal;
 }
 
 /*
@@ -93,6 +140,14 @@ failure_errcode(const IopoolFailure *failure)
 {
 	switch (failure->kind)
 	{
+		case IOPOOL_FAILURE_NULL_PATH:
+		case IOPOOL_FAILURE_NULL_OFFSET:
+		case IOPOOL_FAILURE_NULL_LENGTH:
+			return errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED);
+		case IOPOOL_FAILURE_NEGATIVE_LENGTH:
+		case IOPOOL_FAILURE_LONG_LENGTH:
+		case IOPOOL_FAILURE_LARGE_OFFSET:
+			return errcode(ERRCODE_INVALID_PARAMETER_VALUE);
 		case IOPOOL_FAILURE_NOT_REGULAR:
 			return errcode(ERRCODE_WRONG_OBJECT_TYPE);
 		case IOPOOL_FAILURE_NO_DIRECT:
@@ -135,6 +190,22 @@ failure_errcode(const IopoolFailure *failure)
 		default:
 			/* to PostgreSQL, all others would be internal errors */
 			return errcode(ERRCODE_IO_ERROR);
+	}
+}
+
+/* Detail of a failure; 0 where there is nothing to add. */
+static int
+failure_errdetail(const IopoolFailure *failure, int64 offset, int64 length)
+{
+	switch (failure->kind)
+	{
+		case IOPOOL_FAILURE_NEGATIVE_LENGTH:
+		case IOPOOL_FAILURE_LONG_LENGTH:
+		case IOPOOL_FAILURE_LARGE_OFFSET:
+			return errdetail("The length is %lld, at offset %lld.",
+							 (long long) length, (long long) offset);
+		default:
+			return 0;
 	}
 }
 
@@ -186,13 +257,15 @@ failure_errhint(const IopoolFailure *failure)
 /* Raise a failure as ERROR; arguments as for iopool_errors_message. */
 void
 iopool_errors_raise(const IopoolFailure *failure, const char *path,
-					int64 offset, int64 length)
+					int64 offset, int64 length, int ordinal)
 {
-	char *message = iopool_errors_message(failure, path, offset, length);
+	char *message =
+		iopool_errors_message(failure, path, offset, length, ordinal);
 
 	ereport(ERROR,
 			(failure_errcode(failure),
 			 errmsg_internal("%s", message),
+			 failure_errdetail(failure, offset, length),
 			 failure_errhint(failure)));
 	pg_unreachable();
 }

@@ -18,6 +18,15 @@
 typedef enum IopoolFailureKind
 {
 	IOPOOL_FAILURE_NONE,
+
+	/* of arguments: nothing is opened for the range */
+	IOPOOL_FAILURE_NULL_PATH,
+	IOPOOL_FAILURE_NULL_OFFSET,
+	IOPOOL_FAILURE_NULL_LENGTH,
+	IOPOOL_FAILURE_NEGATIVE_LENGTH,
+	IOPOOL_FAILURE_LONG_LENGTH,
+	IOPOOL_FAILURE_LARGE_OFFSET, /* the range would end beyond all files */
+
 	IOPOOL_FAILURE_OPEN,
 	IOPOOL_FAILURE_STAT,
 	IOPOOL_FAILURE_NOT_REGULAR,
@@ -65,9 +74,9 @@ iopool_failure_is_missing(const IopoolFailure *failure)
 /* errors.c */
 extern char *iopool_errors_message(const IopoolFailure *failure,
 								   const char *path, int64 offset,
-								   int64 length);
+								   int64 length, int ordinal);
 extern void iopool_errors_raise(const IopoolFailure *failure, const char *path,
-								int64 offset, int64 length)
+								int64 offset, int64 length, int ordinal)
 	__attribute__((noreturn));
 extern void iopool_errors_raise_refused(const char *pool,
 										IopoolMethodId method, int errnum)

@@ -7,33 +7,27 @@
  */
 #include "postgres.h"
 
-#include "common/int.h"
-
 #include "base/range.h"
-#include "base/types.h"
 
-/* Can this range be asked for? */
-bool
-iopool_range_is_valid(int64 offset, int64 length)
+/* What is wrong with a range that is asked for; an offset may be negative. */
+IopoolFailureKind
+iopool_range_failure(int64 offset, int64 length)
 {
-	return length >= 0 && length <= IOPOOL_MAX_LENGTH;
+	if (length < 0)
+		return IOPOOL_FAILURE_NEGATIVE_LENGTH;
+	if (length > IOPOOL_MAX_LENGTH)
+		return IOPOOL_FAILURE_LONG_LENGTH;
+	if (offset > PG_INT64_MAX - length)
+		return IOPOOL_FAILURE_LARGE_OFFSET;
+	return IOPOOL_FAILURE_NONE;
 }
 
-/* Raise 22023 unless the range is one that can be asked for. */
+/* Raise 22023 if something is wrong with the only range of a call. */
 void
 iopool_range_check(int64 offset, int64 length)
 {
-	if (length < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("length must not be negative"),
-				 errdetail("The length is %lld, at offset %lld.",
-						   (long long) length, (long long) offset)));
-	if (length > IOPOOL_MAX_LENGTH)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("length must not exceed %lld",
-						(long long) IOPOOL_MAX_LENGTH),
-				 errdetail("The length is %lld, at offset %lld.",
-						   (long long) length, (long long) offset)));
+	IopoolFailure failure = {.kind = iopool_range_failure(offset, length)};
+
+	if (failure.kind != IOPOOL_FAILURE_NONE)
+		iopool_errors_raise(&failure, NULL, offset, length, 0);
 }

@@ -8,8 +8,10 @@
 #ifndef IOPOOL_RANGE_H
 #define IOPOOL_RANGE_H
 
+#include "base/errors.h"
+
 /* range.c */
-extern bool iopool_range_is_valid(int64 offset, int64 length);
+extern IopoolFailureKind iopool_range_failure(int64 offset, int64 length);
 extern void iopool_range_check(int64 offset, int64 length);
 
 #endif /* IOPOOL_RANGE_H */

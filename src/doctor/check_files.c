@@ -127,7 +127,8 @@ describe_failure(IopoolFile *file, int result)
 		failure.kind = IOPOOL_FAILURE_READ;
 		failure.errnum = -result;
 	}
-	return iopool_errors_message(&failure, file->path, 0, IOPOOL_BLOCK_SIZE);
+	return iopool_errors_message(&failure, file->path, 0, IOPOOL_BLOCK_SIZE,
+								 0);
 }
 
 static void
@@ -301,7 +302,7 @@ report_closed(IopoolCheck *check, const IopoolDirectory *dir, const char *name,
 	iopool_check_put(
 		check, name,
 		may_be_missing(dir, failure) ? IOPOOL_CHECK_WARN : IOPOOL_CHECK_FAIL,
-		iopool_errors_message(failure, dir->path, 0, 0),
+		iopool_errors_message(failure, dir->path, 0, 0, 0),
 		psprintf("ALTER SERVER %s OPTIONS (SET path '/where/it/is');",
 				 quote_identifier(dir->name)));
 }

@@ -221,6 +221,7 @@ emit_range(IopoolStream *stream, IopoolPending *pending, IopoolResult *result)
 	result->failure = pending->failure;
 	result->nbytes = 0;
 	result->buffer = NULL;
+	result->flaws = 0;
 
 	if (pending->failure.kind == IOPOOL_FAILURE_NONE)
 	{

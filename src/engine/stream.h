@@ -130,6 +130,7 @@ typedef struct IopoolResult
 								 * back before its memory context goes.  NULL
 								 * when the caller gave dest or on failure */
 	Size buffer_size; /* bytes, if buffer is not NULL */
+	uint8 flaws;	  /* of its arguments, if that is why it was not read */
 	IopoolFailure failure;
 } IopoolResult;
 

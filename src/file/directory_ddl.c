@@ -95,7 +95,7 @@ check_path_opens(IopoolDirectory *dir)
 	switch (failure.kind)
 	{
 		case IOPOOL_FAILURE_NO_OPENAT2:
-			iopool_errors_raise(&failure, dir->path, 0, 0);
+			iopool_errors_raise(&failure, dir->path, 0, 0, 0);
 			break;
 		case IOPOOL_FAILURE_DATA_DIRECTORY:
 			detail =

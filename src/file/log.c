@@ -104,7 +104,7 @@ iopool_log_file(const char *role, const char *path,
 		iopool_errors_report(
 			LOG_SERVER_ONLY,
 			(errmsg("iopool: role \"%s\" cannot read file \"%s\": %s", role,
-					path, iopool_errors_message(failure, path, 0, 0)),
+					path, iopool_errors_message(failure, path, 0, 0, 0)),
 			 errhidestmt(true)));
 }
 

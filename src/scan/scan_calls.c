@@ -100,7 +100,8 @@ iopool_scan_get_range(const IopoolScanCall *call, const Datum *args,
 	range->length = DatumGetInt64(args[2]);
 	if (call->function == IOPOOL_SCAN_READ_MISSING_OK)
 		range->missing_ok = DatumGetBool(args[3]);
-	return iopool_range_is_valid(range->offset, range->length);
+	return iopool_range_failure(range->offset, range->length) ==
+		IOPOOL_FAILURE_NONE;
 }
 
 /* Is this error that of a value or a name, and not, say, a cancel? */
@@ -233,6 +234,8 @@ name_ranges(IopoolScanState *state, const IopoolScanCall *call,
 
 		iopool_args_take(&ranges, row_call->cxt, form, args);
 		report = iopool_args_is_report(args[3]);
+		if (!report)
+			iopool_args_check(&ranges);
 		iopool_scan_begin_feed(state,
 							   state->outer != NULL || DatumGetBool(args[4]));
 		row_call->call = iopool_feed_new_call(state->feed, &ranges, report);

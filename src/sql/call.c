@@ -61,9 +61,14 @@ iopool_call_name_files(IopoolCall *call, IopoolFileSet *set, MemoryContext cxt)
 		MemoryContextAllocHuge(cxt, sizeof(IopoolFile *) * args->nranges);
 	for (int i = 0; i < args->nranges; i++)
 	{
-		text *path = DatumGetTextPP(args->paths[i]);
+		text *path = (text *) DatumGetPointer(args->paths[i]);
 
 		CHECK_FOR_INTERRUPTS();
+		if (path == NULL)
+		{
+			call->range_files[i] = NULL;
+			continue;
+		}
 		call->range_files[i] =
 			find_file(set, VARDATA_ANY(path), VARSIZE_ANY_EXHDR(path));
 	}
@@ -71,7 +76,7 @@ iopool_call_name_files(IopoolCall *call, IopoolFileSet *set, MemoryContext cxt)
 
 /*
  * How many bytes each range will bring, as the files are now; opens them.  In
- * cxt; 0 for ranges of files that cannot be read.
+ * cxt; 0 for ranges of files that cannot be read, -1 for those with flaws.
  */
 int64 *
 iopool_call_measure(IopoolCall *call, IopoolFileSet *set, MemoryContext cxt)
@@ -87,6 +92,9 @@ iopool_call_measure(IopoolCall *call, IopoolFileSet *set, MemoryContext cxt)
 		IopoolClip clip;
 
 		CHECK_FOR_INTERRUPTS();
+		sizes[i] = -1;
+		if (iopool_args_flaws(&call->args, i) != 0)
+			continue;
 		iopool_stream_acquire(set, file);
 		sizes[i] = 0;
 		if (file->failure.kind == IOPOOL_FAILURE_NONE &&
@@ -97,6 +105,19 @@ iopool_call_measure(IopoolCall *call, IopoolFileSet *set, MemoryContext cxt)
 		iopool_file_release(file);
 	}
 	return sizes;
+}
+
+/* The result of a range that has a flaw, and is not read. */
+void
+iopool_call_flawed_result(const IopoolCall *call, int rangeno,
+						  IopoolResult *result)
+{
+	memset(result, 0, sizeof(IopoolResult));
+	result->cookie = rangeno;
+	result->offset = call->args.offsets[rangeno];
+	result->length = iopool_args_length(&call->args, rangeno);
+	result->flaws = iopool_args_flaws(&call->args, rangeno);
+	result->failure = iopool_args_failure(&call->args, rangeno);
 }
 
 /*

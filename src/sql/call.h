@@ -20,7 +20,8 @@ typedef struct IopoolCall
 
 	struct IopoolFeedFiles *files; /* what it takes its files from */
 	IopoolFile *file;			   /* of every range, or NULL */
-	IopoolFile **range_files;	   /* [nranges], if file is NULL */
+	IopoolFile **range_files;	   /* [nranges], if file is NULL; a path that
+								* is NULL has none */
 	int64 offset;				   /* of the only range, if so */
 
 	/* filled by the consumer, if at all, before the call is added */
@@ -31,6 +32,8 @@ typedef struct IopoolCall
 	Oid userid;	  /* who may have its results */
 	uint64 first; /* place of its first range in the feed */
 	int nout;	  /* ranges handed out */
+	int nlooked;  /* ranges that were looked at for flaws, where results do
+				   * not come in order */
 } IopoolCall;
 
 /* call.c */
@@ -40,6 +43,8 @@ extern void iopool_call_name_files(IopoolCall *call, IopoolFileSet *set,
 								   MemoryContext cxt);
 extern int64 *iopool_call_measure(IopoolCall *call, IopoolFileSet *set,
 								  MemoryContext cxt);
+extern void iopool_call_flawed_result(const IopoolCall *call, int rangeno,
+									  IopoolResult *result);
 extern IopoolSourceStatus iopool_call_range(const IopoolCall *call,
 											int rangeno, IopoolFileSet *set,
 											IopoolRange *range);
@@ -48,6 +53,13 @@ static inline IopoolFile *
 iopool_call_file(const IopoolCall *call, int rangeno)
 {
 	return call->file != NULL ? call->file : call->range_files[rangeno];
+}
+
+/* The ordinal of a range in messages; 0: it has none. */
+static inline int
+iopool_call_ordinal(const IopoolCall *call, int rangeno)
+{
+	return call->args.is_list ? rangeno + 1 : 0;
 }
 
 #endif /* IOPOOL_CALL_H */

@@ -177,12 +177,38 @@ iopool_feed_is_quick(const IopoolFeed *feed)
 	return true;
 }
 
+/*
+ * The next range with a flaw, if it is the next result: in order that of its
+ * place, and else before all others.
+ */
+static bool
+take_flawed(IopoolFeed *feed, IopoolCall *call, IopoolResult *result)
+{
+	int rangeno = feed->options.in_order ? call->nout : call->nlooked;
+
+	while (!feed->options.in_order && rangeno < call->args.nranges &&
+		   call->args.flaws[rangeno] == 0)
+	{
+		iopool_stream_check_interrupts();
+		rangeno++;
+	}
+	call->nlooked = rangeno;
+	if (rangeno == call->args.nranges || call->args.flaws[rangeno] == 0)
+		return false;
+	call->nlooked++;
+	iopool_call_flawed_result(call, rangeno, result);
+	return true;
+}
+
 /* The next result, if it is there. */
 static bool
 take_result(IopoolFeed *feed, IopoolCall *call, IopoolResult *result)
 {
 	IopoolFeedPart *part = &feed->parts[0];
 
+	if (call != NULL && call->args.flaws != NULL &&
+		take_flawed(feed, call, result))
+		return true;
 	if (!feed->options.in_order)
 	{
 		for (int i = 0; i < feed->nparts; i++)
@@ -335,7 +361,8 @@ raise_failure(IopoolFeed *feed, IopoolCall *call, IopoolResult *result)
 		find_first_failure(feed, call, result);
 	suspend_streams(feed);
 	iopool_errors_raise(&result->failure, result->path, result->offset,
-						result->length);
+						result->length,
+						iopool_call_ordinal(call, (int) result->cookie));
 }
 
 /*

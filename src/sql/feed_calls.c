@@ -175,6 +175,8 @@ feed_source(void *arg, IopoolRange *range)
 			part->call = call;
 			part->rangeno = 0;
 		}
+		else if (iopool_args_flaws(&call->args, part->rangeno) != 0)
+			part->rangeno++;
 		else if (feed->nparts > 1 &&
 				 iopool_feed_part(feed,
 								  iopool_call_file(call, part->rangeno)) !=
@@ -227,7 +229,8 @@ add_parts(IopoolFeed *feed, const IopoolCall *call)
 		for (int i = 0; i < call->args.nranges; i++)
 		{
 			CHECK_FOR_INTERRUPTS();
-			if (i == 0 || call->range_files[i] != call->range_files[i - 1])
+			if (call->range_files[i] != NULL &&
+				(i == 0 || call->range_files[i] != call->range_files[i - 1]))
 				(void) iopool_feed_part(feed, call->range_files[i]);
 		}
 	}
@@ -368,10 +371,11 @@ iopool_feed_check_rights(IopoolFeed *feed, IopoolCall *call)
 
 	for (int i = 0; i < call->args.nranges; i++)
 	{
-		const char *path = iopool_call_file(call, i)->path;
+		const IopoolFile *file = iopool_call_file(call, i);
 
 		iopool_stream_check_interrupts();
-		(void) iopool_file_set_find(set, path, strlen(path));
+		if (file != NULL)
+			(void) iopool_file_set_find(set, file->path, strlen(file->path));
 		if (call->file != NULL)
 			break;
 	}
@@ -382,7 +386,7 @@ iopool_feed_check_rights(IopoolFeed *feed, IopoolCall *call)
 void
 iopool_feed_add(IopoolFeed *feed, IopoolCall *call)
 {
-	if (call->args.nranges > 0)
+	if (call->args.nranges > 0 && iopool_call_file(call, 0) != NULL)
 		iopool_log_path(&feed->log, feed->cxt,
 						iopool_call_file(call, 0)->path);
 	call->files->nusers++;

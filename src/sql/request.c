@@ -566,7 +566,7 @@ iopool_request_raise_first(IopoolRequest *request)
 			(void) iopool_request_wait(request, IOPOOL_FOREVER);
 		if (iopool_request_has_failed(request, i))
 			iopool_errors_raise(&result->failure, result->path, result->offset,
-								result->length);
+								result->length, i + 1);
 	}
 }
 

@@ -97,8 +97,9 @@ copy_result(IopoolResult *to, const IopoolResult *from)
 {
 	*to = *from;
 	/* named in messages only */
-	to->path =
-		from->failure.kind == IOPOOL_FAILURE_NONE ? NULL : pstrdup(from->path);
+	to->path = NULL;
+	if (from->failure.kind != IOPOOL_FAILURE_NONE && from->path != NULL)
+		to->path = pstrdup(from->path);
 	if (from->buffer == NULL || from->buffer_size > IOPOOL_SMALL_BUFFER)
 		return;
 	to->buffer = palloc(from->buffer_size);

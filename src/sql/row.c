@@ -10,6 +10,7 @@
 #include "utils/builtins.h"
 
 #include "base/compat.h"
+#include "sql/args.h"
 #include "sql/row.h"
 
 /*
@@ -26,6 +27,8 @@ iopool_row_values(IopoolResult *result, Datum *values, bool *nulls)
 	values[0] = Int32GetDatum((int32) result->cookie + 1);
 	values[1] = Int64GetDatum(result->offset);
 	values[2] = Int64GetDatum(result->length);
+	nulls[1] = (result->flaws & IOPOOL_FLAW_NULL_OFFSET) != 0;
+	nulls[2] = (result->flaws & IOPOOL_FLAW_NULL_LENGTH) != 0;
 	if (result->failure.kind == IOPOOL_FAILURE_NONE)
 	{
 		SET_VARSIZE(result->buffer, VARHDRSZ + result->nbytes);
@@ -34,8 +37,9 @@ iopool_row_values(IopoolResult *result, Datum *values, bool *nulls)
 		return NULL;
 	}
 
-	message = iopool_errors_message(&result->failure, result->path,
-									result->offset, result->length);
+	message =
+		iopool_errors_message(&result->failure, result->path, result->offset,
+							  result->length, (int) result->cookie + 1);
 	error = cstring_to_text(message);
 	pfree(message);
 	nulls[3] = true;

@@ -125,7 +125,7 @@ read_at_once(FmgrInfo *flinfo, const SingleCall *call, bytea **data)
 		return true;
 	if (result.failure.errnum != EAGAIN && result.failure.errnum != EINTR)
 		iopool_errors_raise(&result.failure, call->path, call->offset,
-							call->length);
+							call->length, 0);
 	return false;
 }
 
@@ -267,6 +267,8 @@ return_rows(FunctionCallInfo fcinfo, IopoolArgsForm form, Datum lengths)
 	iopool_request_enter();
 	take_ranges(fcinfo, form, lengths, &args);
 	report = iopool_args_is_report(PG_GETARG_DATUM(3));
+	if (!report)
+		iopool_args_check(&args);
 	feed = iopool_feed_begin(CurrentMemoryContext, &options);
 	call = iopool_feed_new_call(feed, &args, report);
 
@@ -440,6 +442,8 @@ return_array(FunctionCallInfo fcinfo, IopoolArgsForm form, Datum lengths)
 	iopool_request_enter();
 	take_ranges(fcinfo, form, lengths, &args);
 	report = iopool_args_is_report(PG_GETARG_DATUM(3));
+	if (!report)
+		iopool_args_check(&args);
 	feed = iopool_feed_begin(CurrentMemoryContext, &options);
 	call = iopool_feed_new_call(feed, &args, report);
 	if (args.nranges > 0)
@@ -521,6 +525,7 @@ iopool_prefetch(PG_FUNCTION_ARGS)
 
 	iopool_request_enter();
 	take_ranges(fcinfo, IOPOOL_ARGS_PATH, PG_GETARG_DATUM(2), &args);
+	iopool_args_check(&args);
 	/* closes the file, whatever happens */
 	cxt = AllocSetContextCreate(CurrentMemoryContext, "iopool prefetch",
 								ALLOCSET_SMALL_SIZES);
@@ -532,7 +537,7 @@ iopool_prefetch(PG_FUNCTION_ARGS)
 		PG_RETURN_INT64(0);
 	iopool_stream_acquire(set, file);
 	if (file->failure.kind != IOPOOL_FAILURE_NONE)
-		iopool_errors_raise(&file->failure, file->path, 0, 0);
+		iopool_errors_raise(&file->failure, file->path, 0, 0, 0);
 	size = iopool_file_size(file);
 
 	for (int i = 0;
@@ -544,7 +549,7 @@ iopool_prefetch(PG_FUNCTION_ARGS)
 
 		CHECK_FOR_INTERRUPTS();
 		if (!iopool_file_count_from_end(file, &pos, &length, &failure))
-			iopool_errors_raise(&failure, file->path, pos, length);
+			iopool_errors_raise(&failure, file->path, pos, length, i + 1);
 		if (pos >= size || length == 0)
 			continue;
 		length = Min(length, size - pos);

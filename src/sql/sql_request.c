@@ -61,6 +61,7 @@ submit_ranges(FunctionCallInfo fcinfo, IopoolArgsForm form)
 	iopool_request_enter();
 	cxt = iopool_request_context();
 	iopool_args_take(&args, cxt, form, datums);
+	iopool_args_check(&args);
 	PG_RETURN_INT64(iopool_request_submit(cxt, &args)->number);
 }
 

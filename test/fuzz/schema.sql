@@ -146,27 +146,27 @@ BEGIN
 	END IF;
 	RETURN pg_read_binary_file(file, coalesce(o, 0), coalesce(l, 0), true);
 END $$;
-CREATE FUNCTION core.missing(path text, report bool) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION core.missing(path text) RETURNS text LANGUAGE sql IMMUTABLE AS
+	$$SELECT format('could not open file "%s": No such file or directory', path)$$;
+-- what is wrong with the arguments of a range
+CREATE FUNCTION core.flaw(path text, o bigint, l bigint, OUT state text, OUT message text) LANGUAGE sql IMMUTABLE AS $$
+	SELECT CASE WHEN m LIKE '%null' THEN '22004' ELSE '22023' END, m
+	FROM (SELECT CASE WHEN path IS NULL THEN 'path must not be null' WHEN o IS NULL THEN 'file offset must not be null'
+			WHEN l IS NULL THEN 'length must not be null' WHEN l < 0 THEN 'length must not be negative' END AS m) AS f
+$$;
+CREATE FUNCTION core.check_range(path text, o bigint, l bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-	message text := format('could not open file "%s": No such file or directory', path);
+	f record;
 BEGIN
-	IF NOT report THEN
-		RAISE EXCEPTION USING ERRCODE = '58P01', MESSAGE = message;
-	END IF;
-	RETURN message;
-END $$;
-CREATE FUNCTION core.check_range(o bigint, l bigint) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-	IF l < 0 THEN
-		RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'length must not be negative';
+	SELECT * INTO f FROM core.flaw(path, o, l);
+	IF f.message IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = f.state, MESSAGE = f.message;
 	END IF;
 END $$;
 CREATE FUNCTION core.check_array(v anyarray, name text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
 	IF array_ndims(v) > 1 THEN
 		RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = format('array "%s" must be one-dimensional', name);
-	ELSIF array_position(v, NULL) IS NOT NULL THEN
-		RAISE EXCEPTION USING ERRCODE = '22004', MESSAGE = format('array "%s" must not contain nulls', name);
 	END IF;
 END $$;
 CREATE FUNCTION core.check_counts(noffsets int, nlengths int, npaths int) RETURNS void LANGUAGE plpgsql AS $$
@@ -180,10 +180,15 @@ END $$;
 -- a length for each range
 CREATE FUNCTION core.all_lengths(os bigint[], ls bigint[]) RETURNS bigint[] LANGUAGE sql IMMUTABLE AS
 	'SELECT CASE cardinality(ls) WHEN 1 THEN array_fill(ls[array_lower(ls, 1)], ARRAY[cardinality(os)]) ELSE ls END';
-CREATE FUNCTION core.check_ranges(os bigint[], ls bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+-- the first range with a flaw
+CREATE FUNCTION core.check_ranges(ps text[], path text, os bigint[], ls bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	f record;
 BEGIN
-	IF (SELECT bool_or(u.l < 0) FROM unnest(os, ls) AS u(o, l)) THEN
-		PERFORM core.check_range(u.o, u.l) FROM unnest(os, ls) AS u(o, l);
+	SELECT u.n, (core.flaw(coalesce(path, u.p), u.o, u.l)).* INTO f FROM unnest(os, ls, ps) WITH ORDINALITY AS u(o, l, p, n)
+		WHERE coalesce(path, u.p) IS NULL OR u.o IS NULL OR u.l IS NULL OR u.l < 0 ORDER BY u.n LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = f.state, MESSAGE = format('range %s: %s', f.n, f.message);
 	END IF;
 END $$;
 CREATE FUNCTION core.is_report(on_error text) RETURNS bool LANGUAGE plpgsql AS $$
@@ -193,31 +198,44 @@ BEGIN
 	END IF;
 	RETURN on_error = 'report';
 END $$;
-CREATE FUNCTION core.read_all(paths text[], path text, os bigint[], ls bigint[], on_error text)
+-- first: the ordinal of the first of these ranges
+CREATE FUNCTION core.read_all(paths text[], path text, os bigint[], ls bigint[], on_error text, first int DEFAULT 1)
 	RETURNS TABLE (ordinal int, file_offset bigint, length bigint, data bytea, error text) LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
 	report bool;
+	r record;
 BEGIN
 	IF paths IS NOT NULL THEN
 		PERFORM core.check_array(paths, 'paths');
 	END IF;
 	PERFORM core.check_array(os, 'file_offsets'), core.check_array(ls, 'lengths'), core.check_counts(cardinality(os), cardinality(ls), cardinality(paths));
 	ls := core.all_lengths(os, ls);
-	PERFORM core.check_ranges(os, ls);
 	report := core.is_report(on_error);
-	RETURN QUERY SELECT x.n::int, x.o, x.l, x.d, CASE WHEN x.d IS NULL THEN core.missing(x.p, report) END
-		FROM (SELECT u.n, u.o, u.l, coalesce(path, u.p) AS p, core.bytes_of(coalesce(path, u.p), u.o, u.l) AS d
-			FROM unnest(os, ls, paths) WITH ORDINALITY AS u(o, l, p, n) OFFSET 0) AS x;
+	IF NOT report THEN
+		PERFORM core.check_ranges(paths, path, os, ls);
+	END IF;
+	FOR r IN SELECT u.n + first - 1 AS n, u.o, u.l, coalesce(path, u.p) AS p, (core.flaw(coalesce(path, u.p), u.o, u.l)).message AS flaw
+			FROM unnest(os, ls, paths) WITH ORDINALITY AS u(o, l, p, n) ORDER BY u.n LOOP
+		ordinal := r.n;
+		file_offset := r.o;
+		length := r.l;
+		data := CASE WHEN r.flaw IS NULL THEN core.bytes_of(r.p, r.o, r.l) END;
+		error := CASE WHEN data IS NULL THEN format('range %s: %s', r.n, coalesce(r.flaw, core.missing(r.p))) END;
+		IF NOT report AND error IS NOT NULL THEN
+			RAISE EXCEPTION USING ERRCODE = '58P01', MESSAGE = error;
+		END IF;
+		RETURN NEXT;
+	END LOOP;
 END $$;
 
 CREATE FUNCTION core.iopool_read(path text, file_offset bigint, length bigint, missing_ok boolean) RETURNS bytea LANGUAGE plpgsql STRICT SECURITY DEFINER COST 1000 AS $$
 DECLARE
 	data bytea;
 BEGIN
-	PERFORM core.check_range(file_offset, length);
+	PERFORM core.check_range(path, file_offset, length);
 	data := core.bytes_of(path, file_offset, length);
 	IF data IS NULL AND NOT missing_ok THEN
-		PERFORM core.missing(path, false);
+		RAISE EXCEPTION USING ERRCODE = '58P01', MESSAGE = core.missing(path);
 	END IF;
 	RETURN data;
 END $$;
@@ -226,7 +244,7 @@ BEGIN
 	IF (pg_stat_file(core.file_of(path), true)).size IS NOT NULL THEN
 		RETURN pg_read_binary_file(core.file_of(path));
 	ELSIF NOT missing_ok THEN
-		PERFORM core.missing(path, false);
+		RAISE EXCEPTION USING ERRCODE = '58P01', MESSAGE = core.missing(path);
 	END IF;
 	RETURN NULL;
 END $$;
@@ -256,7 +274,7 @@ BEGIN
 		PERFORM core.check_array(paths, 'paths');
 	END IF;
 	PERFORM core.check_array(os, 'file_offsets'), core.check_array(ls, 'lengths'), core.check_counts(cardinality(os), cardinality(ls), cardinality(paths));
-	PERFORM core.check_ranges(os, core.all_lengths(os, ls));
+	PERFORM core.check_ranges(paths, path, os, core.all_lengths(os, ls));
 	RETURN request;
 END $$;
 CREATE FUNCTION core.iopool_submit(path text, file_offsets bigint[], lengths bigint[]) RETURNS bigint LANGUAGE sql STRICT COST 1000 AS
@@ -272,7 +290,7 @@ BEGIN
 	SELECT * INTO r FROM core_requests WHERE number = request;
 	RETURN QUERY SELECT n::int, f.file_offset, f.length, f.data, f.error
 		FROM generate_series(first, least(last, cardinality(r.os))) AS n,
-			core.read_all(r.paths[n:n], r.path, r.os[n:n], r.ls[n:n], on_error) AS f;
+			core.read_all(r.paths[n:n], r.path, r.os[n:n], r.ls[n:n], on_error, n::int) AS f;
 END $$;
 CREATE FUNCTION core.iopool_fetch(request bigint, on_error text DEFAULT 'raise', OUT ordinal int, OUT file_offset bigint, OUT length bigint, OUT data bytea, OUT error text)
 	RETURNS SETOF record LANGUAGE plpgsql STRICT COST 1000 ROWS 1000 AS $$

@@ -121,7 +121,7 @@ foreach my $method (test_methods())
 			"$label: touching ranges around bad bytes");
 		my ($ret, $out, $err) = $node->psql('postgres',
 			"\\set VERBOSITY verbose\n$set\nSELECT iopool_read_array('$file', ARRAY[0, 8, 41000, 42000, 50000], ARRAY[8])");
-		like($err, qr/ERROR:  58030: could not read file "\Q$file\E".*Input\/output error/,
+		like($err, qr/ERROR:  58030: range \d+: could not read file "\Q$file\E".*Input\/output error/,
 			"$label: a read error is raised as 58030");
 		like($err, qr/41000/, "$label: the message has the offset of the first");
 		($ret, $out, $err) = $node->psql('postgres',
