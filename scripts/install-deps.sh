@@ -113,6 +113,12 @@ if wants ci; then
     need clang-format have clang-format
     need shellcheck have shellcheck
     need binutils have nm
+    # drivers that 073_drivers calls with; node-postgres is in the roots, because
+    # Debian's goes with Debian's own Node.js alone
+    need python3-psycopg /usr/bin/python3 -c 'import psycopg'
+    need python3-psycopg2 /usr/bin/python3 -c 'import psycopg2'
+    need libpostgresql-jdbc-java test -e /usr/share/java/postgresql.jar
+    need default-jdk-headless have javac
 fi
 if wants docs; then
     need graphviz have dot

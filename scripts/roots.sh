@@ -31,6 +31,8 @@ declare -A SUITES=([15]=bookworm [17]=trixie [18]=forky [18+assert]=forky)
 
 PACKAGES=gcc,libc6-dev,make,perl,libipc-run-perl,liburing-dev,libaio-dev,libssl-dev,pkg-config
 PACKAGES+=,fuse3,libfuse3-dev,strace,pgbouncer,ca-certificates
+# drivers that 073_drivers calls with
+PACKAGES+=,python3-psycopg,python3-psycopg2,node-pg
 
 die()
 {

@@ -105,7 +105,7 @@ foreach my $method (test_methods())
 	$position = -s $subscriber->logfile;
 	want([ $plain, 50 ], [ $late, 50 ], [ $plain, 50 ]);
 	ok( poll_until(sub {
-			my @errors = log_since($subscriber, $position) =~ /ERROR:  could not open file "\Q$late\E"/g;
+			my @errors = log_since($subscriber, $position) =~ /ERROR:  (?:range \d+: )?could not open file "\Q$late\E"/g;
 			return @errors >= 4; }),
 		"$method: the worker fails and is started again");
 	is($subscriber->safe_psql('postgres', $right->($first, $next_id - 1)), '0/0',
