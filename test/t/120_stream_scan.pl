@@ -273,15 +273,17 @@ sub check_interrupts
 				my $pid = backend_pid($node, $session);
 
 				my $in_lock = "SELECT wait_event_type IS NOT DISTINCT FROM 'Lock' FROM pg_stat_activity WHERE pid = $pid";
+				my $in_flight = "SELECT count(*) = 1 FROM iopool_rings WHERE pid = $pid AND in_flight > 0";
 				my $is_cancel = $what =~ /cancel/;
 
 				# One that fails may do so with nothing in flight, and goes on to
 				# its canary; where reads are made in this process, only that or
-				# that it does not is seen.
+				# that it does not is seen.  What the gate holds may be the
+				# kernel's readahead for the session before.
 				poll_until(sub {
 					return 1 if !$is_cancel && ask($node, $in_lock) eq 't';
 					return $fs->blocked('held') >= 1
-					  && ($is_cancel || async_in($method, $mode) || stays(sub { ask($node, $in_lock) ne 't' }));
+					  && ($is_cancel || (async_in($method, $mode) ? ask($node, $in_flight) eq 't' : stays(sub { ask($node, $in_lock) ne 't' })));
 				}) or fail("$label: comes to a wait");
 				if ($is_cancel)
 				{
