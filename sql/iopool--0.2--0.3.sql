@@ -76,6 +76,27 @@ LANGUAGE C VOLATILE STRICT PARALLEL SAFE COST 1000;
 COMMENT ON FUNCTION iopool_read(text, boolean) IS
 'read a whole server file; NULL where there is no such file, if missing_ok';
 
+CREATE FUNCTION iopool_read_files(
+	paths text[],
+	on_error text DEFAULT 'raise',
+	in_order boolean DEFAULT true,
+	OUT ordinal integer,
+	OUT path text,
+	OUT size bigint,
+	OUT modified timestamp with time zone,
+	OUT data bytea,
+	OUT error text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'iopool_read_files'
+LANGUAGE C VOLATILE STRICT PARALLEL SAFE COST 1000 ROWS 1000
+SUPPORT iopool_batch_support;
+
+COMMENT ON FUNCTION iopool_read_files(text[], text, boolean) IS
+'read many whole server files at once, a row for each, with size (bytes) and time of the file that was read; on_error is raise or report, in_order => false returns rows as they complete';
+
+REVOKE ALL ON FUNCTION iopool_read_files(text[], text, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION iopool_read_files(text[], text, boolean) TO pg_read_server_files;
+
 REVOKE ALL ON FUNCTION iopool_read(text, bigint, bigint, boolean) FROM PUBLIC;
 REVOKE ALL ON FUNCTION iopool_read(text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION iopool_read(text, boolean) FROM PUBLIC;

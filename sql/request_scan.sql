@@ -124,8 +124,52 @@ END
 $$;
 COMMIT;
 
+-- one request in many rows: no cache gives its rows twice
+CREATE TEMP TABLE asked (request bigint, n int);
+BEGIN;
+INSERT INTO asked SELECT submit_words(100, 20000), 0;
+INSERT INTO asked SELECT request, g FROM asked, generate_series(1, 20) AS g;
+ANALYZE asked;
+SELECT * FROM plan_of('SELECT count(*) FROM asked AS a, iopool_fetch_next(a.request, 10) AS f');
+SELECT iopool_wait(max(request)) FROM asked;
+SELECT count(*), count(DISTINCT f.ordinal) FROM asked AS a, iopool_fetch_next(a.request, 10) AS f WHERE a.n <= 9;
+SELECT count(*), count(DISTINCT f.ordinal) FROM asked AS a, iopool_fetch(a.request) AS f WHERE a.n = 1;
+ROLLBACK;
+-- only the columns depend on the other relation
+BEGIN;
+SELECT submit_words(2) AS r \gset
+SELECT t.g, s.x, s.ordinal FROM generate_series(1, 3) AS t(g) LEFT JOIN LATERAL (SELECT t.g AS x, f.ordinal FROM iopool_fetch(:r) AS f) AS s ON s.ordinal > 0;
+COMMIT;
+
+-- rows count for iopool.max_request_memory until they are handed out
+BEGIN;
+SET LOCAL iopool.max_request_memory = '4MB';
+SELECT submit_words(30, 100000) AS r \gset
+DECLARE c NO SCROLL CURSOR FOR SELECT is_right(file_offset, length, data) FROM iopool_fetch((SELECT max(request) FROM iopool_requests));
+FETCH 2 FROM c;
+SELECT unfetched();
+SELECT state FROM failure('SELECT submit_words(20, 100000)');
+MOVE 20 FROM c;
+SELECT state, message FROM failure('SELECT submit_words(20, 100000)');
+CLOSE c;
+SELECT count(*) FROM iopool_fetch(submit_words(15, 100000));
+ROLLBACK;
+
 -- ------------------------------------------------------------------------
 -- Errors
+
+-- of a submit, in a block that looks after its own memory
+SET iopool.max_request_memory = 0;
+\set VERBOSITY terse
+DO $$
+DECLARE
+	r bigint;
+BEGIN
+	r := iopool_submit('iopool_words', ARRAY[0], ARRAY[1]);
+END
+$$;
+\set VERBOSITY default
+RESET iopool.max_request_memory;
 
 -- of a range: nothing is handed out, and the request is as it was
 BEGIN;

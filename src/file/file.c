@@ -172,6 +172,8 @@ iopool_file_open(IopoolFile *file)
 	file->dev = st.st_dev;
 	file->ino = st.st_ino;
 	file->size = st.st_size;
+	file->modified = st.st_mtim;
+	file->has_been_open = true;
 	file->is_just_open = true;
 	return true;
 }

@@ -9,7 +9,9 @@
 #define IOPOOL_FILE_H
 
 #include <sys/types.h>
+#include <time.h>
 
+#include "datatype/timestamp.h"
 #include "lib/ilist.h"
 
 #include "base/deadline.h"
@@ -39,7 +41,9 @@ typedef struct IopoolFile
 	/* valid once it has been opened */
 	dev_t dev;
 	ino_t ino;
-	int64 size;		   /* bytes, as of the last look */
+	int64 size;				  /* bytes, as of the last look */
+	struct timespec modified; /* as it was opened last */
+	bool has_been_open;
 	bool is_just_open; /* no range has been compared with size yet */
 	bool is_nonblock;  /* see iopool_file_make_blocking() */
 	int alignment;	   /* of direct reads, in bytes; 0: not direct */
@@ -101,6 +105,9 @@ iopool_file_is_leased(const IopoolFile *file)
 {
 	return file->lease_deadline != 0;
 }
+
+/* file_time.c */
+extern TimestampTz iopool_file_time(const struct timespec *time);
 
 /* file_size.c */
 extern int iopool_file_statx_alignment(int fd);

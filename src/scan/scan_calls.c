@@ -123,9 +123,12 @@ hold_error(IopoolScanState *state, IopoolScanRowCall *call)
 	MemoryContext old_cxt = MemoryContextSwitchTo(state->cxt);
 
 	call->error = CopyErrorData();
-	MemoryContextSwitchTo(old_cxt);
 	if (!is_of_arguments(call->error))
+	{
+		MemoryContextSwitchTo(ErrorContext);
 		PG_RE_THROW();
+	}
+	MemoryContextSwitchTo(old_cxt);
 	FlushErrorState();
 	state->has_error = true;
 }
@@ -226,18 +229,26 @@ name_ranges(IopoolScanState *state, const IopoolScanCall *call,
 
 	PG_TRY();
 	{
-		IopoolArgsForm form = call->function == IOPOOL_SCAN_BATCH_PATHS
-			? IOPOOL_ARGS_PATHS
-			: IOPOOL_ARGS_PATH;
+		bool is_files = call->function == IOPOOL_SCAN_FILES;
+		/* on_error, in_order */
+		const Datum *options = args + (is_files ? 1 : 3);
 		IopoolArgs ranges;
 		bool report;
 
-		iopool_args_take(&ranges, row_call->cxt, form, args);
-		report = iopool_args_is_report(args[3]);
+		if (is_files)
+			iopool_args_take_files(&ranges, row_call->cxt, args[0]);
+		else
+			iopool_args_take(&ranges, row_call->cxt,
+							 call->function == IOPOOL_SCAN_BATCH_PATHS
+								 ? IOPOOL_ARGS_PATHS
+								 : IOPOOL_ARGS_PATH,
+							 args);
+		report = iopool_args_is_report(options[0]);
 		if (!report)
 			iopool_args_check(&ranges);
 		iopool_scan_begin_feed(state,
-							   state->outer != NULL || DatumGetBool(args[4]));
+							   state->outer != NULL ||
+								   DatumGetBool(options[1]));
 		row_call->call = iopool_feed_new_call(state->feed, &ranges, report);
 		iopool_feed_add(state->feed, row_call->call);
 	}

@@ -54,24 +54,35 @@ show_values(IopoolScanState *state, const Datum *values, const bool *nulls)
 static TupleTableSlot *
 show_nulls(IopoolScanState *state)
 {
-	static const Datum values[IOPOOL_ROW_COLUMNS] = {0};
-	static const bool nulls[IOPOOL_ROW_COLUMNS] = {true, true, true, true,
-												   true};
+	static const Datum values[IOPOOL_ROW_MAX_COLUMNS] = {0};
+	static const bool nulls[IOPOOL_ROW_MAX_COLUMNS] = {true, true, true,
+													   true, true, true};
 
 	state->current_has_row = true;
 	return show_values(state, values, nulls);
 }
 
+/* The next result of a call, whose values last as long as the row. */
 static TupleTableSlot *
-show_result(IopoolScanState *state)
+show_result(IopoolScanState *state, const IopoolCall *call)
 {
-	Datum values[IOPOOL_ROW_COLUMNS];
-	bool nulls[IOPOOL_ROW_COLUMNS];
+	Datum values[IOPOOL_ROW_MAX_COLUMNS];
+	bool nulls[IOPOOL_ROW_MAX_COLUMNS];
 	IopoolResult *result = &state->results[0];
 
 	state->current_has_row = true;
 	iopool_feed_next(state->feed, result);
-	state->message = iopool_row_values(result, values, nulls);
+	if (state->calls[0].function == IOPOOL_SCAN_FILES)
+	{
+		ExprContext *econtext = state->css.ss.ps.ps_ExprContext;
+		MemoryContext old_cxt =
+			MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
+
+		iopool_row_file_values(call, result, values, nulls);
+		MemoryContextSwitchTo(old_cxt);
+	}
+	else
+		state->message = iopool_row_values(result, values, nulls);
 	return show_values(state, values, nulls);
 }
 
@@ -103,7 +114,7 @@ next_result(IopoolScanState *state)
 		call = &state->current->calls[0];
 		iopool_scan_check_call(call);
 		if (call->call != NULL && call->call->nout < call->call->args.nranges)
-			return show_result(state);
+			return show_result(state, call->call);
 		/* a NULL argument makes no row */
 		if (!state->current_has_row && state->is_left)
 			return show_nulls(state);

@@ -27,8 +27,12 @@ argument_label(IopoolScanFunction function, int argno)
 	if (iopool_scan_is_fetch(function))
 		return argno <= (function == IOPOOL_SCAN_FETCH_NEXT) ? fetch[argno]
 															 : NULL;
-	if (function == IOPOOL_SCAN_BATCH_PATHS && argno == 0)
+	if ((function == IOPOOL_SCAN_BATCH_PATHS ||
+		 function == IOPOOL_SCAN_FILES) &&
+		argno == 0)
 		return "Paths";
+	if (function == IOPOOL_SCAN_FILES)
+		return NULL;
 	if (!iopool_scan_is_single(function))
 		return argno < (int) lengthof(batch) ? batch[argno] : NULL;
 	return iopool_scan_is_file(function) ? file[argno] : single[argno];

@@ -21,6 +21,7 @@ extern PGDLLEXPORT Datum iopool_read_file(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum iopool_read_file_missing_ok(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum iopool_read_batch(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum iopool_read_batch_paths(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum iopool_read_files(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum iopool_fetch(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum iopool_fetch_next(PG_FUNCTION_ARGS);
 
@@ -76,6 +77,7 @@ iopool_scan_identify(Oid funcid)
 		{iopool_read_file_missing_ok, IOPOOL_SCAN_FILE_MISSING_OK},
 		{iopool_read_batch, IOPOOL_SCAN_BATCH},
 		{iopool_read_batch_paths, IOPOOL_SCAN_BATCH_PATHS},
+		{iopool_read_files, IOPOOL_SCAN_FILES},
 		{iopool_fetch, IOPOOL_SCAN_FETCH},
 		{iopool_fetch_next, IOPOOL_SCAN_FETCH_NEXT},
 	};

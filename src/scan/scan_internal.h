@@ -25,6 +25,7 @@ typedef enum IopoolScanFunction
 	IOPOOL_SCAN_FILE_MISSING_OK, /* (path, missing_ok) */
 	IOPOOL_SCAN_BATCH,		 /* iopool_read_batch(path, offsets, lengths) */
 	IOPOOL_SCAN_BATCH_PATHS, /* (paths, offsets, lengths) */
+	IOPOOL_SCAN_FILES,		 /* iopool_read_files(paths) */
 	IOPOOL_SCAN_FETCH,		 /* iopool_fetch(request) */
 	IOPOOL_SCAN_FETCH_NEXT,	 /* iopool_fetch_next(request, max_rows) */
 } IopoolScanFunction;
@@ -33,7 +34,7 @@ typedef enum IopoolScanFunction
 static inline bool
 iopool_scan_reads(IopoolScanFunction function)
 {
-	return function >= IOPOOL_SCAN_READ && function <= IOPOOL_SCAN_BATCH_PATHS;
+	return function >= IOPOOL_SCAN_READ && function <= IOPOOL_SCAN_FILES;
 }
 
 /* Does it hand out what a request has read? */

@@ -22,6 +22,7 @@
 #include "nodes/nodeFuncs.h"
 #include "optimizer/clauses.h"
 #include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
 #include "optimizer/restrictinfo.h"
@@ -193,12 +194,16 @@ has_unfit_arguments(const FoundCall *found, PlannerInfo *root)
  * not a cursor's, which could go back.
  */
 static bool
-may_take_rows(PlannerInfo *root, RelOptInfo *rel)
+may_take_rows(PlannerInfo *root, RelOptInfo *rel, FuncExpr *call)
 {
 	int nothers = bms_num_members(rel->lateral_relids);
 
-	return root->parent_root == NULL && !iopool_project_is_cursor(root) &&
-		nothers <= 1 && bms_num_members(root->all_baserels) == 1 + nothers;
+	if (root->parent_root != NULL || iopool_project_is_cursor(root) ||
+		nothers > 1 || bms_num_members(root->all_baserels) != 1 + nothers)
+		return false;
+	/* or it may be only its columns that depend on the other one */
+	return bms_equal(pull_varnos(root, (Node *) call->args),
+					 rel->lateral_relids);
 }
 
 /*
@@ -209,7 +214,7 @@ static bool
 is_fit_for_scan(PlannerInfo *root, RelOptInfo *rel, const FoundCall *found)
 {
 	if (iopool_scan_is_fetch(found->function))
-		return may_take_rows(root, rel);
+		return may_take_rows(root, rel, found->call);
 	/* one row has nothing to stream */
 	if (iopool_scan_is_single(found->function) ||
 		!bms_is_empty(rel->lateral_relids))
@@ -403,6 +408,32 @@ take_plain_paths(List **paths, RelOptInfo *innerrel)
 	return taken;
 }
 
+/*
+ * The planner takes a function for one that gives the same rows for the same
+ * arguments, and may put a cache above it.  A function scan escapes that by its
+ * cost; so a scan of ours that can be had only once is left without.
+ */
+static void
+drop_caches(List *paths)
+{
+	ListCell *lc;
+
+	foreach(lc, paths)
+	{
+		NestPath *path = lfirst(lc);
+		MemoizePath *cache;
+		const CustomPath *scan;
+
+		if (!IsA(path, NestPath) ||
+			!IsA(path->jpath.innerjoinpath, MemoizePath))
+			continue;
+		cache = (MemoizePath *) path->jpath.innerjoinpath;
+		scan = (const CustomPath *) cache->subpath;
+		if (IsA(scan, CustomPath) && scan->methods == &scan_path_methods)
+			path->jpath.innerjoinpath = cache->subpath;
+	}
+}
+
 /* set_join_pathlist_hook: LATERAL calls, read for many outer rows at once. */
 static void
 add_lateral_paths(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
@@ -422,7 +453,11 @@ add_lateral_paths(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
 	if (prev_set_join_pathlist != NULL)
 		prev_set_join_pathlist(root, joinrel, outerrel, innerrel, jointype,
 							   extra);
-	if (!iopool_enable_stream_scan || !find_lateral_call(&join))
+	if (!iopool_enable_stream_scan)
+		return;
+	drop_caches(joinrel->pathlist);
+	drop_caches(joinrel->partial_pathlist);
+	if (!find_lateral_call(&join))
 		return;
 
 	foreach(lc, take_plain_paths(&joinrel->pathlist, innerrel))

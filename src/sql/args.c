@@ -242,6 +242,32 @@ iopool_args_take(IopoolArgs *args, MemoryContext cxt, IopoolArgsForm form,
 	find_flaws(args, cxt, &offsets, &lengths);
 }
 
+/* The same of whole files: an array of their paths. */
+void
+iopool_args_take_files(IopoolArgs *args, MemoryContext cxt, Datum paths)
+{
+	Elements elements;
+
+	memset(args, 0, sizeof(IopoolArgs));
+	args->is_list = true;
+	take_elements(&elements, cxt, paths, "paths");
+	args->nranges = elements.nelems;
+	args->paths = spread_texts(cxt, &elements);
+	args->offsets =
+		MemoryContextAllocExtended(cxt, sizeof(int64) * Max(args->nranges, 1),
+								   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	args->length = IOPOOL_WHOLE_FILE;
+	args->first_flawed = -1;
+	for (int i = args->nranges - 1; i >= 0; i--)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (args->paths[i] != (Datum) 0)
+			continue;
+		add_flaw(args, cxt, i, IOPOOL_FLAW_NULL_PATH);
+		args->first_flawed = i;
+	}
+}
+
 /* What is wrong with a range that has a flaw. */
 IopoolFailure
 iopool_args_failure(const IopoolArgs *args, int rangeno)

@@ -45,6 +45,8 @@ typedef enum IopoolArgsForm
 /* args.c */
 extern void iopool_args_take(IopoolArgs *args, MemoryContext cxt,
 							 IopoolArgsForm form, const Datum *datums);
+extern void iopool_args_take_files(IopoolArgs *args, MemoryContext cxt,
+								   Datum paths);
 extern IopoolFailure iopool_args_failure(const IopoolArgs *args, int rangeno);
 extern void iopool_args_check(const IopoolArgs *args);
 extern const int64 *iopool_args_bigints(MemoryContext cxt, Datum datum,

@@ -298,8 +298,11 @@ iopool_request_submit(MemoryContext cxt, const IopoolArgs *args)
 	}
 	PG_CATCH();
 	{
-		/* drains what has been started, and closes the files */
-		MemoryContextSwitchTo(old_cxt);
+		/*
+		 * Drains what has been started, and closes the files.  The caller's
+		 * context may go before somebody else is current.
+		 */
+		MemoryContextSwitchTo(ErrorContext);
 		MemoryContextDelete(cxt);
 		PG_RE_THROW();
 	}

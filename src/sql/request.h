@@ -96,6 +96,8 @@ extern void iopool_request_free_data(IopoolResult *result);
 extern void iopool_request_check_memory(int nranges);
 extern void iopool_request_reserve_memory(IopoolRequest *request);
 extern void iopool_request_hold_memory(IopoolRequest *request);
+extern int64 iopool_request_data_memory(const IopoolResult *result);
+extern void iopool_request_count_memory(int64 nbytes);
 extern void iopool_request_release_data(IopoolRequest *request, int64 nbytes);
 extern void iopool_request_release_memory(IopoolRequest *request);
 

@@ -233,6 +233,22 @@ iopool_request_hold_memory(IopoolRequest *request)
 	held_bytes += request->held;
 }
 
+/* Memory that a result has for its data; 0: none. */
+int64
+iopool_request_data_memory(const IopoolResult *result)
+{
+	return result->failure.kind != IOPOOL_FAILURE_NONE
+		? 0
+		: data_memory(result->nbytes);
+}
+
+/* Count so many bytes for rows that have been taken. */
+void
+iopool_request_count_memory(int64 nbytes)
+{
+	held_bytes += nbytes;
+}
+
 /* The data of a range, of that many bytes, has been handed out. */
 void
 iopool_request_release_data(IopoolRequest *request, int64 nbytes)

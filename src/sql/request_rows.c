@@ -6,6 +6,7 @@
  * Who takes rows owns them: the request has ended, or goes on without them,
  * whatever becomes of it then.  Long results keep the memory that they were
  * read into, which the next request gets when the row has been handed out.
+ * Until then a row counts for iopool.max_request_memory.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,13 +26,18 @@ struct IopoolTakenRows
 	text *message; /* of the last row, or NULL */
 	MemoryContextCallback at_reset;
 	uint64 generation; /* of the long buffers */
+	int64 held;		   /* bytes that count for iopool.max_request_memory */
 };
 
-/* Give up what lies outside of the memory of the rows.  Does not raise. */
+/*
+ * The memory of the rows goes: give up what lies outside of it.  Does not raise.
+ */
 static void
-give_up_buffers(void *arg)
+give_up_rows(void *arg)
 {
 	IopoolTakenRows *rows = arg;
+
+	iopool_request_count_memory(-rows->held);
 
 	/* they have gone with their transaction */
 	if (rows->generation != iopool_request_generation)
@@ -53,7 +59,7 @@ new_rows(MemoryContext cxt, IopoolResult *results, int nresults)
 	rows->results = results;
 	rows->nresults = nresults;
 	rows->generation = iopool_request_generation;
-	rows->at_reset.func = give_up_buffers;
+	rows->at_reset.func = give_up_rows;
 	rows->at_reset.arg = rows;
 	return rows;
 }
@@ -85,6 +91,8 @@ iopool_request_take_all(MemoryContext parent, IopoolRequest *request)
 				request->results[n++] = request->results[i];
 		}
 	}
+	rows->held = request->held;
+	iopool_request_count_memory(rows->held);
 	MemoryContextRegisterResetCallback(request->cxt, &rows->at_reset);
 	iopool_request_detach(request);
 	MemoryContextSetParent(request->cxt, parent);
@@ -139,8 +147,10 @@ iopool_request_take_next(MemoryContext parent, IopoolRequest *request,
 
 		if (result->buffer_size > IOPOOL_SMALL_BUFFER)
 			result->buffer = NULL;
+		rows->held += iopool_request_data_memory(result);
 		iopool_request_hand_out(request, rangeno);
 	}
+	iopool_request_count_memory(rows->held);
 	return rows;
 }
 
@@ -155,7 +165,14 @@ iopool_request_next_row(IopoolTakenRows *rows, Datum *values, bool *nulls)
 		pfree(rows->message);
 	rows->message = NULL;
 	if (rows->next > 0)
-		iopool_request_free_data(&rows->results[rows->next - 1]);
+	{
+		IopoolResult *last = &rows->results[rows->next - 1];
+		int64 memory = Min(iopool_request_data_memory(last), rows->held);
+
+		iopool_request_free_data(last);
+		iopool_request_count_memory(-memory);
+		rows->held -= memory;
+	}
 	if (rows->next == rows->nresults)
 		return false;
 	rows->message =

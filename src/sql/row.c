@@ -1,13 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * row.c
- *	  A result as a row: (ordinal, file_offset, length, data, error).
+ *	  A result as a row: (ordinal, file_offset, length, data, error), or, of a
+ *	  whole file, (ordinal, path, size, modified, data, error).
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 #include "base/compat.h"
 #include "sql/args.h"
@@ -58,4 +60,42 @@ iopool_row_put(Tuplestorestate *store, TupleDesc desc, IopoolResult *result)
 	tuplestore_putvalues(store, desc, values, nulls);
 	if (error != NULL)
 		pfree(error);
+}
+
+/*
+ * The columns of a result of a whole file, in the current memory context but for
+ * its data, which becomes a bytea in place.  Where the file was opened, but not
+ * read, its size is as it was then.
+ */
+void
+iopool_row_file_values(const IopoolCall *call, IopoolResult *result,
+					   Datum *values, bool *nulls)
+{
+	const IopoolFile *file = iopool_call_file(call, (int) result->cookie);
+	bool has_failed = result->failure.kind != IOPOOL_FAILURE_NONE;
+	bool is_known = !has_failed || (file != NULL && file->has_been_open);
+
+	memset(nulls, 0, sizeof(bool) * IOPOOL_ROW_FILE_COLUMNS);
+	values[0] = Int32GetDatum((int32) result->cookie + 1);
+	nulls[1] = file == NULL;
+	if (file != NULL)
+		values[1] = CStringGetTextDatum(file->path);
+	nulls[2] = nulls[3] = !is_known;
+	if (is_known)
+	{
+		values[2] = Int64GetDatum(has_failed ? file->size : result->nbytes);
+		values[3] = TimestampTzGetDatum(iopool_file_time(&file->modified));
+	}
+	nulls[4] = has_failed;
+	nulls[5] = !has_failed;
+	if (has_failed)
+		values[5] = CStringGetTextDatum(
+			iopool_errors_message(&result->failure, result->path,
+								  result->offset, result->length,
+								  (int) result->cookie + 1));
+	else
+	{
+		SET_VARSIZE(result->buffer, VARHDRSZ + result->nbytes);
+		values[4] = PointerGetDatum(result->buffer);
+	}
 }

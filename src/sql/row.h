@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * row.h
- *	  A result as a row: (ordinal, file_offset, length, data, error).
+ *	  A result as a row: (ordinal, file_offset, length, data, error), or, of a
+ *	  whole file, (ordinal, path, size, modified, data, error).
  *
  *-------------------------------------------------------------------------
  */
@@ -12,13 +13,21 @@
 #include "utils/tuplestore.h"
 
 #include "engine/stream.h"
+#include "sql/call.h"
 
-#define IOPOOL_ROW_COLUMNS 5
+#define IOPOOL_ROW_COLUMNS		5
+#define IOPOOL_ROW_FILE_COLUMNS 6
+
+/* Most columns of a row of results. */
+#define IOPOOL_ROW_MAX_COLUMNS 6
 
 /* row.c */
 extern text *iopool_row_values(IopoolResult *result, Datum *values,
 							   bool *nulls);
 extern void iopool_row_put(Tuplestorestate *store, TupleDesc desc,
 						   IopoolResult *result);
+extern void iopool_row_file_values(const IopoolCall *call,
+								   IopoolResult *result, Datum *values,
+								   bool *nulls);
 
 #endif /* IOPOOL_ROW_H */

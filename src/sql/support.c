@@ -1,13 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * support.c
- *	  Planner support: how many rows iopool_read_batch() returns, and what
- *	  reading costs.
+ *	  Planner support: how many rows iopool_read_batch() and iopool_read_files()
+ *	  return, and what reading costs.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/supportnodes.h"
@@ -19,10 +20,11 @@
 IOPOOL_FUNCTION(iopool_batch_support);
 
 /*
- * Argument file_offsets: the array with one element for each range, in every
- * form of the functions.
+ * The array with one element for each range: file_offsets, in every form of the
+ * functions, or paths of whole files.
  */
 #define OFFSETS_ARGUMENT 1
+#define FILES_ARGUMENT	 0
 
 /*
  * A batch keeps the disk busy, so one of its ranges costs much less than a
@@ -44,6 +46,8 @@ estimate_ranges(PlannerInfo *root, Node *node)
 
 	/* a cast of the elements, as of ARRAY[1, 2] to bigint[], keeps the count */
 	offsets = list_nth(args, OFFSETS_ARGUMENT);
+	if (exprType(offsets) != INT8ARRAYOID)
+		offsets = list_nth(args, FILES_ARGUMENT);
 	while (IsA(offsets, ArrayCoerceExpr))
 		offsets = (Node *) ((ArrayCoerceExpr *) offsets)->arg;
 
