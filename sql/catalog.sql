@@ -4,10 +4,11 @@
 SELECT p.oid::regprocedure::text COLLATE "C" AS function, pg_get_function_arguments(p.oid) AS arguments
 FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
 	JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'iopool'
-WHERE p.proname IN ('iopool_read', 'iopool_read_batch', 'iopool_read_array', 'iopool_prefetch')
+WHERE p.proname IN ('iopool_read', 'iopool_read_batch', 'iopool_read_array', 'iopool_read_files', 'iopool_prefetch')
 ORDER BY 1;
 -- names and types of result columns
 SELECT * FROM iopool_read_batch('iopool_words', ARRAY[0], ARRAY[8]) \gdesc
+SELECT * FROM iopool_read_files(ARRAY['iopool_one']) \gdesc
 SELECT iopool_read('iopool_words', 0, 8), iopool_read_array('iopool_words', ARRAY[0], ARRAY[8]),
 	   iopool_prefetch('iopool_words', ARRAY[0], ARRAY[8]) \gdesc
 SELECT * FROM iopool_info() \gdesc

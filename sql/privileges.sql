@@ -8,6 +8,7 @@ CREATE ROLE regress_iopool_monitor IN ROLE pg_monitor;
 GRANT EXECUTE ON FUNCTION iopool_read(text, bigint, bigint) TO regress_iopool_executor;
 GRANT EXECUTE ON FUNCTION iopool_read_batch(text[], bigint[], bigint[], text, boolean) TO regress_iopool_executor;
 GRANT EXECUTE ON FUNCTION iopool_prefetch(text, bigint[], bigint[]) TO regress_iopool_executor;
+GRANT EXECUTE ON FUNCTION iopool_read_files(text[], text, boolean) TO regress_iopool_executor;
 
 -- no EXECUTE: denied before anything else
 SET ROLE regress_iopool_plain;
@@ -32,6 +33,7 @@ SELECT * FROM failure($$SELECT iopool_read('/dev/null', 0, 8)$$);
 SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 8], ARRAY[8])$$);
 SELECT state FROM failure($$SELECT iopool_read_batch(ARRAY['iopool_words'], ARRAY[0], ARRAY[8])$$);
 SELECT state FROM failure($$SELECT iopool_read_array('iopool_words', ARRAY[0, 8], ARRAY[8])$$);
+SELECT state FROM failure($$SELECT iopool_read_files(ARRAY['iopool_words'], 'report')$$);
 SELECT state FROM failure($$SELECT iopool_prefetch('iopool_words', ARRAY[0], ARRAY[8])$$);
 -- on_error is for files, not for rights
 SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 8], ARRAY[8], 'report')$$);
