@@ -182,6 +182,7 @@ extern void iopool_stream_register_callbacks(void);
 
 /* stream_buffer.c */
 extern void iopool_buffers_init(IopoolBuffers *buffers, MemoryContext cxt);
+extern void iopool_buffers_advise_huge(char *memory, Size size);
 extern void iopool_buffers_clear(IopoolBuffers *buffers);
 extern void iopool_buffers_put_back(IopoolBuffers *buffers, char *memory,
 									Size size, Size limit);

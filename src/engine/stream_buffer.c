@@ -32,8 +32,8 @@
  * Memory for a long range comes page by page from the kernel, which costs more
  * than reading into it.  Ask for large pages where there are any.
  */
-static void
-advise_huge(char *memory, Size size)
+void
+iopool_buffers_advise_huge(char *memory, Size size)
 {
 	char *start = (char *) TYPEALIGN(HUGE_PAGE_SIZE, memory);
 	char *end = (char *) TYPEALIGN_DOWN(HUGE_PAGE_SIZE, memory + size);
@@ -189,7 +189,7 @@ iopool_stream_allocate_range(IopoolStream *stream, IopoolPending *pending,
 	if (found == NULL && !is_small)
 		free_surplus(buffers, free_limit(stream));
 	if (length >= 2 * HUGE_PAGE_SIZE)
-		advise_huge(memory, size);
+		iopool_buffers_advise_huge(memory, size);
 	pending->allocated = memory;
 	pending->allocated_size = size;
 	pending->dest = memory + header_size;

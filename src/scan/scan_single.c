@@ -81,6 +81,7 @@ result_buffer(IopoolScanState *state, IopoolScanCall *call, int64 length)
 		call->buffer = MemoryContextAlloc(state->css.ss.ps.state->es_query_cxt,
 										  Max(size, 8192));
 		call->buffer_size = Max(size, 8192);
+		iopool_buffers_advise_huge(call->buffer, call->buffer_size);
 	}
 	return call->buffer;
 }
