@@ -104,3 +104,44 @@ GRANT SELECT ON TABLE iopool_waiters TO pg_monitor;
 
 COMMENT ON FUNCTION iopool_prefetch(text, bigint[], bigint[]) IS
 'tell the kernel to bring ranges of bytes of a file into the page cache, as far as the file goes, and at most a quarter of the machine''s memory in one call; returns how many ranges were hinted whole';
+
+--
+-- Numbers: they compute and touch no file, so EXECUTE stays with PUBLIC
+--
+
+CREATE FUNCTION iopool_int2s(data bytea) RETURNS smallint[]
+AS 'MODULE_PATHNAME', 'iopool_int2s'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION iopool_int4s(data bytea) RETURNS integer[]
+AS 'MODULE_PATHNAME', 'iopool_int4s'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION iopool_int8s(data bytea) RETURNS bigint[]
+AS 'MODULE_PATHNAME', 'iopool_int8s'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION iopool_float2s(data bytea) RETURNS real[]
+AS 'MODULE_PATHNAME', 'iopool_float2s'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION iopool_float4s(data bytea) RETURNS real[]
+AS 'MODULE_PATHNAME', 'iopool_float4s'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION iopool_float8s(data bytea) RETURNS double precision[]
+AS 'MODULE_PATHNAME', 'iopool_float8s'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION iopool_int2s(bytea) IS
+'bytes as little-endian integers of two bytes, in their order';
+COMMENT ON FUNCTION iopool_int4s(bytea) IS
+'bytes as little-endian integers of four bytes, in their order';
+COMMENT ON FUNCTION iopool_int8s(bytea) IS
+'bytes as little-endian integers of eight bytes, in their order';
+COMMENT ON FUNCTION iopool_float2s(bytea) IS
+'bytes as little-endian half floats (IEEE 754 binary16), in their order; each is exactly a real';
+COMMENT ON FUNCTION iopool_float4s(bytea) IS
+'bytes as little-endian floats of four bytes, in their order';
+COMMENT ON FUNCTION iopool_float8s(bytea) IS
+'bytes as little-endian floats of eight bytes, in their order';

@@ -54,6 +54,12 @@ foreach my $call (sort keys %calls)
 	like($err, qr/HINT:.*shared_preload_libraries/, "$call: hint");
 }
 
+# What reads nothing works all the same.
+is( $node->safe_psql('postgres',
+		q{SELECT iopool_int2s('\x0100'), iopool_int4s('\x02000000'), iopool_int8s('\x0300000000000000'),
+			iopool_float2s('\x003c'), iopool_float4s('\x00000040'), iopool_float8s('\x0000000000000840')}),
+	'{1}|{2}|{3}|{1}|{2}|{3}', 'numbers need no preloading');
+
 # The session and the server live on, and a library that a session loads by
 # itself is not preloaded either.
 is($node->safe_psql('postgres', 'SELECT 1'), 1, 'the server is up');
