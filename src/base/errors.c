@@ -46,6 +46,10 @@ iopool_errors_message(const IopoolFailure *failure, const char *path,
 			return psprintf(
 				"could not read file \"%s\" at offset %lld, length %lld: %m",
 				path, (long long) offset, (long long) length);
+		case IOPOOL_FAILURE_OPEN_DIRECTORY:
+			return psprintf("could not open directory \"%s\": %m", path);
+		case IOPOOL_FAILURE_READ_DIRECTORY:
+			return psprintf("could not read directory \"%s\": %m", path);
 		case IOPOOL_FAILURE_DIRECTORY:
 			return psprintf("could not open directory of file \"%s\": %m",
 							path);

@@ -9,7 +9,9 @@
 #define IOPOOL_FILE_H
 
 #include <sys/types.h>
+#include <time.h>
 
+#include "datatype/timestamp.h"
 #include "lib/ilist.h"
 
 #include "base/deadline.h"
@@ -82,6 +84,7 @@ extern void iopool_file_set_close(IopoolFileSet *set);
 extern void iopool_file_set_pin(IopoolFileSet *set);
 extern bool iopool_file_acquire(IopoolFileSet *set, IopoolFile *file);
 extern void iopool_file_release(IopoolFile *file);
+extern bool iopool_file_make_room(void);
 
 /*
  * Is it a lease that the file could not be acquired for?  Then it is to be
@@ -93,6 +96,9 @@ iopool_file_is_leased(const IopoolFile *file)
 {
 	return file->lease_deadline != 0;
 }
+
+/* file_time.c */
+extern TimestampTz iopool_file_time(const struct timespec *time);
 
 /* file_size.c */
 extern int iopool_file_statx_alignment(int fd);
