@@ -145,3 +145,36 @@ COMMENT ON FUNCTION iopool_float4s(bytea) IS
 'bytes as little-endian floats of four bytes, in their order';
 COMMENT ON FUNCTION iopool_float8s(bytea) IS
 'bytes as little-endian floats of eight bytes, in their order';
+
+--
+-- What files there are
+--
+
+CREATE FUNCTION iopool_stat(
+	path text,
+	missing_ok boolean DEFAULT false,
+	OUT size bigint,
+	OUT modified timestamp with time zone)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'iopool_stat'
+LANGUAGE C VOLATILE STRICT PARALLEL SAFE ROWS 1;
+
+CREATE FUNCTION iopool_list(
+	path text,
+	pattern text DEFAULT '*',
+	OUT path text,
+	OUT size bigint,
+	OUT modified timestamp with time zone)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'iopool_list'
+LANGUAGE C VOLATILE STRICT PARALLEL SAFE COST 1000 ROWS 1000;
+
+COMMENT ON FUNCTION iopool_stat(text, boolean) IS
+'size of a file in bytes, and when it was last modified; with missing_ok, no row where there is no such file';
+COMMENT ON FUNCTION iopool_list(text, text) IS
+'regular files below a directory: paths for the reading functions, sizes in bytes, times of last modification; pattern is a glob for the path below the directory (*, ?, [a-z], and ** for several levels)';
+
+REVOKE ALL ON FUNCTION iopool_stat(text, boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION iopool_list(text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION iopool_stat(text, boolean) TO pg_read_server_files;
+GRANT EXECUTE ON FUNCTION iopool_list(text, text) TO pg_read_server_files;

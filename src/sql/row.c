@@ -1,13 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * row.c
- *	  A result as a row: (ordinal, file_offset, length, data, error).
+ *	  Rows: (ordinal, file_offset, length, data, error) of a result, (path, size,
+ *	  modified) of a file.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 #include "base/compat.h"
 #include "sql/row.h"
@@ -54,4 +56,15 @@ iopool_row_put(Tuplestorestate *store, TupleDesc desc, IopoolResult *result)
 	tuplestore_putvalues(store, desc, values, nulls);
 	if (error != NULL)
 		pfree(error);
+}
+
+/* The columns of a file, in the current memory context. */
+void
+iopool_row_file_values(const IopoolWalkFile *file, Datum *values, bool *nulls)
+{
+	memset(nulls, 0, sizeof(bool) * IOPOOL_ROW_FILE_COLUMNS);
+	values[0] =
+		PointerGetDatum(cstring_to_text_with_len(file->path, file->path_len));
+	values[1] = Int64GetDatum(file->size);
+	values[2] = TimestampTzGetDatum(file->modified);
 }

@@ -38,6 +38,9 @@ my %calls = (
 	  q{SELECT iopool_read_array(ARRAY['PG_VERSION'], ARRAY[0], ARRAY[2])},
 	'iopool_prefetch' =>
 	  q{SELECT iopool_prefetch('PG_VERSION', ARRAY[0], ARRAY[2])},
+	'iopool_stat' => q{SELECT * FROM iopool_stat('PG_VERSION')},
+	'iopool_stat of nothing' => q{SELECT * FROM iopool_stat('none', true)},
+	'iopool_list' => q{SELECT * FROM iopool_list('.')},
 	'iopool_info' => q{SELECT * FROM iopool_info()},
 	'iopool_check' => q{SELECT * FROM iopool_check()},
 	'iopool_directories' => q{SELECT * FROM iopool_directories},
