@@ -120,6 +120,18 @@ next_result(IopoolScanState *state)
 	}
 }
 
+/* The next row of iopool_list(). */
+static TupleTableSlot *
+next_file(IopoolScanState *state)
+{
+	Datum values[IOPOOL_ROW_FILE_COLUMNS];
+	bool nulls[IOPOOL_ROW_FILE_COLUMNS];
+
+	if (!iopool_scan_next_file(state, values, nulls))
+		return NULL;
+	return show_values(state, values, nulls);
+}
+
 /* The next row, of the store if it has one. */
 static TupleTableSlot *
 next_row(IopoolScanState *state)
@@ -142,7 +154,8 @@ next_row(IopoolScanState *state)
 	if (state->has_ended)
 		return NULL;
 
-	slot = next_result(state);
+	slot = state->calls[0].function == IOPOOL_SCAN_LIST ? next_file(state)
+														: next_result(state);
 	if (slot == NULL)
 		state->has_ended = true;
 	/* it is at its end, and stays there */
@@ -226,7 +239,7 @@ scan_rescan(CustomScanState *node)
 				tuplestore_rescan(state->store);
 				return;
 			}
-			if (state->has_ended || state->nrows > 0)
+			if (state->has_ended || state->nrows > 0 || state->walk != NULL)
 				begin_store(state);
 		}
 		else if (state->store != NULL)

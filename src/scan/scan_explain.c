@@ -14,7 +14,7 @@
 #include "ring/shmem.h"
 #include "scan/scan_internal.h"
 
-/* What the first three arguments of the functions are. */
+/* What the first arguments of the functions are. */
 static const char *
 argument_label(IopoolScanFunction function, int argno)
 {
@@ -23,6 +23,8 @@ argument_label(IopoolScanFunction function, int argno)
 		case 0:
 			return function == IOPOOL_SCAN_BATCH_PATHS ? "Paths" : "Path";
 		case 1:
+			if (function == IOPOOL_SCAN_LIST)
+				return "Pattern";
 			return function == IOPOOL_SCAN_READ ? "File Offset"
 												: "File Offsets";
 		default:
@@ -41,8 +43,9 @@ show_arguments(IopoolScanState *state, List *ancestors, ExplainState *es)
 	List *context = set_deparse_context_plan(es->deparse_cxt,
 											 &cscan->scan.plan, ancestors);
 	bool has_prefix = cscan->custom_plans != NIL || es->verbose;
+	int nargs = state->calls[0].function == IOPOOL_SCAN_LIST ? 2 : 3;
 
-	for (int argno = 0; argno < 3; argno++)
+	for (int argno = 0; argno < nargs; argno++)
 	{
 		const char *label = argument_label(state->calls[0].function, argno);
 		List *texts = NIL;
@@ -232,6 +235,11 @@ iopool_scan_explain(CustomScanState *node, List *ancestors, ExplainState *es)
 		iopool_feed_get_stats(state->feed, &stats);
 
 	show_arguments(state, ancestors, es);
+	if (state->calls[0].function == IOPOOL_SCAN_LIST)
+	{
+		iopool_scan_explain_walk(state, es);
+		return;
+	}
 	show_pools(&stats, es);
 	if (!es->analyze)
 		return;

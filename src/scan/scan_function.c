@@ -15,6 +15,7 @@
 
 #include "scan/scan_internal.h"
 
+extern PGDLLEXPORT Datum iopool_list(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum iopool_read(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum iopool_read_batch(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum iopool_read_batch_length(PG_FUNCTION_ARGS);
@@ -76,7 +77,9 @@ iopool_scan_identify(Oid funcid)
 		char *symbol = proc_text(tuple, Anum_pg_proc_prosrc);
 
 		is_candidate = library != NULL && is_own_library(library) &&
-			symbol != NULL && strncmp(symbol, "iopool_read", 11) == 0;
+			symbol != NULL &&
+			(strncmp(symbol, "iopool_read", 11) == 0 ||
+			 strcmp(symbol, "iopool_list") == 0);
 	}
 	ReleaseSysCache(tuple);
 	if (!is_candidate)
@@ -93,6 +96,8 @@ iopool_scan_identify(Oid funcid)
 		return IOPOOL_SCAN_BATCH_LENGTH;
 	if (finfo.fn_addr == iopool_read_batch_paths)
 		return IOPOOL_SCAN_BATCH_PATHS;
+	if (finfo.fn_addr == iopool_list)
+		return IOPOOL_SCAN_LIST;
 	return IOPOOL_SCAN_NONE;
 }
 

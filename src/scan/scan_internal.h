@@ -12,6 +12,7 @@
 #include "nodes/extensible.h"
 #include "nodes/pathnodes.h"
 
+#include "file/walk.h"
 #include "sql/feed.h"
 #include "sql/row.h"
 
@@ -23,6 +24,7 @@ typedef enum IopoolScanFunction
 	IOPOOL_SCAN_BATCH,		  /* iopool_read_batch(path, offsets, lengths) */
 	IOPOOL_SCAN_BATCH_LENGTH, /* (path, offsets, length) */
 	IOPOOL_SCAN_BATCH_PATHS,  /* (paths, offsets, lengths) */
+	IOPOOL_SCAN_LIST,		  /* iopool_list(path, pattern) */
 } IopoolScanFunction;
 
 /*
@@ -160,6 +162,11 @@ typedef struct IopoolScanState
 	TupleTableSlot *store_slot;
 	bool has_ended; /* all rows have been read */
 
+	/* of iopool_list(); see scan_list.c */
+	IopoolWalk *walk; /* NULL: not begun, or ended */
+	MemoryContext walk_cxt;
+	IopoolWalkStats walk_stats; /* of walks that have ended */
+
 	/* of IopoolProject; see project_exec.c */
 	ScanState *table; /* whose rows are the outer ones, or NULL */
 	bool is_plain;	  /* calls are made as they stand in the query */
@@ -210,6 +217,13 @@ extern void iopool_scan_show_outer(const IopoolScanRow *row,
 extern void iopool_scan_copy_outer(IopoolScanState *state,
 								   const TupleTableSlot *outer,
 								   TupleTableSlot *slot);
+
+/* scan_list.c */
+extern bool iopool_scan_next_file(IopoolScanState *state, Datum *values,
+								  bool *nulls);
+extern void iopool_scan_end_walk(IopoolScanState *state);
+extern void iopool_scan_explain_walk(const IopoolScanState *state,
+									 ExplainState *es);
 
 /* scan_state.c */
 extern void iopool_scan_free_last(IopoolScanState *state);

@@ -5,7 +5,8 @@
  *
  * Two hooks of the planner offer paths beside its own, and cost decides:
  *
- * - for iopool_read_batch() in FROM, a scan that hands out rows as they come;
+ * - for iopool_read_batch() and iopool_list() in FROM, a scan that hands out rows
+ *	 as they come;
  * - for a join with LATERAL iopool_read() or iopool_read_batch(), a node that
  *   takes outer rows ahead and reads for many of them at once.
  *
@@ -185,7 +186,7 @@ has_unfit_arguments(const FoundCall *found, PlannerInfo *root)
 		iopool_scan_expr_has_side_effects(args, root);
 }
 
-/* set_rel_pathlist_hook: iopool_read_batch() in FROM. */
+/* set_rel_pathlist_hook: iopool_read_batch() and iopool_list() in FROM. */
 static void
 add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
 			  RangeTblEntry *rte)
@@ -200,11 +201,15 @@ add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
 
 	if (!iopool_enable_stream_scan || rte->rtekind != RTE_FUNCTION ||
 		rel->reloptkind != RELOPT_BASEREL || rel->pathlist == NIL ||
-		!bms_is_empty(rel->lateral_relids) || root->rowMarks != NIL)
+		root->rowMarks != NIL)
 		return;
 	found.call = iopool_scan_call_of(rte, &found.function);
 	/* one row has nothing to stream */
 	if (found.call == NULL || found.function == IOPOOL_SCAN_READ)
+		return;
+	/* add_lateral_paths() has something better than a call after the other */
+	if (found.function != IOPOOL_SCAN_LIST &&
+		!bms_is_empty(rel->lateral_relids))
 		return;
 	if (has_whole_row((Node *) rel->reltarget->exprs, rti) ||
 		has_whole_row((Node *) extract_actual_clauses(rel->baserestrictinfo,
@@ -221,6 +226,8 @@ add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
 	/* no row is copied, and the first comes before the last is read */
 	plain = linitial(rel->pathlist);
 	path = make_path(rel, &scan_path_methods, &found, NIL, false);
+	path->path.param_info = plain->param_info;
+	path->path.rows = plain->rows;
 	cost_qual_eval(&qual_cost, rel->baserestrictinfo, root);
 	path->path.parallel_safe = rel->consider_parallel;
 	path->path.startup_cost = qual_cost.startup +
@@ -286,8 +293,9 @@ find_lateral_call(LateralJoin *join)
 	found->rti = innerrel->relid;
 	found->call = iopool_scan_call_of(root->simple_rte_array[innerrel->relid],
 									  &found->function);
-	if (found->call == NULL || has_unfit_arguments(found, root) ||
-		has_unfit_condition(join))
+	/* the files of a directory are one after the other, whoever asks */
+	if (found->call == NULL || found->function == IOPOOL_SCAN_LIST ||
+		has_unfit_arguments(found, root) || has_unfit_condition(join))
 		return false;
 
 	/* what is to be computed below the join is not */
