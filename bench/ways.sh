@@ -1,4 +1,4 @@
-# ways.sh: the cases of bench/run that compare ways of asking: B15 to B19; to be sourced
+# ways.sh: the cases of bench/run that compare ways of asking: B15 to B19, B21; to be sourced
 # shellcheck shell=bash
 #
 # What is said in peers.sh about commands and states holds here, too. One more
@@ -13,6 +13,7 @@ MIXED_LENGTHS=${MIXED_LENGTHS:-4096 16384 65536}
 NATURAL=${NATURAL:-20000}
 SMALL_FILES=${SMALL_FILES:-10000}
 LOOPS=${LOOPS:-50000}
+NUMBERS=${NUMBERS:-1000}
 
 # Bytes that a way reads in a run, and ranges
 WAYS_BYTES=$((160 * 1048576))
@@ -130,6 +131,14 @@ END
 \$\$;
 SQL
     fi
+    if is_wanted B21; then
+        cat <<SQL
+CREATE TABLE numbers (data bytea);
+-- get_byte() would fetch a whole value from TOAST for each byte
+ALTER TABLE numbers ALTER data SET STORAGE PLAIN;
+INSERT INTO numbers SELECT pg_read_binary_file('$data', n * $LENGTH::bigint, $LENGTH) FROM generate_series(1, $NUMBERS) AS n;
+SQL
+    fi
 }
 
 # ------------------------------------------------------------------------------
@@ -220,6 +229,10 @@ FILES_BATCH="SELECT sum(length(data)) AS total FROM iopool_read_batch((SELECT ar
     (SELECT array_agg(0::bigint) FROM small_files), (SELECT array_agg(100000::bigint) FROM small_files))"
 FILES_PG="SELECT sum(length(pg_read_binary_file(full_path, 0, 100000))) AS total FROM small_files"
 
+NUMBERS_IOPOOL="SELECT sum(cardinality(iopool_int4s(data))) * 4 AS total FROM numbers"
+NUMBERS_ARITHMETIC="SELECT sum(cardinality(ARRAY(SELECT get_byte(data, i) | get_byte(data, i + 1) << 8 | get_byte(data, i + 2) << 16 | get_byte(data, i + 3) << 24
+    FROM generate_series(0, length(data) - 1, 4) AS i))) * 4 AS total FROM numbers"
+
 SINGLE_PLAIN="SELECT single_loop('@FILE@', @READS@, @LENGTH@) AS total"
 SINGLE_DIRECTORY="SELECT single_loop('@DIRECTORY@', @READS@, @LENGTH@) AS total"
 
@@ -290,5 +303,7 @@ LIST
     cat <<LIST
 B19|plain path|hot|run_way SINGLE_PLAIN $LOOPS $LENGTH
 B19|directory|hot|run_way SINGLE_DIRECTORY $LOOPS $LENGTH
+B21|get_byte|hot|run_way NUMBERS_ARITHMETIC $NUMBERS $LENGTH
+B21|iopool_int4s|hot|run_way NUMBERS_IOPOOL $NUMBERS $LENGTH
 LIST
 }

@@ -221,3 +221,77 @@ COMMENT ON FUNCTION iopool_read_array(text[], bigint[], bigint[], text) IS
 
 COMMENT ON FUNCTION iopool_prefetch(text, bigint[], bigint[]) IS
 'tell the kernel to bring ranges of bytes of a file into the page cache, as far as the file goes, and at most a quarter of the machine''s memory in one call; returns how many ranges were hinted whole';
+
+--
+-- Numbers: they compute and touch no file, so EXECUTE stays with PUBLIC
+--
+
+CREATE FUNCTION iopool_int2s(data bytea) RETURNS smallint[]
+AS 'MODULE_PATHNAME', 'iopool_int2s'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION iopool_int4s(data bytea) RETURNS integer[]
+AS 'MODULE_PATHNAME', 'iopool_int4s'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION iopool_int8s(data bytea) RETURNS bigint[]
+AS 'MODULE_PATHNAME', 'iopool_int8s'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION iopool_float2s(data bytea) RETURNS real[]
+AS 'MODULE_PATHNAME', 'iopool_float2s'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION iopool_float4s(data bytea) RETURNS real[]
+AS 'MODULE_PATHNAME', 'iopool_float4s'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION iopool_float8s(data bytea) RETURNS double precision[]
+AS 'MODULE_PATHNAME', 'iopool_float8s'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION iopool_int2s(bytea) IS
+'bytes as little-endian integers of two bytes, in their order';
+COMMENT ON FUNCTION iopool_int4s(bytea) IS
+'bytes as little-endian integers of four bytes, in their order';
+COMMENT ON FUNCTION iopool_int8s(bytea) IS
+'bytes as little-endian integers of eight bytes, in their order';
+COMMENT ON FUNCTION iopool_float2s(bytea) IS
+'bytes as little-endian half floats (IEEE 754 binary16), in their order; each is exactly a real';
+COMMENT ON FUNCTION iopool_float4s(bytea) IS
+'bytes as little-endian floats of four bytes, in their order';
+COMMENT ON FUNCTION iopool_float8s(bytea) IS
+'bytes as little-endian floats of eight bytes, in their order';
+
+--
+-- What files there are
+--
+
+CREATE FUNCTION iopool_stat(
+	path text,
+	missing_ok boolean DEFAULT false,
+	OUT size bigint,
+	OUT modified timestamp with time zone)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'iopool_stat'
+LANGUAGE C VOLATILE STRICT PARALLEL SAFE ROWS 1;
+
+CREATE FUNCTION iopool_list(
+	path text,
+	pattern text DEFAULT '*',
+	OUT path text,
+	OUT size bigint,
+	OUT modified timestamp with time zone)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'iopool_list'
+LANGUAGE C VOLATILE STRICT PARALLEL SAFE COST 1000 ROWS 1000;
+
+COMMENT ON FUNCTION iopool_stat(text, boolean) IS
+'size of a file in bytes, and when it was last modified; with missing_ok, no row where there is no such file';
+COMMENT ON FUNCTION iopool_list(text, text) IS
+'regular files below a directory: paths for the reading functions, sizes in bytes, times of last modification; pattern is a glob for the path below the directory (*, ?, [a-z], and ** for several levels)';
+
+REVOKE ALL ON FUNCTION iopool_stat(text, boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION iopool_list(text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION iopool_stat(text, boolean) TO pg_read_server_files;
+GRANT EXECUTE ON FUNCTION iopool_list(text, text) TO pg_read_server_files;

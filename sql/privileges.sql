@@ -9,6 +9,7 @@ GRANT EXECUTE ON FUNCTION iopool_read(text, bigint, bigint) TO regress_iopool_ex
 GRANT EXECUTE ON FUNCTION iopool_read_batch(text[], bigint[], bigint[], text, boolean) TO regress_iopool_executor;
 GRANT EXECUTE ON FUNCTION iopool_prefetch(text, bigint[], bigint[]) TO regress_iopool_executor;
 GRANT EXECUTE ON FUNCTION iopool_read_files(text[], text, boolean) TO regress_iopool_executor;
+GRANT EXECUTE ON FUNCTION iopool_stat(text, boolean), iopool_list(text, text) TO regress_iopool_executor;
 
 -- no EXECUTE: denied before anything else
 SET ROLE regress_iopool_plain;
@@ -20,6 +21,8 @@ SELECT state FROM failure($$SELECT iopool_read_array('iopool_words', ARRAY[0], A
 SELECT state FROM failure($$SELECT iopool_read_array('iopool_words', ARRAY[0], ARRAY[8])$$);
 SELECT state FROM failure($$SELECT iopool_read_array(ARRAY['iopool_words'], ARRAY[0], ARRAY[8])$$);
 SELECT state FROM failure($$SELECT iopool_prefetch('iopool_words', ARRAY[0], ARRAY[8])$$);
+SELECT state FROM failure($$SELECT * FROM iopool_stat('iopool_words')$$);
+SELECT state FROM failure($$SELECT * FROM iopool_list('.')$$);
 SELECT state FROM failure($$SELECT iopool_stat_reset()$$);
 SELECT * FROM failure($$SELECT * FROM iopool_pools$$);
 SELECT state FROM failure($$SELECT * FROM iopool_rings$$);
@@ -35,6 +38,9 @@ SELECT state FROM failure($$SELECT iopool_read_batch(ARRAY['iopool_words'], ARRA
 SELECT state FROM failure($$SELECT iopool_read_array('iopool_words', ARRAY[0, 8], ARRAY[8])$$);
 SELECT state FROM failure($$SELECT iopool_read_files(ARRAY['iopool_words'], 'report')$$);
 SELECT state FROM failure($$SELECT iopool_prefetch('iopool_words', ARRAY[0], ARRAY[8])$$);
+SELECT state FROM failure($$SELECT * FROM iopool_stat('iopool_words')$$);
+SELECT state FROM failure($$SELECT * FROM iopool_stat('iopool_missing', missing_ok => true)$$);
+SELECT state FROM failure($$SELECT * FROM iopool_list('.')$$);
 -- on_error is for files, not for rights
 SELECT state FROM failure($$SELECT iopool_read_batch('iopool_words', ARRAY[0, 8], ARRAY[8], 'report')$$);
 RESET ROLE;
@@ -44,6 +50,8 @@ SET ROLE regress_iopool_reader;
 SELECT iopool_read('iopool_words', 8, 8);
 SELECT ordinal, data FROM iopool_read_batch('iopool_words', ARRAY[0, 800], ARRAY[8]);
 SELECT iopool_prefetch('iopool_words', ARRAY[0], ARRAY[8]);
+SELECT size FROM iopool_stat('iopool_words');
+SELECT path, size FROM iopool_list('.', 'iopool_w*ds');
 SELECT state FROM failure($$SELECT * FROM iopool_pools$$);
 RESET ROLE;
 SET ROLE regress_iopool_member;

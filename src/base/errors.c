@@ -82,6 +82,10 @@ file_message(const IopoolFailure *failure, const char *path, int64 offset,
 			return psprintf(
 				"could not read file \"%s\" at offset %lld, length %lld: %m",
 				path, (long long) offset, (long long) length);
+		case IOPOOL_FAILURE_OPEN_DIRECTORY:
+			return psprintf("could not open directory \"%s\": %m", path);
+		case IOPOOL_FAILURE_READ_DIRECTORY:
+			return psprintf("could not read directory \"%s\": %m", path);
 		case IOPOOL_FAILURE_DIRECTORY:
 			return psprintf("could not open directory of file \"%s\": %m",
 							path);

@@ -36,6 +36,10 @@ typedef enum IopoolFailureKind
 	IOPOOL_FAILURE_TOO_LARGE, /* to be read whole */
 	IOPOOL_FAILURE_READ,
 
+	/* of directories whose files are listed */
+	IOPOOL_FAILURE_OPEN_DIRECTORY,
+	IOPOOL_FAILURE_READ_DIRECTORY,
+
 	/* of paths that name a directory */
 	IOPOOL_FAILURE_DIRECTORY,	   /* it could not be opened */
 	IOPOOL_FAILURE_DATA_DIRECTORY, /* it must not be */
@@ -48,7 +52,7 @@ typedef enum IopoolFailureKind
 typedef struct IopoolFailure
 {
 	IopoolFailureKind kind;
-	int errnum; /* of OPEN, STAT, READ, DIRECTORY and NO_OPENAT2 */
+	int errnum; /* of those that a system call has failed with */
 	int64 size; /* of TOO_LARGE: bytes of the file; 0: not known */
 } IopoolFailure;
 

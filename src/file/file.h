@@ -94,6 +94,7 @@ extern void iopool_file_set_close(IopoolFileSet *set);
 extern void iopool_file_set_pin(IopoolFileSet *set);
 extern bool iopool_file_acquire(IopoolFileSet *set, IopoolFile *file);
 extern void iopool_file_release(IopoolFile *file);
+extern bool iopool_file_make_room(void);
 
 /*
  * Is it a lease that the file could not be acquired for?  Then it is to be

@@ -291,6 +291,20 @@ make_room(IopoolFileSet *set, const IopoolFile *file)
 		release_one_directory(set, file->dir);
 }
 
+/* The same for the sake of something that belongs to no set. */
+bool
+iopool_file_make_room(void)
+{
+	dlist_iter iter;
+
+	dlist_foreach(iter, &shared_sets)
+	{
+		if (close_idle_of(dlist_container(IopoolFileSet, node, iter.cur)))
+			return true;
+	}
+	return iopool_file_close_oldest_kept();
+}
+
 /* Will a file be idle when reads that are on their way have ended? */
 static bool
 has_files_in_use(void)

@@ -108,6 +108,26 @@ iopool_log_file(const char *role, const char *path,
 			 errhidestmt(true)));
 }
 
+/* The files below a directory are listed for somebody, or could not be. */
+void
+iopool_log_list(const char *role, const char *path,
+				const IopoolFailure *failure)
+{
+	if (role == NULL)
+		return;
+	if (failure->kind == IOPOOL_FAILURE_NONE)
+		iopool_errors_report(
+			LOG_SERVER_ONLY,
+			(errmsg("iopool: role \"%s\" lists directory \"%s\"", role, path),
+			 errhidestmt(true)));
+	else
+		iopool_errors_report(
+			LOG_SERVER_ONLY,
+			(errmsg("iopool: role \"%s\" cannot list directory \"%s\": %s",
+					role, path, iopool_errors_message(failure, path, 0, 0, 0)),
+			 errhidestmt(true)));
+}
+
 /* Somebody has named a path that is not for him; role may be NULL. */
 void
 iopool_log_refused(const char *role, const char *path)

@@ -42,6 +42,8 @@ extern void iopool_log_call(const IopoolCallLog *log, int64 us,
 extern const char *iopool_log_file_role(MemoryContext cxt);
 extern void iopool_log_file(const char *role, const char *path,
 							const IopoolFailure *failure);
+extern void iopool_log_list(const char *role, const char *path,
+							const IopoolFailure *failure);
 extern void iopool_log_refused(const char *role, const char *path);
 
 #endif /* IOPOOL_LOG_H */

@@ -157,6 +157,18 @@ next_taken(IopoolScanState *state)
 	return show_values(state, values, nulls);
 }
 
+/* The next row of iopool_list(). */
+static TupleTableSlot *
+next_file(IopoolScanState *state)
+{
+	Datum values[IOPOOL_ROW_FOUND_COLUMNS];
+	bool nulls[IOPOOL_ROW_FOUND_COLUMNS];
+
+	if (!iopool_scan_next_file(state, values, nulls))
+		return NULL;
+	return show_values(state, values, nulls);
+}
+
 /* The next row, of the store if it has one. */
 static TupleTableSlot *
 next_row(IopoolScanState *state)
@@ -179,8 +191,12 @@ next_row(IopoolScanState *state)
 	if (state->has_ended)
 		return NULL;
 
-	slot = iopool_scan_is_fetch(state->calls[0].function) ? next_taken(state)
-														  : next_result(state);
+	if (iopool_scan_is_fetch(state->calls[0].function))
+		slot = next_taken(state);
+	else if (state->calls[0].function == IOPOOL_SCAN_LIST)
+		slot = next_file(state);
+	else
+		slot = next_result(state);
 	if (slot == NULL)
 		state->has_ended = true;
 	/* it is at its end, and stays there */
@@ -274,7 +290,7 @@ scan_rescan(CustomScanState *node)
 				ereport(ERROR,
 						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						 errmsg("cannot fetch the rows of a request twice")));
-			if (state->has_ended || state->nrows > 0)
+			if (state->has_ended || state->nrows > 0 || state->walk != NULL)
 				begin_store(state);
 		}
 		else if (state->store != NULL)

@@ -22,6 +22,7 @@ argument_label(IopoolScanFunction function, int argno)
 										 "Missing OK"};
 	static const char *const file[] = {"Path", "Missing OK"};
 	static const char *const batch[] = {"Path", "File Offsets", "Lengths"};
+	static const char *const list[] = {"Path", "Pattern"};
 	static const char *const fetch[] = {"Request", "Maximum Rows"};
 
 	if (iopool_scan_is_fetch(function))
@@ -33,6 +34,8 @@ argument_label(IopoolScanFunction function, int argno)
 		return "Paths";
 	if (function == IOPOOL_SCAN_FILES)
 		return NULL;
+	if (function == IOPOOL_SCAN_LIST)
+		return list[argno];
 	if (!iopool_scan_is_single(function))
 		return argno < (int) lengthof(batch) ? batch[argno] : NULL;
 	return iopool_scan_is_file(function) ? file[argno] : single[argno];
@@ -71,8 +74,8 @@ show_arguments(IopoolScanState *state, List *ancestors, ExplainState *es)
 	static const char *const labels[] = {"Path",		"Paths",
 										 "File Offset", "File Offsets",
 										 "Length",		"Lengths",
-										 "Missing OK",	"Request",
-										 "Maximum Rows"};
+										 "Missing OK",	"Pattern",
+										 "Request",		"Maximum Rows"};
 	CustomScan *cscan = (CustomScan *) state->css.ss.ps.plan;
 	List *context = set_deparse_context_plan(es->deparse_cxt,
 											 &cscan->scan.plan, ancestors);
@@ -263,9 +266,14 @@ iopool_scan_explain(CustomScanState *node, List *ancestors, ExplainState *es)
 		iopool_feed_get_stats(state->feed, &stats);
 
 	show_arguments(state, ancestors, es);
-	/* it does not read */
+	/* these do not read */
 	if (iopool_scan_is_fetch(state->calls[0].function))
 		return;
+	if (state->calls[0].function == IOPOOL_SCAN_LIST)
+	{
+		iopool_scan_explain_walk(state, es);
+		return;
+	}
 	show_pools(&stats, es);
 	if (!es->analyze)
 		return;

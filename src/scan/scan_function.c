@@ -15,6 +15,7 @@
 
 #include "scan/scan_internal.h"
 
+extern PGDLLEXPORT Datum iopool_list(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum iopool_read(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum iopool_read_missing_ok(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum iopool_read_file(PG_FUNCTION_ARGS);
@@ -80,6 +81,7 @@ iopool_scan_identify(Oid funcid)
 		{iopool_read_files, IOPOOL_SCAN_FILES},
 		{iopool_fetch, IOPOOL_SCAN_FETCH},
 		{iopool_fetch_next, IOPOOL_SCAN_FETCH_NEXT},
+		{iopool_list, IOPOOL_SCAN_LIST},
 	};
 	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
 	Form_pg_proc proc;

@@ -12,6 +12,7 @@
 #include "nodes/extensible.h"
 #include "nodes/pathnodes.h"
 
+#include "file/walk.h"
 #include "sql/request.h"
 #include "sql/row.h"
 
@@ -28,6 +29,7 @@ typedef enum IopoolScanFunction
 	IOPOOL_SCAN_FILES,		 /* iopool_read_files(paths) */
 	IOPOOL_SCAN_FETCH,		 /* iopool_fetch(request) */
 	IOPOOL_SCAN_FETCH_NEXT,	 /* iopool_fetch_next(request, max_rows) */
+	IOPOOL_SCAN_LIST,		 /* iopool_list(path, pattern) */
 } IopoolScanFunction;
 
 /* Is it one that reads? */
@@ -35,6 +37,13 @@ static inline bool
 iopool_scan_reads(IopoolScanFunction function)
 {
 	return function >= IOPOOL_SCAN_READ && function <= IOPOOL_SCAN_FILES;
+}
+
+/* Does it leave everything as it was? */
+static inline bool
+iopool_scan_only_looks(IopoolScanFunction function)
+{
+	return iopool_scan_reads(function) || function == IOPOOL_SCAN_LIST;
 }
 
 /* Does it hand out what a request has read? */
@@ -200,6 +209,11 @@ typedef struct IopoolScanState
 	bool has_taken; /* its rows */
 	IopoolTakenRows *taken;
 
+	/* of iopool_list(); see scan_list.c */
+	IopoolWalk *walk; /* NULL: not begun, or ended */
+	MemoryContext walk_cxt;
+	IopoolWalkStats walk_stats; /* of walks that have ended */
+
 	/* see scan_single.c */
 	int64 distance; /* rows that are taken ahead before the next try */
 	int64 ncached;	/* rows that were read at once, since then */
@@ -256,6 +270,12 @@ extern void iopool_scan_copy_outer(IopoolScanState *state,
 /* scan_single.c */
 extern void iopool_scan_begin_single(IopoolScanState *state);
 extern TupleTableSlot *iopool_scan_next_single(IopoolScanState *state);
+/* scan_list.c */
+extern bool iopool_scan_next_file(IopoolScanState *state, Datum *values,
+								  bool *nulls);
+extern void iopool_scan_end_walk(IopoolScanState *state);
+extern void iopool_scan_explain_walk(const IopoolScanState *state,
+									 ExplainState *es);
 
 /* scan_state.c */
 extern void iopool_scan_free_last(IopoolScanState *state);

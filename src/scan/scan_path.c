@@ -5,8 +5,9 @@
  *
  * Two hooks of the planner offer paths beside its own, and cost decides:
  *
- * - for iopool_read_batch() in FROM, a scan that hands out rows as they come,
- *   and so for iopool_fetch() and iopool_fetch_next();
+ * - for iopool_read_batch(), iopool_read_files() and iopool_list() in FROM, a
+ *   scan that hands out rows as they come, and so for iopool_fetch() and
+ *   iopool_fetch_next();
  * - for a join with LATERAL iopool_read() or iopool_read_batch(), a node that
  *   takes outer rows ahead and reads for many of them at once.
  *
@@ -216,7 +217,10 @@ is_fit_for_scan(PlannerInfo *root, RelOptInfo *rel, const FoundCall *found)
 	if (iopool_scan_is_fetch(found->function))
 		return may_take_rows(root, rel, found->call);
 	/* one row has nothing to stream */
-	if (iopool_scan_is_single(found->function) ||
+	if (iopool_scan_is_single(found->function))
+		return false;
+	/* add_lateral_paths() has something better than a call after the other */
+	if (found->function != IOPOOL_SCAN_LIST &&
 		!bms_is_empty(rel->lateral_relids))
 		return false;
 	/* scanned again, it may make the call again, whose arguments are others */
@@ -227,7 +231,7 @@ is_fit_for_scan(PlannerInfo *root, RelOptInfo *rel, const FoundCall *found)
 		has_changing_param((Node *) found->call, root);
 }
 
-/* set_rel_pathlist_hook: iopool_read_batch() in FROM. */
+/* set_rel_pathlist_hook: functions in FROM that return rows. */
 static void
 add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
 			  RangeTblEntry *rte)
@@ -323,6 +327,7 @@ find_lateral_call(LateralJoin *join)
 	found->rti = innerrel->relid;
 	found->call = iopool_scan_call_of(root->simple_rte_array[innerrel->relid],
 									  &found->function);
+	/* the files of a directory are one after the other, whoever asks */
 	if (found->call == NULL || !iopool_scan_reads(found->function) ||
 		has_unfit_arguments(found, root) || has_unfit_condition(join))
 		return false;

@@ -364,8 +364,8 @@ types_have_side_effects(List *types, PlannerInfo *root)
 }
 
 /*
- * Functions in FROM.  Ours that read are volatile, and may be read ahead
- * themselves.
+ * Functions in FROM.  Ours that read or list files are volatile, and may be
+ * called ahead themselves.
  * Others may be called once for each row of a query around theirs, or never.
  */
 static bool
@@ -379,7 +379,7 @@ functions_have_side_effects(List *functions, PlannerInfo *root)
 		Node *call = function->funcexpr;
 
 		if (IsA(call, FuncExpr) &&
-			iopool_scan_reads(
+			iopool_scan_only_looks(
 				iopool_scan_identify(((FuncExpr *) call)->funcid)))
 			call = (Node *) ((FuncExpr *) call)->args;
 		if (iopool_scan_expr_has_side_effects(call, root) ||

@@ -262,6 +262,7 @@ stop_reading(IopoolScanState *state)
 	iopool_scan_free_last(state);
 
 	iopool_scan_end_feed(state);
+	iopool_scan_end_walk(state);
 	MemoryContextReset(state->cxt);
 	state->has_taken = false;
 	state->taken = NULL;

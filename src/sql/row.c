@@ -1,8 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * row.c
- *	  A result as a row: (ordinal, file_offset, length, data, error), or, of a
- *	  whole file, (ordinal, path, size, modified, data, error).
+ *	  Rows: (ordinal, file_offset, length, data, error) of a result, or, of a
+ *	  whole file, (ordinal, path, size, modified, data, error); (path, size,
+ *	  modified) of a file that was found.
  *
  *-------------------------------------------------------------------------
  */
@@ -98,4 +99,15 @@ iopool_row_file_values(const IopoolCall *call, IopoolResult *result,
 		SET_VARSIZE(result->buffer, VARHDRSZ + result->nbytes);
 		values[4] = PointerGetDatum(result->buffer);
 	}
+}
+
+/* The columns of a file that was found, in the current memory context. */
+void
+iopool_row_found_values(const IopoolWalkFile *file, Datum *values, bool *nulls)
+{
+	memset(nulls, 0, sizeof(bool) * IOPOOL_ROW_FOUND_COLUMNS);
+	values[0] =
+		PointerGetDatum(cstring_to_text_with_len(file->path, file->path_len));
+	values[1] = Int64GetDatum(file->size);
+	values[2] = TimestampTzGetDatum(file->modified);
 }

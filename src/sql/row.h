@@ -1,8 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * row.h
- *	  A result as a row: (ordinal, file_offset, length, data, error), or, of a
- *	  whole file, (ordinal, path, size, modified, data, error).
+ *	  Rows: (ordinal, file_offset, length, data, error) of a result, or, of a
+ *	  whole file, (ordinal, path, size, modified, data, error); (path, size,
+ *	  modified) of a file that was found.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,10 +14,12 @@
 #include "utils/tuplestore.h"
 
 #include "engine/stream.h"
+#include "file/walk.h"
 #include "sql/call.h"
 
-#define IOPOOL_ROW_COLUMNS		5
-#define IOPOOL_ROW_FILE_COLUMNS 6
+#define IOPOOL_ROW_COLUMNS		 5
+#define IOPOOL_ROW_FILE_COLUMNS	 6
+#define IOPOOL_ROW_FOUND_COLUMNS 3
 
 /* Most columns of a row of results. */
 #define IOPOOL_ROW_MAX_COLUMNS 6
@@ -26,6 +29,8 @@ extern text *iopool_row_values(IopoolResult *result, Datum *values,
 							   bool *nulls);
 extern void iopool_row_put(Tuplestorestate *store, TupleDesc desc,
 						   IopoolResult *result);
+extern void iopool_row_found_values(const IopoolWalkFile *file, Datum *values,
+									bool *nulls);
 extern void iopool_row_file_values(const IopoolCall *call,
 								   IopoolResult *result, Datum *values,
 								   bool *nulls);

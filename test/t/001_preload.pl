@@ -38,6 +38,9 @@ my %calls = (
 	  q{SELECT iopool_read_array(ARRAY['PG_VERSION'], ARRAY[0], ARRAY[2])},
 	'iopool_prefetch' =>
 	  q{SELECT iopool_prefetch('PG_VERSION', ARRAY[0], ARRAY[2])},
+	'iopool_stat' => q{SELECT * FROM iopool_stat('PG_VERSION')},
+	'iopool_stat of nothing' => q{SELECT * FROM iopool_stat('none', true)},
+	'iopool_list' => q{SELECT * FROM iopool_list('.')},
 	'iopool_info' => q{SELECT * FROM iopool_info()},
 	'iopool_check' => q{SELECT * FROM iopool_check()},
 	'iopool_directories' => q{SELECT * FROM iopool_directories},
@@ -53,6 +56,12 @@ foreach my $call (sort keys %calls)
 	like($err, qr/ERROR:  55000:/, "$call: SQLSTATE");
 	like($err, qr/HINT:.*shared_preload_libraries/, "$call: hint");
 }
+
+# What reads nothing works all the same.
+is( $node->safe_psql('postgres',
+		q{SELECT iopool_int2s('\x0100'), iopool_int4s('\x02000000'), iopool_int8s('\x0300000000000000'),
+			iopool_float2s('\x003c'), iopool_float4s('\x00000040'), iopool_float8s('\x0000000000000840')}),
+	'{1}|{2}|{3}|{1}|{2}|{3}', 'numbers need no preloading');
 
 # The session and the server live on, and a library that a session loads by
 # itself is not preloaded either.

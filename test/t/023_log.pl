@@ -70,6 +70,13 @@ foreach my $method (test_methods())
 	like(logged('reader', "SELECT iopool_prefetch('$dir/tiles/a', ARRAY[0], ARRAY[8])"),
 		qr/^iopool: role "reader" reads file "\Q$dir\E\/tiles\/a"$/m, "$method: a file that is prefetched is logged");
 
+	# What is listed, and files of which only the size is told.
+	is(logged('app', q{SELECT count(*) FROM iopool_list('tiles:', '**')}), 'iopool: role "app" lists directory "tiles:"', "$method: a list is logged");
+	is(logged('app', q{SELECT * FROM iopool_list('tiles:none')}),
+		'iopool: role "app" cannot list directory "tiles:none": could not open directory "tiles:none": No such file or directory', "$method: and one of nothing");
+	is(logged('nobody', q{SELECT * FROM iopool_list('tiles:')}), 'iopool: role "nobody" was refused file "tiles:"', "$method: and who was refused it");
+	is(logged('app', q{SELECT * FROM iopool_stat('tiles:a')}), 'iopool: role "app" reads file "tiles:a"', "$method: a size is logged");
+
 	# Refused, and nobody hears of it but the log.
 	foreach my $path ('tiles:a', "$dir/tiles/a", 'nowhere:a')
 	{

@@ -24,7 +24,10 @@ my @made = (
 	'GRANT EXECUTE ON FUNCTION iopool_read(text, bigint, bigint) TO reader',
 	'GRANT EXECUTE ON FUNCTION iopool_prefetch(text, bigint[], bigint[]) TO reader WITH GRANT OPTION',
 	'REVOKE EXECUTE ON FUNCTION iopool_read_array(text, bigint[], bigint[], text) FROM pg_read_server_files',
+	'GRANT EXECUTE ON FUNCTION iopool_list(text, text) TO reader',
+	'REVOKE EXECUTE ON FUNCTION iopool_stat(text, boolean) FROM pg_read_server_files',
 	'REVOKE EXECUTE ON FUNCTION iopool_info() FROM PUBLIC',
+	'REVOKE EXECUTE ON FUNCTION iopool_float4s(bytea) FROM PUBLIC',
 	'GRANT SELECT ON iopool_pools TO watcher',
 	'REVOKE SELECT ON iopool_rings FROM pg_monitor',
 	# settings, of pools that need not exist
@@ -38,6 +41,8 @@ my @made = (
 	'CREATE VIEW own.busy AS SELECT name, in_use, waiting FROM iopool_pools WHERE in_use > 0',
 	'CREATE VIEW own.state AS SELECT p.name, r.state, r.pid FROM iopool_pools p JOIN iopool_rings r ON r.pool = p.name',
 	q{CREATE VIEW own.head AS SELECT ordinal, data FROM iopool_read_batch('PG_VERSION', '{0, 1}'::bigint[], '{1}'::bigint[])},
+	q{CREATE VIEW own.files AS SELECT f.path, s.size FROM iopool_list('.', 'PG_V*') AS f, iopool_stat(f.path) AS s},
+	q{CREATE VIEW own.numbers AS SELECT iopool_int2s('\x0100') AS two, iopool_float2s('\x003c') AS half},
 	'CREATE FUNCTION own.first(path text) RETURNS bytea LANGUAGE sql VOLATILE BEGIN ATOMIC SELECT iopool_read(path, 0, 1); END',
 	q{CREATE FUNCTION own.bulk(path text) RETURNS bytea LANGUAGE sql SET iopool.pool = 'not_yet' AS 'SELECT iopool_read(path, 0, 1)'},
 	q{CREATE FUNCTION own.merged(path text) RETURNS text LANGUAGE sql SET iopool.merge_gap = '16kB' AS $$SELECT current_setting('iopool.merge_gap')$$},
@@ -107,6 +112,7 @@ sub works
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my %calls = (
 		'a view over a batch' => 'SELECT ordinal FROM own.head',
+		'a view over a list' => 'SELECT size FROM own.files',
 		'a view over a view' => 'SELECT count(*) FROM own.busy',
 		'a function' => q{SELECT own.first('PG_VERSION')},
 		'a default' => q{INSERT INTO own.blob VALUES ('PG_VERSION')},

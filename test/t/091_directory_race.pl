@@ -1,6 +1,6 @@
-# Names below a directory change while files are opened there: between a file
+# Names below a directory change while files are opened and listed there: between a file
 # and a link that leads out, between directories inside and outside.  No byte
-# from outside ever comes out, on any way in.
+# and no name from outside ever comes out, on any way in.
 #
 # IOPOOL_TEST_OPENS is the number of opens, over all methods.
 
@@ -21,18 +21,20 @@ my $base = PostgreSQL::Test::Utils::tempdir() . '/race';
 chomp(my $real = `mkdir -p $base && cd $base && pwd -P`);
 my ($in, $out) = ("$real/in", "$real/out");
 
-# The same names inside and outside, told apart by their content.
+# The same names inside and outside, told apart by their content and size; and
+# a name that is outside only.
 # What lies in a directory that is moved across the border is inside as long as
 # the directory is.
 foreach my $top ([ $in, 'inside ' ], [ $out, 'outside' ])
 {
 	my ($path, $content) = @$top;
 	system('mkdir', '-p', "$path/dir/deep/sub") == 0 or die;
-	append_to_file("$path/$_", $content x 100) foreach ('file', 'dir/file');
+	append_to_file("$path/$_", $content x ($path eq $in ? 100 : 101)) foreach ('file', 'dir/file');
 	append_to_file("$path/dir/$_", 'moving ' x 100)
 	  foreach ('deep/file', 'deep/sub/file');
 }
-append_to_file("$real/file", 'outside' x 100);
+append_to_file("$out/$_", 'outside' x 100) foreach ('secret', 'dir/secret');
+append_to_file("$real/file", 'outside' x 101);
 
 # What is swapped with what: a file and a link that leads out; a directory and
 # a link to one outside, by an absolute path; a directory that a ".." is about
@@ -61,12 +63,23 @@ my @paths = (
 		'swapped/deep/../../moves/deep/../../plain'),
 	'top:file');
 
+# Directories and patterns that meet them.
+my @lists = (
+	[ 'race:', '**' ], [ 'race:', '*/*' ], [ 'race:', '*/deep/*' ],
+	[ 'race:swapped', '**' ], [ 'race:linked', '**' ],
+	[ 'race:moves', 'deep/**' ], [ 'race:moves/deep', '**' ],
+	[ 'race:moves/deep/..', '**' ], [ 'race:moves/deep/sub/../..', '*' ],
+	[ 'race:swapped/deep/../../moves/deep/..', '*' ],
+	[ 'top:', '**' ]);
+
 my $functions = q{
 CREATE TABLE paths (id serial, path text);
+CREATE TABLE lists (path text, pattern text);
 CREATE ROLE app LOGIN;
 GRANT EXECUTE ON FUNCTION iopool_read(text, bigint, bigint),
-	iopool_read_batch(text[], bigint[], bigint[], text, boolean) TO app;
-GRANT SELECT ON paths TO app;
+	iopool_read_batch(text[], bigint[], bigint[], text, boolean),
+	iopool_list(text, text), iopool_stat(text, boolean) TO app;
+GRANT SELECT ON paths, lists TO app;
 
 -- Opens files one by one, or by hundreds, each by a name that the call has not
 -- seen.  Counts what comes out; everything else than these is told.
@@ -110,6 +123,27 @@ CREATE FUNCTION batch(number int) RETURNS TABLE (k text, n bigint) LANGUAGE sql 
 				  FROM paths AS p, generate_series(1, 100) AS i WHERE n > 0) AS a,
 		 LATERAL iopool_read_batch(path, o, l, 'report') AS b
 	GROUP BY 1 ORDER BY 1 $$;
+-- What is listed, and what is told of single files.
+CREATE FUNCTION list_one(path text, pattern text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN QUERY SELECT CASE WHEN l.size = 700 AND l.path !~ 'secret' THEN 'inside ' ELSE 'listed ' || l.path END FROM iopool_list(path, pattern) AS l;
+EXCEPTION WHEN OTHERS THEN
+	RETURN NEXT SQLSTATE || SQLERRM;
+END $$;
+CREATE FUNCTION list(number int) RETURNS TABLE (k text, n bigint) LANGUAGE sql VOLATILE AS $$
+	SELECT kind(o, path), count(*)
+	FROM generate_series(1, number / 100) AS n, lists, LATERAL list_one(path, pattern || left(n::text, 0)) AS o
+	GROUP BY 1 ORDER BY 1 $$;
+CREATE FUNCTION stat_one(path text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN (SELECT CASE WHEN size = 700 THEN 'inside ' ELSE 'size ' || size END FROM iopool_stat(path));
+EXCEPTION WHEN OTHERS THEN
+	RETURN SQLSTATE || SQLERRM;
+END $$;
+CREATE FUNCTION stat(number int) RETURNS TABLE (k text, n bigint) LANGUAGE sql VOLATILE AS $$
+	SELECT kind(stat_one(path), path), count(*)
+	FROM generate_series(1, number / 12) AS n, paths
+	GROUP BY 1 ORDER BY 1 $$;
 };
 
 foreach my $i (0 .. $#methods)
@@ -123,12 +157,14 @@ foreach my $i (0 .. $#methods)
 		  . "CREATE SERVER race FOREIGN DATA WRAPPER iopool_directory OPTIONS (path '$in');"
 		  . "CREATE SERVER top FOREIGN DATA WRAPPER iopool_directory OPTIONS (path '$real/top');"
 		  . 'GRANT USAGE ON FOREIGN SERVER race, top TO app;'
-		  . join('', map { "INSERT INTO paths (path) VALUES ('$_');" } @paths));
+		  . join('', map { "INSERT INTO paths (path) VALUES ('$_');" } @paths)
+		  . join('', map { "INSERT INTO lists VALUES ('$_->[0]', '$_->[1]');" } @lists));
 
 	my ($input, $output, $errors) = ('', '', '');
 	my $swapping = IPC::Run::start([ $swapper, @pairs ],
 		\$input, \$output, \$errors);
-	foreach my $way (qw(single again batch))
+	# What takes no ring is the same on every method.
+	foreach my $way (qw(single again batch), $i == 0 ? qw(list stat) : ())
 	{
 		my $result = $node->safe_psql('postgres',
 			"SELECT k || '=' || n FROM $way($number)",

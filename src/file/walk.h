@@ -1,0 +1,40 @@
+/*-------------------------------------------------------------------------
+ *
+ * walk.h
+ *	  The regular files below a directory, one after the other.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IOPOOL_WALK_H
+#define IOPOOL_WALK_H
+
+#include "datatype/timestamp.h"
+
+typedef struct IopoolWalk IopoolWalk;
+
+/* A file; its path is good until the next one. */
+typedef struct IopoolWalkFile
+{
+	const char *path; /* as a reading function takes it */
+	int path_len;
+	int64 size; /* bytes */
+	TimestampTz modified;
+} IopoolWalkFile;
+
+/* What has been looked at. */
+typedef struct IopoolWalkStats
+{
+	uint64 ndirectories; /* that have been opened */
+	uint64 nnames;		 /* in them */
+	uint64 nfiles;		 /* that have been found */
+} IopoolWalkStats;
+
+/* walk.c */
+extern IopoolWalk *iopool_walk_begin(MemoryContext cxt, const char *path,
+									 const char *pattern);
+extern bool iopool_walk_next(IopoolWalk *walk, IopoolWalkFile *file);
+extern void iopool_walk_end(IopoolWalk *walk);
+extern void iopool_walk_get_stats(const IopoolWalk *walk,
+								  IopoolWalkStats *stats);
+
+#endif /* IOPOOL_WALK_H */
