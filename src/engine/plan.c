@@ -85,7 +85,7 @@ join_neighbours(IopoolPending **group, int ngroup, const IopoolMergeGaps *gaps,
 		int merge_gap =
 			pending->file->alignment > 0 ? gaps->direct : gaps->buffered;
 
-		/* reads of an extent are aimed at all ranges there, which do not grow */
+		/* reads of an extent are aimed at all its ranges, which do not grow */
 		if (merge_gap < 0 || last == NULL || last->file != pending->file ||
 			pending->is_open_ended || last->is_open_ended ||
 			pending->start - piece->end > merge_gap)

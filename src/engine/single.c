@@ -357,9 +357,9 @@ choose_pool(IopoolSingleResult *result, IopoolPool *pool)
 /*
  * Read up to length bytes (at most IOPOOL_SINGLE_MAX, or IOPOOL_WHOLE_FILE with
  * room for as many) at offset of the file that a path names for the current
- * user, into dest.  It stays open in kept, if that
- * is not NULL and a descriptor is to be had for it; else it is closed again.
- * Raises if the user may not read it.
+ * user, into dest.  It stays open in kept, if that is not NULL and a descriptor
+ * is to be had for it; else it is closed again.  Raises if the user may not
+ * read it.
  *
  * Returns how many bytes, less at the end of the file; -1 with the failure when
  * it cannot be read.  EAGAIN and EINTR mean that the kernel wants to be asked

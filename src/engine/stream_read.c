@@ -36,9 +36,8 @@
 #define DIRECT_DEPTH 16
 
 /*
- * Where the end of a file is not known, it is read in steps of this size, one
- * after the other, as others read it: procfs makes all of a file anew to give a
- * part that does not follow the last one.
+ * Steps in which a file is read whose end is not known, one after the other:
+ * procfs makes it all anew to give a part that does not follow the last one.
  */
 #define OPEN_END_STEP MIN_SPLIT
 
@@ -110,10 +109,7 @@ iopool_stream_finish_range(IopoolStream *stream, IopoolPending *pending)
 		dlist_push_tail(&stream->ready, &pending->ready_node);
 }
 
-/*
- * All bytes of a range have come.  If there may be more, go on reading; false:
- * it is complete, or has failed.
- */
+/* A range has come: go on if there may be more; false: complete, or failed. */
 static bool
 read_on(IopoolStream *stream, IopoolPending *pending)
 {

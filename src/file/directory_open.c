@@ -72,8 +72,8 @@ call_openat2(int dirfd, const char *path, int flags, uint64 resolve)
  *
  * openat2 says EAGAIN, too, when something was renamed while it looked at a
  * "..".  That goes for the name alone as well, which no lease keeps from being
- * opened: so the two are told apart.  Directories have
- * no leases, and O_PATH heeds none.
+ * opened: so the two are told apart.  Directories have no leases, and O_PATH
+ * heeds none.
  */
 int
 iopool_directory_open_file(const IopoolDirectory *dir, const char *relative,

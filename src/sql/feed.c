@@ -368,9 +368,9 @@ raise_failure(IopoolFeed *feed, IopoolCall *call, IopoolResult *result)
 /*
  * The next result of the first call, which must have one left, waiting for it
  * if need be.  Raises its failure, unless the call reports it or has nothing
- * against a missing file: that of the lowest number, whatever the order.  Its cookie is the number of the range in
- * the call; its buffer, which begins with a varlena header, is to be freed.
- * Serves interrupts.
+ * against a missing file: that of the lowest number, whatever the order.  Its
+ * cookie is the number of the range in the call; its buffer, which begins with
+ * a varlena header, is to be freed.  Serves interrupts.
  */
 void
 iopool_feed_next(IopoolFeed *feed, IopoolResult *result)

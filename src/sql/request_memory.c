@@ -222,7 +222,7 @@ iopool_request_free_data(IopoolResult *result)
 {
 	if (result->buffer != NULL)
 		iopool_buffers_put_back(&buffers, result->buffer, result->buffer_size,
-								2 * iopool_max_in_flight_bytes);
+								(Size) 2 * iopool_max_in_flight_bytes);
 	result->buffer = NULL;
 }
 

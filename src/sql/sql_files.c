@@ -24,14 +24,15 @@ Datum
 iopool_read_files(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	bool report = iopool_args_is_report(PG_GETARG_DATUM(1));
 	IopoolFeedOptions options = {.in_order = PG_GETARG_BOOL(2)};
 	MemoryContext row_cxt;
 	IopoolArgs args;
 	IopoolFeed *feed;
 	IopoolCall *call;
+	bool report;
 
 	iopool_request_enter();
+	report = iopool_args_is_report(PG_GETARG_DATUM(1));
 	iopool_args_take_files(&args, CurrentMemoryContext, PG_GETARG_DATUM(0));
 	if (!report)
 		iopool_args_check(&args);
