@@ -435,7 +435,7 @@ SET work_mem = '1GB';
 SET max_parallel_workers_per_gather = 0;
 SET iopool.pool = '$pool';
 SET iopool.io_mode = '$mode';
-$settings$SETTINGS;
+$settings$set_settings
 ${query//@RUN@/0} \\gset
 SELECT cpu(), length(repeat('x', $memory)) AS touched \\gset
 \\! $(set_cache "$state")
@@ -472,7 +472,7 @@ run_cursor()
 SET max_parallel_workers_per_gather = 0;
 SET iopool.pool = '$3';
 SET iopool.io_mode = '$mode';
-$SETTINGS;
+$set_settings
 \\o /dev/null
 BEGIN;
 DECLARE rows CURSOR FOR ${query//@RUN@/0};
@@ -508,7 +508,7 @@ run_memory()
 SET work_mem = '4MB';
 SET max_parallel_workers_per_gather = 0;
 SET iopool.pool = '$3';
-$SETTINGS;
+$set_settings
 -- the table in shared buffers, and the code, are not what is measured
 SELECT count(path) FROM long_catalogue \\gset
 SELECT sum(length(data)) FROM (SELECT * FROM long_catalogue LIMIT 10) AS c, LATERAL iopool_read(c.path, c.off, 1) AS data \\gset

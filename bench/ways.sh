@@ -163,7 +163,7 @@ run_way()
 SET work_mem = '1GB';
 SET max_parallel_workers_per_gather = 0;
 SET iopool.max_request_memory = '2GB';
-$settings$SETTINGS;
+$settings$set_settings
 ${query//@RUN@/0} \\gset
 \\! $(set_cache "$state")
 SELECT clock_timestamp() AS start, cpu() AS cpu \\gset
@@ -185,7 +185,7 @@ run_files()
         server_psql "$PORT_MAIN" -At <<SQL
 SET work_mem = '1GB';
 SET max_parallel_workers_per_gather = 0;
-$SETTINGS;
+$set_settings
 $query \\gset
 \\! $([[ $1 == hot ]] && echo "cat $T/small/*/* >$T/null" || echo "$T/pread drop $T/small/*/*")
 SELECT clock_timestamp() AS start, cpu() AS cpu \\gset
