@@ -54,10 +54,7 @@
  * be of different hours, and the disk have been busy in one of them.
  */
 #define MIN_FACTOR 0.5
-#define MAX_FACTOR 4.0
-
-/* Memory is much the same everywhere. */
-#define MAX_CACHED_FACTOR 2.0
+#define MAX_FACTOR 2.5
 
 /*
  * So many samples, with sizes as far from their mean as this and the gap are
@@ -115,10 +112,8 @@ prior_line(double mean_bytes, double mean_us, double factor)
 }
 
 static Line
-fit(const IopoolReadCost *cost, IopoolReadClass class)
+fit(const IopoolReadCost *cost)
 {
-	double max_factor =
-		class == IOPOOL_READS_CACHED ? MAX_CACHED_FACTOR : MAX_FACTOR;
 	double bytes = cost->bytes / cost->weight;
 	double us = cost->us / cost->weight;
 	double spread = cost->bytes_bytes - cost->bytes * bytes;
@@ -133,7 +128,7 @@ fit(const IopoolReadCost *cost, IopoolReadClass class)
 	line.us_a_byte =
 		Min(line.us_a_byte, prior_line(bytes, us, MIN_FACTOR).us_a_byte);
 	line.us_a_byte =
-		Max(line.us_a_byte, prior_line(bytes, us, max_factor).us_a_byte);
+		Max(line.us_a_byte, prior_line(bytes, us, MAX_FACTOR).us_a_byte);
 	line.us_a_read = us - line.us_a_byte * bytes;
 	return line;
 }
@@ -171,8 +166,7 @@ fade(IopoolReadCost *cost, double factor)
 
 /* Add a sample, and let what is older fade. */
 void
-iopool_read_cost_add(IopoolReadCost *cost, IopoolReadClass class,
-					 const IopoolReadSample *sample)
+iopool_read_cost_add(IopoolReadCost *cost, const IopoolReadSample *sample)
 {
 	double bytes;
 	double us;
@@ -186,7 +180,7 @@ iopool_read_cost_add(IopoolReadCost *cost, IopoolReadClass class,
 
 	if (cost->nsamples >= MIN_TRUSTED)
 	{
-		Line line = fit(cost, class);
+		Line line = fit(cost);
 
 		us = Min(us, MAX_SLOWER * (line.us_a_read + bytes * line.us_a_byte));
 	}
@@ -209,7 +203,7 @@ iopool_read_cost_gap(const IopoolReadCost *cost, IopoolReadClass class)
 
 	if (cost->nsamples > 0)
 	{
-		Line line = fit(cost, class);
+		Line line = fit(cost);
 
 		gap = line.us_a_read / line.us_a_byte;
 	}

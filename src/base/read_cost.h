@@ -47,7 +47,7 @@ typedef struct IopoolReadCost
 /* read_cost.c */
 extern bool iopool_read_cost_is_complete(const IopoolReadSample *sample);
 extern IopoolReadClass iopool_read_cost_class(const IopoolReadSample *sample);
-extern void iopool_read_cost_add(IopoolReadCost *cost, IopoolReadClass class,
+extern void iopool_read_cost_add(IopoolReadCost *cost,
 								 const IopoolReadSample *sample);
 extern int iopool_read_cost_gap(const IopoolReadCost *cost,
 								IopoolReadClass class);

@@ -140,7 +140,7 @@ iopool_stats_add_sample(IopoolStats *stats, IopoolReadSample *sample)
 	IopoolReadCost cost;
 
 	SpinLockAcquire(&stats->costs_lock);
-	iopool_read_cost_add(&stats->costs[class], class, sample);
+	iopool_read_cost_add(&stats->costs[class], sample);
 	cost = stats->costs[class];
 	SpinLockRelease(&stats->costs_lock);
 

@@ -52,7 +52,7 @@ add(IopoolReadCost *cost, const Disk *disk, int nsamples, int64 size,
 		IopoolReadSample sample = sample_of(disk, 256, size, noise);
 
 		CHECK(iopool_read_cost_is_complete(&sample));
-		iopool_read_cost_add(cost, disk->class, &sample);
+		iopool_read_cost_add(cost, &sample);
 	}
 }
 
@@ -60,7 +60,7 @@ add(IopoolReadCost *cost, const Disk *disk, int nsamples, int64 size,
 static double
 gap_of(const IopoolReadCost *cost, const Disk *disk)
 {
-	Line line = fit(cost, disk->class);
+	Line line = fit(cost);
 
 	return line.us_a_read / line.us_a_byte;
 }
@@ -92,7 +92,7 @@ cost_prior(int rounds)
 			Line line;
 
 			add(&cost, &disk, 10, size, 0);
-			line = fit(&cost, disk.class);
+			line = fit(&cost);
 			CHECK(is_about(gap_of(&cost, &disk), prior_gap(line.us_a_read),
 						   1.001));
 			CHECK(is_about(line.us_a_read + size * line.us_a_byte, us, 1.001));
@@ -144,7 +144,7 @@ cost_noise(int rounds)
 
 		for (int i = 0; i < 100; i++)
 			add(&cost, disk, 1, mock_between(4000, 4200), 0.3);
-		line = fit(&cost, disk->class);
+		line = fit(&cost);
 		CHECK(is_about(gap_of(&cost, disk), prior_gap(line.us_a_read), 1.3));
 	}
 }
@@ -164,7 +164,7 @@ cost_stall(int rounds)
 		add(&cost, disk, 30, 2 * disk->best_gap, 0.1);
 		before = gap_of(&cost, disk);
 		sample.us += 1e6;
-		iopool_read_cost_add(&cost, disk->class, &sample);
+		iopool_read_cost_add(&cost, &sample);
 		CHECK(is_about(gap_of(&cost, disk), before, 1.5));
 	}
 }
@@ -211,7 +211,7 @@ cost_bounds(int rounds)
 				.us = mock_between(-1, INT64CONST(1) << mock_between(0, 40)),
 			};
 
-			iopool_read_cost_add(&cost, class, &sample);
+			iopool_read_cost_add(&cost, &sample);
 			gap = iopool_read_cost_gap(&cost, class);
 			CHECK(gap >= usual[class].min_gap && gap <= IOPOOL_MAX_AUTO_GAP);
 			CHECK_EQUAL(gap % 1024, 0);
