@@ -39,7 +39,7 @@ LANGUAGE sql AS $$
 $$;
 
 -- what the extension makes
-SELECT fdwhandler, fdwvalidator::regproc, fdwacl, fdwoptions, obj_description(oid, 'pg_foreign_data_wrapper')
+SELECT fdwhandler::regproc, fdwvalidator::regproc, fdwacl, fdwoptions, obj_description(oid, 'pg_foreign_data_wrapper')
 FROM pg_foreign_data_wrapper WHERE fdwname = 'iopool_directory';
 SELECT obj_description('iopool_directories'::regclass, 'pg_class');
 SELECT * FROM iopool_directories \gdesc

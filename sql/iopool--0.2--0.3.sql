@@ -295,3 +295,45 @@ REVOKE ALL ON FUNCTION iopool_stat(text, boolean) FROM PUBLIC;
 REVOKE ALL ON FUNCTION iopool_list(text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION iopool_stat(text, boolean) TO pg_read_server_files;
 GRANT EXECUTE ON FUNCTION iopool_list(text, text) TO pg_read_server_files;
+
+--
+-- Directories as foreign tables
+--
+
+CREATE FUNCTION iopool_directory_handler() RETURNS fdw_handler
+AS 'MODULE_PATHNAME', 'iopool_directory_handler'
+LANGUAGE C VOLATILE STRICT;
+
+COMMENT ON FUNCTION iopool_directory_handler() IS
+'handler of the foreign-data wrapper iopool_directory';
+
+REVOKE ALL ON FUNCTION iopool_directory_handler() FROM PUBLIC;
+
+-- The wrapper may have been renamed.  The WARNING that tables may behave in another
+-- way means nothing here: there were none that could be read.
+DO LANGUAGE plpgsql $$
+DECLARE
+	client_level text := pg_catalog.current_setting('client_min_messages');
+	log_level text := pg_catalog.current_setting('log_min_messages');
+	wrapper pg_catalog.name;
+BEGIN
+	PERFORM pg_catalog.set_config('client_min_messages', 'error', true),
+		pg_catalog.set_config('log_min_messages', 'error', true);
+	FOR wrapper IN
+		SELECT w.fdwname
+		FROM pg_catalog.pg_foreign_data_wrapper AS w, pg_catalog.pg_depend AS d,
+			pg_catalog.pg_extension AS e
+		WHERE d.classid = 'pg_catalog.pg_foreign_data_wrapper'::pg_catalog.regclass
+		AND d.objid = w.oid
+		AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
+		AND d.refobjid = e.oid
+		AND d.deptype = 'e'
+		AND e.extname = 'iopool'
+	LOOP
+		EXECUTE pg_catalog.format(
+			'ALTER FOREIGN DATA WRAPPER %I HANDLER iopool_directory_handler', wrapper);
+	END LOOP;
+	PERFORM pg_catalog.set_config('client_min_messages', client_level, true),
+		pg_catalog.set_config('log_min_messages', log_level, true);
+END
+$$;

@@ -67,6 +67,39 @@ typedef UniquePath IopoolDistinctPath;
 typedef UpperUniquePath IopoolDistinctPath;
 #endif
 
+/* The path of a foreign table that is scanned and no more. */
+#if PG_VERSION_NUM >= 180000
+#define iopool_foreignscan_path(root, rel, rows, startup_cost, total_cost, \
+								required_outer)                            \
+	create_foreignscan_path(root, rel, NULL, rows, 0, startup_cost,        \
+							total_cost, NIL, required_outer, NULL, NIL, NIL)
+#elif PG_VERSION_NUM >= 170000
+#define iopool_foreignscan_path(root, rel, rows, startup_cost, total_cost,   \
+								required_outer)                              \
+	create_foreignscan_path(root, rel, NULL, rows, startup_cost, total_cost, \
+							NIL, required_outer, NULL, NIL, NIL)
+#else
+#define iopool_foreignscan_path(root, rel, rows, startup_cost, total_cost,   \
+								required_outer)                              \
+	create_foreignscan_path(root, rel, NULL, rows, startup_cost, total_cost, \
+							NIL, required_outer, NULL, NIL)
+#endif
+
+/* Whose rights on a table count, or 0: those of the current user. */
+#if PG_VERSION_NUM >= 160000
+#define iopool_foreignscan_user(plan, estate) ((plan)->checkAsUser)
+#else
+#define iopool_foreignscan_user(plan, estate) \
+	(exec_rt_fetch((plan)->scan.scanrelid, estate)->checkAsUser)
+#endif
+
+/* Where ANALYZE may sleep, be stopped, and say how it goes. */
+#if PG_VERSION_NUM >= 180000
+#define iopool_analyze_delay_point() vacuum_delay_point(true)
+#else
+#define iopool_analyze_delay_point() vacuum_delay_point()
+#endif
+
 /* From 19 on, the planner is told what EXPLAIN wants. */
 #if PG_VERSION_NUM >= 190000
 #define IOPOOL_PLANNER_PARAMS                                   \

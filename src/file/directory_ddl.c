@@ -34,6 +34,8 @@
 #include "catalog/objectaccess.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_foreign_server.h"
+#include "catalog/pg_foreign_table.h"
+#include "commands/defrem.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -43,6 +45,7 @@
 #include "utils/syscache.h"
 
 #include "base/compat.h"
+#include "base/pattern.h"
 #include "file/directory.h"
 #include "ring/settings.h"
 
@@ -299,17 +302,42 @@ check_pool(const char *name)
 								psprintf("Available pools: %s.", buf.data));
 }
 
+/* Raise unless these can be the options of a foreign table. */
+static void
+check_table(List *options)
+{
+	ListCell *lc;
+
+	foreach(lc, options)
+	{
+		DefElem *option = lfirst_node(DefElem, lc);
+
+		if (strcmp(option->defname, "pattern") != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("invalid option \"%s\"", option->defname),
+					 errhint("Valid options of a foreign table: pattern.")));
+		(void) iopool_pattern_compile(defGetString(option));
+	}
+}
+
 /*
- * The wrapper's validator: the options of a server, or of something else that
- * has none.
+ * The wrapper's validator: the options of a server, of a foreign table, or of
+ * something else that has none.
  */
 Datum
 iopool_directory_validator(PG_FUNCTION_ARGS)
 {
 	List *options = untransformRelOptions(PG_GETARG_DATUM(0));
+	Oid catalog = PG_GETARG_OID(1);
 	IopoolDirectory dir;
 
-	if (PG_GETARG_OID(1) != ForeignServerRelationId)
+	if (catalog == ForeignTableRelationId)
+	{
+		check_table(options);
+		PG_RETURN_VOID();
+	}
+	if (catalog != ForeignServerRelationId)
 	{
 		if (options != NIL)
 			ereport(ERROR,

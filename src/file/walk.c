@@ -83,18 +83,41 @@ descend(IopoolWalk *walk, bool is_via_link)
 }
 
 /*
- * The name that walk->path leads to, of that type: is it a file that matches?
- * If it is a directory whose files may match, they are next.
+ * Does walk->path begin as it has to?  Of a directory, what is below it may, if
+ * it does so as far as it goes.
+ */
+static bool
+has_prefix(const IopoolWalk *walk, bool is_directory)
+{
+	const StringInfo path = (const StringInfo) &walk->path;
+
+	if (walk->prefix == NULL)
+		return true;
+	if (memcmp(path->data, walk->prefix, Min(path->len, walk->prefix_len)) !=
+		0)
+		return false;
+	if (path->len < walk->prefix_len)
+		return is_directory && walk->prefix[path->len] == '/';
+	if (walk->is_whole)
+		return !is_directory && path->len == walk->prefix_len;
+	return true;
+}
+
+/*
+ * The name that walk->path leads to, of that type: is it what is wanted, and
+ * does it match?  If it is a directory whose files may match, they are next.
  */
 static bool
 visit(IopoolWalk *walk, unsigned char type, IopoolWalkFile *file)
 {
-	bool is_match = iopool_pattern_is_match(walk->pattern, walk->name_state);
-	bool is_above = iopool_pattern_advance(walk->pattern, walk->name_state,
-										   "/", 1, walk->below_state);
+	bool is_match = has_prefix(walk, false) &&
+		iopool_pattern_is_match(walk->pattern, walk->name_state);
+	bool is_above = has_prefix(walk, true) &&
+		iopool_pattern_advance(walk->pattern, walk->name_state, "/", 1,
+							   walk->below_state);
 	struct stat st;
 
-	if (type == DT_DIR)
+	if (type == DT_DIR && !walk->wants_directories)
 	{
 		if (is_above)
 			descend(walk, false);
@@ -102,20 +125,21 @@ visit(IopoolWalk *walk, unsigned char type, IopoolWalkFile *file)
 	}
 	if (!is_match && (type == DT_REG || !is_above))
 		return false;
-	if (type != DT_REG && type != DT_LNK && type != DT_UNKNOWN)
+	if (type != DT_REG && type != DT_LNK && type != DT_UNKNOWN &&
+		type != DT_DIR)
 		return false;
 	if (!look_at_path(walk, &st))
 		return false;
 
-	if (S_ISDIR(st.st_mode) && is_above)
-		descend(walk, true);
-	if (!S_ISREG(st.st_mode) || !is_match)
-		return false;
-	file->path = walk->path.data;
 	file->path_len = walk->path.len;
 	file->size = st.st_size;
 	file->modified = iopool_file_time(&st.st_mtim);
-	return true;
+	if (S_ISDIR(st.st_mode) && is_above)
+		descend(walk, type != DT_DIR);
+	/* it may have moved */
+	file->path = walk->path.data;
+	return is_match &&
+		(walk->wants_directories ? S_ISDIR(st.st_mode) : S_ISREG(st.st_mode));
 }
 
 /* Put a path of the walk back to where names of a level follow. */
@@ -212,7 +236,7 @@ end_at_reset(void *arg)
  * there is none.  The walk is in cxt, which ends it.
  */
 IopoolWalk *
-iopool_walk_begin(MemoryContext cxt, const char *path, const char *pattern)
+iopool_walk_begin(MemoryContext cxt, const IopoolWalkOptions *options)
 {
 	MemoryContext old_cxt = MemoryContextSwitchTo(cxt);
 	IopoolWalk *walk = palloc0(sizeof(IopoolWalk));
@@ -220,8 +244,15 @@ iopool_walk_begin(MemoryContext cxt, const char *path, const char *pattern)
 	Size state_size;
 
 	walk->cxt = cxt;
-	walk->root = pstrdup(path);
-	walk->pattern = iopool_pattern_compile(pstrdup(pattern));
+	walk->root = pstrdup(options->path);
+	walk->pattern = iopool_pattern_compile(pstrdup(options->pattern));
+	if (options->prefix != NULL)
+	{
+		walk->prefix = pstrdup(options->prefix);
+		walk->prefix_len = strlen(options->prefix);
+	}
+	walk->is_whole = options->is_whole;
+	walk->wants_directories = options->wants_directories;
 	state_size =
 		sizeof(IopoolPatternState) * iopool_pattern_nwords(walk->pattern);
 	walk->name_state = palloc(state_size);
@@ -229,7 +260,7 @@ iopool_walk_begin(MemoryContext cxt, const char *path, const char *pattern)
 	walk->max_levels = FIRST_LEVELS;
 	walk->levels = palloc(sizeof(IopoolWalkLevel *) * walk->max_levels);
 	initStringInfo(&walk->path);
-	appendStringInfoString(&walk->path, path);
+	appendStringInfoString(&walk->path, walk->root);
 
 	iopool_access_begin(&walk->access, cxt);
 	walk->dir = iopool_access_path(&walk->access, walk->root, &relative);

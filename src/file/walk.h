@@ -12,6 +12,15 @@
 
 typedef struct IopoolWalk IopoolWalk;
 
+typedef struct IopoolWalkOptions
+{
+	const char *path; /* of the directory, as a reading function takes it */
+	const char *pattern;
+	const char *prefix;		/* only paths that begin so, or NULL */
+	bool is_whole;			/* and have no more than that */
+	bool wants_directories; /* instead of files */
+} IopoolWalkOptions;
+
 /* A file; its path is good until the next one. */
 typedef struct IopoolWalkFile
 {
@@ -30,8 +39,8 @@ typedef struct IopoolWalkStats
 } IopoolWalkStats;
 
 /* walk.c */
-extern IopoolWalk *iopool_walk_begin(MemoryContext cxt, const char *path,
-									 const char *pattern);
+extern IopoolWalk *iopool_walk_begin(MemoryContext cxt,
+									 const IopoolWalkOptions *options);
 extern bool iopool_walk_next(IopoolWalk *walk, IopoolWalkFile *file);
 extern void iopool_walk_end(IopoolWalk *walk);
 extern void iopool_walk_get_stats(const IopoolWalk *walk,

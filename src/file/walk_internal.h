@@ -53,6 +53,10 @@ struct IopoolWalk
 	IopoolPattern *pattern;
 	IopoolPatternState *name_state;	 /* after the name that is looked at */
 	IopoolPatternState *below_state; /* and after a slash */
+	const char *prefix;				 /* of paths that are wanted, or NULL */
+	int prefix_len;
+	bool is_whole; /* they have no more than that */
+	bool wants_directories;
 
 	StringInfoData path; /* of what is looked at */
 	int relative;		 /* where in it the part below dir begins */

@@ -156,6 +156,39 @@ new_level(IopoolWalk *walk, const IopoolPatternState *state, bool is_via_link)
 	return level;
 }
 
+/*
+ * Which names of the level can lead to a path that is wanted?  As
+ * iopool_pattern_next_names().
+ */
+static IopoolPatternNames
+next_names(const IopoolWalk *walk, IopoolWalkLevel *level)
+{
+	IopoolPatternNames names =
+		iopool_pattern_next_names(walk->pattern, level->state, level->single,
+								  sizeof(level->single));
+	const char *rest;
+	size_t len;
+
+	if (names != IOPOOL_PATTERN_ANY_NAME ||
+		level->path_len >= walk->prefix_len)
+		return names;
+	if (memcmp(walk->path.data, walk->prefix, level->path_len) != 0)
+		return IOPOOL_PATTERN_NO_NAME;
+
+	rest = walk->prefix + level->path_len;
+	len = strcspn(rest, "/");
+	if (rest[len] == '\0' && !walk->is_whole)
+		return IOPOOL_PATTERN_ANY_NAME;
+	/* no path that is listed has such names */
+	if (len == 0 || len >= sizeof(level->single) ||
+		(len == 1 && rest[0] == '.') ||
+		(len == 2 && strncmp(rest, "..", 2) == 0))
+		return IOPOOL_PATTERN_NO_NAME;
+	memcpy(level->single, rest, len);
+	level->single[len] = '\0';
+	return IOPOOL_PATTERN_ONE_NAME;
+}
+
 /* It is open: its names are next. */
 static void
 push_level(IopoolWalk *walk, IopoolWalkLevel *level)
@@ -169,8 +202,7 @@ push_level(IopoolWalk *walk, IopoolWalkLevel *level)
 	if (path->len > walk->relative && path->data[path->len - 1] != '/')
 		appendStringInfoChar(path, '/');
 	level->path_len = path->len;
-	switch (iopool_pattern_next_names(walk->pattern, level->state,
-									  level->single, sizeof(level->single)))
+	switch (next_names(walk, level))
 	{
 		case IOPOOL_PATTERN_NO_NAME:
 			level->is_read = true;

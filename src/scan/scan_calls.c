@@ -114,22 +114,31 @@ is_of_arguments(const ErrorData *error)
 }
 
 /*
- * In PG_CATCH(): keep the error with its call, to be raised when the row's
- * turn comes.  The caller knows that nothing is held where it comes from.
+ * In PG_CATCH(): take the error, into cxt, to be raised when a row's turn comes.
+ * The caller knows that nothing is held where it comes from.  One that does not
+ * come from a value or a name is raised at once.
  */
-static void
-hold_error(IopoolScanState *state, IopoolScanRowCall *call)
+ErrorData *
+iopool_scan_hold_error(MemoryContext cxt)
 {
-	MemoryContext old_cxt = MemoryContextSwitchTo(state->cxt);
+	MemoryContext old_cxt = MemoryContextSwitchTo(cxt);
+	ErrorData *error = CopyErrorData();
 
-	call->error = CopyErrorData();
-	if (!is_of_arguments(call->error))
+	if (!is_of_arguments(error))
 	{
 		MemoryContextSwitchTo(ErrorContext);
 		PG_RE_THROW();
 	}
 	MemoryContextSwitchTo(old_cxt);
 	FlushErrorState();
+	return error;
+}
+
+/* The same, with the call that it comes from. */
+static void
+hold_error(IopoolScanState *state, IopoolScanRowCall *call)
+{
+	call->error = iopool_scan_hold_error(state->cxt);
 	state->has_error = true;
 }
 
@@ -350,7 +359,7 @@ iopool_scan_add_row(IopoolScanState *state, TupleTableSlot *outer)
 	/* what is read from here on may fail: the row is found when it does */
 	dlist_push_tail(&state->rows, &row->node);
 	state->nrows++;
-	state->nleft--;
+	state->ahead.nleft--;
 	state->has_added = true;
 	add_calls_of(state, row);
 	state->row_bytes += row->size;
@@ -384,8 +393,9 @@ iopool_scan_add_calls(IopoolScanState *state)
 {
 	/* there is no feed before there is a call */
 	while (state->nrows == 0 ||
-		   (state->feed != NULL && !state->has_error && state->nleft > 0 &&
-			iopool_feed_wants_call(state->feed) && state->nrows < MAX_ROWS &&
+		   (state->feed != NULL && !state->has_error &&
+			state->ahead.nleft > 0 && iopool_feed_wants_call(state->feed) &&
+			state->nrows < MAX_ROWS &&
 			state->row_bytes < iopool_max_in_flight_bytes))
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -119,8 +119,8 @@ append_name(StringInfo names, const char *name)
  * long as there are none: a directory may have its own, which is not known
  * before the path is.
  */
-static void
-show_pools(const IopoolFeedStats *stats, ExplainState *es)
+void
+iopool_scan_explain_pools(const IopoolFeedStats *stats, ExplainState *es)
 {
 	StringInfoData pools;
 	StringInfoData modes;
@@ -152,8 +152,8 @@ show_pools(const IopoolFeedStats *stats, ExplainState *es)
 }
 
 /* What has been done, over all loops. */
-static void
-show_stats(const IopoolFeedStats *stats, ExplainState *es)
+void
+iopool_scan_explain_stats(const IopoolFeedStats *stats, ExplainState *es)
 {
 	double average = 0;
 
@@ -245,7 +245,7 @@ show_workers(const IopoolFeedStats *workers, int nworkers, ExplainState *es)
 		if (!es->workers_state->worker_inited[i])
 			continue;
 		open_worker(i, es);
-		show_stats(&workers[i], es);
+		iopool_scan_explain_stats(&workers[i], es);
 		close_worker(i, es);
 	}
 }
@@ -271,12 +271,17 @@ iopool_scan_explain(CustomScanState *node, List *ancestors, ExplainState *es)
 		return;
 	if (state->calls[0].function == IOPOOL_SCAN_LIST)
 	{
-		iopool_scan_explain_walk(state, es);
+		IopoolWalkStats walk_stats = state->walk_stats;
+
+		if (state->walk != NULL)
+			iopool_scan_add_walk_stats(state->walk, &walk_stats);
+		if (es->analyze)
+			iopool_scan_explain_walk(&walk_stats, es);
 		return;
 	}
-	show_pools(&stats, es);
+	iopool_scan_explain_pools(&stats, es);
 	if (!es->analyze)
 		return;
-	show_stats(&stats, es);
+	iopool_scan_explain_stats(&stats, es);
 	show_workers(workers, nworkers, es);
 }

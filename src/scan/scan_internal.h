@@ -124,6 +124,21 @@ typedef struct IopoolScanRange
 	bool missing_ok;
 } IopoolScanRange;
 
+/* Memory of the last result that was read at once, for the next one. */
+typedef struct IopoolScanBuffer
+{
+	char *data; /* or NULL */
+	Size size;
+} IopoolScanBuffer;
+
+/* How far a node goes ahead; see scan_ahead.c. */
+typedef struct IopoolScanAhead
+{
+	int64 nleft;	/* rows that may be taken ahead yet */
+	int64 distance; /* rows that are taken ahead before the next try */
+	int64 ncached;	/* rows that were read at once, since then */
+} IopoolScanAhead;
+
 /* One call of a row that is taken ahead. */
 typedef struct IopoolScanRowCall
 {
@@ -155,8 +170,7 @@ typedef struct IopoolScanCall
 	List *args;		   /* of ExprState */
 	bool holds_errors; /* an error of its arguments can be raised later */
 
-	char *buffer; /* of the last result that was read at once, or NULL */
-	Size buffer_size;
+	IopoolScanBuffer buffer;
 	ExprState *plain; /* of IopoolProject: the call itself, where nothing is
 						* read ahead */
 } IopoolScanCall;
@@ -190,10 +204,10 @@ typedef struct IopoolScanState
 	dlist_head rows;  /* of IopoolScanRow, first first */
 	int nrows;		  /* read ahead, and their bytes */
 	int64 row_bytes;
-	bool outer_ended;		/* no more calls */
-	bool has_added;			/* rows, since the feed was begun */
-	bool has_error;			/* a row ahead will raise: no more are taken */
-	int64 nleft;			/* rows that may be taken ahead yet */
+	bool outer_ended; /* no more calls */
+	bool has_added;	  /* rows, since the feed was begun */
+	bool has_error;	  /* a row ahead will raise: no more are taken */
+	IopoolScanAhead ahead;
 	IopoolScanRow *current; /* whose results are handed out */
 	bool current_has_row;
 	IopoolResult *results; /* [ncalls], of the last row; their buffers are put
@@ -213,10 +227,6 @@ typedef struct IopoolScanState
 	IopoolWalk *walk; /* NULL: not begun, or ended */
 	MemoryContext walk_cxt;
 	IopoolWalkStats walk_stats; /* of walks that have ended */
-
-	/* see scan_single.c */
-	int64 distance; /* rows that are taken ahead before the next try */
-	int64 ncached;	/* rows that were read at once, since then */
 
 	/* of IopoolProject only */
 	ScanState *table; /* whose rows are the outer ones, or NULL */
@@ -257,6 +267,7 @@ extern bool iopool_scan_evaluate_args(IopoolScanState *state,
 									  const IopoolScanCall *call, Datum *args);
 extern bool iopool_scan_get_range(const IopoolScanCall *call,
 								  const Datum *args, IopoolScanRange *range);
+extern ErrorData *iopool_scan_hold_error(MemoryContext cxt);
 extern void iopool_scan_add_row(IopoolScanState *state, TupleTableSlot *outer);
 extern void iopool_scan_add_calls(IopoolScanState *state);
 extern void iopool_scan_drop_row(IopoolScanState *state);
@@ -267,17 +278,29 @@ extern void iopool_scan_copy_outer(IopoolScanState *state,
 								   const TupleTableSlot *outer,
 								   TupleTableSlot *slot);
 
+/* scan_ahead.c */
+extern void iopool_scan_go_ahead(IopoolScanAhead *ahead);
+extern void iopool_scan_stay_ahead(IopoolScanAhead *ahead);
+extern bool iopool_scan_read_now(IopoolFeed *feed,
+								 const IopoolScanRange *range,
+								 IopoolScanBuffer *buffer, MemoryContext cxt,
+								 Datum *value);
+
 /* scan_single.c */
 extern void iopool_scan_begin_single(IopoolScanState *state);
 extern TupleTableSlot *iopool_scan_next_single(IopoolScanState *state);
+
 /* scan_list.c */
 extern bool iopool_scan_next_file(IopoolScanState *state, Datum *values,
 								  bool *nulls);
 extern void iopool_scan_end_walk(IopoolScanState *state);
-extern void iopool_scan_explain_walk(const IopoolScanState *state,
+extern void iopool_scan_add_walk_stats(const IopoolWalk *walk,
+									   IopoolWalkStats *stats);
+extern void iopool_scan_explain_walk(const IopoolWalkStats *stats,
 									 ExplainState *es);
 
 /* scan_state.c */
+extern bool iopool_scan_may_need_rollback(Node *node);
 extern void iopool_scan_free_last(IopoolScanState *state);
 extern void iopool_scan_end_feed(IopoolScanState *state);
 extern void iopool_scan_begin(IopoolScanState *state, EState *estate,
@@ -344,6 +367,10 @@ extern int iopool_scan_workers_get(const IopoolScanState *state,
 								   const IopoolFeedStats **slots);
 
 /* scan_explain.c */
+extern void iopool_scan_explain_pools(const IopoolFeedStats *stats,
+									  ExplainState *es);
+extern void iopool_scan_explain_stats(const IopoolFeedStats *stats,
+									  ExplainState *es);
 extern void iopool_scan_explain(CustomScanState *node, List *ancestors,
 								ExplainState *es);
 

@@ -31,15 +31,21 @@ begin_walk(IopoolScanState *state)
 	old_cxt = MemoryContextSwitchTo(state->walk_cxt);
 	has_values = iopool_scan_evaluate_args(state, &state->calls[0], args);
 	if (has_values)
-		state->walk =
-			iopool_walk_begin(state->walk_cxt, TextDatumGetCString(args[0]),
-							  TextDatumGetCString(args[1]));
+	{
+		IopoolWalkOptions options = {
+			.path = TextDatumGetCString(args[0]),
+			.pattern = TextDatumGetCString(args[1]),
+		};
+
+		state->walk = iopool_walk_begin(state->walk_cxt, &options);
+	}
 	MemoryContextSwitchTo(old_cxt);
 	return has_values;
 }
 
-static void
-add_stats(const IopoolWalk *walk, IopoolWalkStats *stats)
+/* What has been looked at so far, added to *stats. */
+void
+iopool_scan_add_walk_stats(const IopoolWalk *walk, IopoolWalkStats *stats)
 {
 	IopoolWalkStats more;
 
@@ -54,7 +60,7 @@ void
 iopool_scan_end_walk(IopoolScanState *state)
 {
 	if (state->walk != NULL)
-		add_stats(state->walk, &state->walk_stats);
+		iopool_scan_add_walk_stats(state->walk, &state->walk_stats);
 	state->walk = NULL;
 	/* which closes what is open */
 	if (state->walk_cxt != NULL)
@@ -87,26 +93,20 @@ iopool_scan_next_file(IopoolScanState *state, Datum *values, bool *nulls)
 	return true;
 }
 
-/* What EXPLAIN (ANALYZE) shows beside arguments. */
+/* What EXPLAIN (ANALYZE) shows of walks. */
 void
-iopool_scan_explain_walk(const IopoolScanState *state, ExplainState *es)
+iopool_scan_explain_walk(const IopoolWalkStats *stats, ExplainState *es)
 {
-	IopoolWalkStats stats = state->walk_stats;
-
-	if (!es->analyze)
-		return;
-	if (state->walk != NULL)
-		add_stats(state->walk, &stats);
 	if (es->format != EXPLAIN_FORMAT_TEXT)
 	{
-		ExplainPropertyUInteger("Directories", NULL, stats.ndirectories, es);
-		ExplainPropertyUInteger("Names", NULL, stats.nnames, es);
-		ExplainPropertyUInteger("Files", NULL, stats.nfiles, es);
+		ExplainPropertyUInteger("Directories", NULL, stats->ndirectories, es);
+		ExplainPropertyUInteger("Names", NULL, stats->nnames, es);
+		ExplainPropertyUInteger("Files", NULL, stats->nfiles, es);
 		return;
 	}
 	appendStringInfoSpaces(es->str, es->indent * 2);
 	appendStringInfo(es->str, "Directories: %llu  Names: %llu  Files: %llu\n",
-					 (unsigned long long) stats.ndirectories,
-					 (unsigned long long) stats.nnames,
-					 (unsigned long long) stats.nfiles);
+					 (unsigned long long) stats->ndirectories,
+					 (unsigned long long) stats->nnames,
+					 (unsigned long long) stats->nfiles);
 }

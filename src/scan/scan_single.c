@@ -3,13 +3,9 @@
  * scan_single.c
  *	  Rows of nodes whose calls read one range each.
  *
- * What is in the page cache is had sooner by a read at once than through the
- * queue: there are no rows to keep, no ring to lease, and the memory of the
- * last result serves the next.  So a node begins row by row.  The first read
- * that would have to wait for the disk goes into a feed, and rows are taken
- * ahead (scan_calls.c).  When reads of these come at once for a while, the node
- * hands out what it has and goes on row by row.  That is tried more rarely where
- * it was in vain.
+ * A node begins row by row, with reads at once.  The first read that would have
+ * to wait for the disk goes into a feed, and rows are taken ahead (scan_calls.c)
+ * as far as scan_ahead.c says.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,13 +17,6 @@
 #include "base/range.h"
 #include "ring/settings.h"
 #include "scan/scan_internal.h"
-
-/* Rows that are taken ahead at least before a read at once is tried again. */
-#define FIRST_DISTANCE 64
-#define LAST_DISTANCE  (1024 * 1024)
-
-/* Longest range that is read at once: its memory is kept. */
-#define CACHED_MAX (32 * 1024 * 1024)
 
 /*
  * Put the columns of the outer row into the slot of the scan, which has that
@@ -52,38 +41,7 @@ void
 iopool_scan_begin_single(IopoolScanState *state)
 {
 	if (state->is_plain || iopool_io_mode != IOPOOL_IO_DIRECT)
-		state->nleft = 0;
-}
-
-/* A read would have to wait: rows are to be taken ahead from this one on. */
-static void
-begin_ahead(IopoolScanState *state)
-{
-	if (state->distance == 0 || state->ncached > state->distance)
-		state->distance = FIRST_DISTANCE;
-	else
-		state->distance = Min(state->distance * 2, LAST_DISTANCE);
-	state->nleft = state->distance;
-	state->ncached = 0;
-}
-
-/* Memory for the result of a call, that of the last one if it is enough. */
-static char *
-result_buffer(IopoolScanState *state, IopoolScanCall *call, int64 length)
-{
-	Size size = VARHDRSZ + length;
-
-	if (call->buffer_size < size)
-	{
-		if (call->buffer != NULL)
-			pfree(call->buffer);
-		call->buffer_size = 0;
-		call->buffer = MemoryContextAlloc(state->css.ss.ps.state->es_query_cxt,
-										  Max(size, 8192));
-		call->buffer_size = Max(size, 8192);
-		iopool_buffers_advise_huge(call->buffer, call->buffer_size);
-	}
-	return call->buffer;
+		state->ahead.nleft = 0;
 }
 
 /* Read for a call at once; false if that cannot be. */
@@ -93,33 +51,14 @@ read_cached(IopoolScanState *state, IopoolScanCall *call, Datum *value,
 {
 	Datum args[IOPOOL_SCAN_MAX_ARGS];
 	IopoolScanRange range;
-	int64 nbytes;
-	char *buffer;
 
 	*isnull = !iopool_scan_evaluate_args(state, call, args);
 	if (*isnull)
 		return true;
 	if (!iopool_scan_get_range(call, args, &range))
 		iopool_range_check(range.offset, range.length);
-	/*
-	 * No more memory than there are bytes.  From the end, fewer bytes would be
-	 * others.
-	 */
-	if (range.length == IOPOOL_WHOLE_FILE ||
-		(range.offset >= 0 &&
-		 VARHDRSZ + (Size) range.length > call->buffer_size))
-		range.length = iopool_feed_available(state->feed, range.path,
-											 range.offset, range.length);
-	if (range.length < 0 || range.length > CACHED_MAX)
-		return false;
-	buffer = result_buffer(state, call, range.length);
-	nbytes = iopool_feed_read_cached(state->feed, range.path, range.offset,
-									 range.length, buffer + VARHDRSZ);
-	if (nbytes < 0)
-		return false;
-	SET_VARSIZE(buffer, VARHDRSZ + nbytes);
-	*value = PointerGetDatum(buffer);
-	return true;
+	return iopool_scan_read_now(state->feed, &range, &call->buffer,
+								state->css.ss.ps.state->es_query_cxt, value);
 }
 
 /* Put the result of a call beside the outer columns, if it has a column. */
@@ -185,12 +124,12 @@ next_at_once(IopoolScanState *state)
 	slot = show_outer(state, outer, place->tts_tid, place->tts_tableOid);
 	if (make_calls(state, slot))
 	{
-		state->ncached++;
+		state->ahead.ncached++;
 		return slot;
 	}
 
 	ExecClearTuple(slot);
-	begin_ahead(state);
+	iopool_scan_go_ahead(&state->ahead);
 	iopool_scan_add_row(state, outer);
 	return NULL;
 }
@@ -233,16 +172,16 @@ iopool_scan_next_single(IopoolScanState *state)
 	iopool_scan_free_last(state);
 	if (state->current != NULL)
 		iopool_scan_drop_row(state);
-	if (!state->outer_ended && state->nrows == 0 && state->nleft <= 0)
+	if (!state->outer_ended && state->nrows == 0 && state->ahead.nleft <= 0)
 	{
 		TupleTableSlot *slot = next_at_once(state);
 
 		if (slot != NULL)
 			return slot;
 	}
-	else if (state->nrows > 0 && state->nleft <= 0 &&
+	else if (state->nrows > 0 && state->ahead.nleft <= 0 &&
 			 !iopool_feed_is_quick(state->feed))
-		state->nleft = FIRST_DISTANCE;
+		iopool_scan_stay_ahead(&state->ahead);
 
 	iopool_scan_add_calls(state);
 	if (state->nrows == 0)

@@ -164,6 +164,12 @@ may_need_rollback(Node *node, void *context)
 	return expression_tree_walker(node, may_need_rollback, context);
 }
 
+bool
+iopool_scan_may_need_rollback(Node *node)
+{
+	return may_need_rollback(node, NULL);
+}
+
 /* Begin with state->calls, of which function and expr are set. */
 void
 iopool_scan_begin(IopoolScanState *state, EState *estate, int eflags)
@@ -183,7 +189,7 @@ iopool_scan_begin(IopoolScanState *state, EState *estate, int eflags)
 			call->plain = ExecInitExpr((Expr *) call->expr, ps);
 		else
 			call->args = ExecInitExprList(call->expr->args, ps);
-		call->holds_errors = !may_need_rollback(args, NULL);
+		call->holds_errors = !iopool_scan_may_need_rollback(args);
 		state->has_subplan |= collect_params(args, &state->params);
 	}
 	state->nouter = desc->natts - state->ncolumns;
@@ -192,7 +198,7 @@ iopool_scan_begin(IopoolScanState *state, EState *estate, int eflags)
 	state->cxt = AllocSetContextCreate(estate->es_query_cxt, "iopool scan",
 									   ALLOCSET_DEFAULT_SIZES);
 	state->results = palloc0(sizeof(IopoolResult) * state->ncalls);
-	state->nleft = PG_INT64_MAX;
+	state->ahead.nleft = PG_INT64_MAX;
 	dlist_init(&state->rows);
 
 	if (cscan->custom_plans != NIL)

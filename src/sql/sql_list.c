@@ -95,6 +95,10 @@ iopool_list(PG_FUNCTION_ARGS)
 	iopool_request_enter();
 	if (SRF_IS_FIRSTCALL())
 	{
+		IopoolWalkOptions options = {
+			.path = text_to_cstring(PG_GETARG_TEXT_PP(0)),
+			.pattern = text_to_cstring(PG_GETARG_TEXT_PP(1)),
+		};
 		MemoryContext old_cxt;
 		TupleDesc desc;
 
@@ -105,9 +109,7 @@ iopool_list(PG_FUNCTION_ARGS)
 		funcctx->tuple_desc = BlessTupleDesc(desc);
 		MemoryContextSwitchTo(old_cxt);
 		funcctx->user_fctx =
-			iopool_walk_begin(funcctx->multi_call_memory_ctx,
-							  text_to_cstring(PG_GETARG_TEXT_PP(0)),
-							  text_to_cstring(PG_GETARG_TEXT_PP(1)));
+			iopool_walk_begin(funcctx->multi_call_memory_ctx, &options);
 	}
 
 	funcctx = SRF_PERCALL_SETUP();

@@ -214,6 +214,25 @@ foreach my $old (@older)
 					'EXECUTE')}),
 		't|t|t|t', "$old updated to $newest: views and grants of users stay");
 
+	# A wrapper that has another name by now can do what a new one can; one of
+	# the user's is left as it is.
+	if ($old ne '0.1')
+	{
+		create_database("renamed_$suffix", $old);
+		my ($ret, $out, $err) = $node->psql("renamed_$suffix", q{
+			SET log_min_messages = debug1;
+			SET client_min_messages = debug1;
+			ALTER FOREIGN DATA WRAPPER iopool_directory RENAME TO "Ordner";
+			CREATE FOREIGN DATA WRAPPER iopool_directory;
+			SET client_min_messages = notice;
+			ALTER EXTENSION iopool UPDATE;
+			SELECT fdwname, fdwhandler::regproc FROM pg_foreign_data_wrapper ORDER BY 1;
+			SHOW log_min_messages;
+			SHOW client_min_messages});
+		is($out, "Ordner|iopool_directory_handler\niopool_directory|-\ndebug1\nnotice", "$old: a renamed wrapper gets its handler");
+		unlike($err, qr/WARNING/, "$old: without a word");
+	}
+
 	# What uses a function that is gone is named, all of it at once, and an array
 	# of one element can be written before the update.
 	create_database("gone_$suffix", $old);

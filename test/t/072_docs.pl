@@ -37,6 +37,7 @@ my %nblocks = (
 	'doc/c-api.md' => 7,
 	'doc/directories.md' => 18,
 	'doc/executor-nodes.md' => 11,
+	'doc/foreign-tables.md' => 11,
 	'doc/internals.md' => 2,
 	'doc/operations.md' => 18,
 	'doc/performance.md' => 4,
@@ -266,7 +267,7 @@ is_named('doc/operations.md', 'rows of the doctor',
 is_named('doc/reference.md', 'columns of views',
 	"SELECT attname FROM pg_attribute WHERE attnum > 0 AND attrelid IN (SELECT oid FROM pg_class WHERE relkind = 'v' AND relname LIKE 'iopool%')");
 is_named('doc/reference.md', 'functions',
-	"SELECT DISTINCT proname FROM pg_proc WHERE proname ~ '^iopool_' AND proname !~ 'support|validator|_list_|_stat_(pools|rings|waiters)'");
+	"SELECT DISTINCT proname FROM pg_proc WHERE proname ~ '^iopool_' AND proname !~ 'support|validator|handler|_list_|_stat_(pools|rings|waiters)'");
 
 # Default and context of each setting, as a page has them.
 my %size_of = (B => 1, kB => 1024, MB => 1024 * 1024, ms => 1, s => 1000);

@@ -55,6 +55,9 @@ my @made = (
 	"CREATE SERVER pooled FOREIGN DATA WRAPPER iopool_directory OPTIONS (path '$tmp/tiles', pool 'bulk')",
 	"CREATE SERVER later FOREIGN DATA WRAPPER iopool_directory OPTIONS (path '$tmp/later', missing_ok 'on')",
 	'GRANT USAGE ON FOREIGN SERVER tiles TO reader',
+	q{CREATE FOREIGN TABLE own.file (data bytea, path text) SERVER tiles OPTIONS (pattern '**')},
+	'GRANT USAGE ON SCHEMA own TO reader',
+	'GRANT SELECT ON own.file TO reader',
 	'GRANT USAGE ON FOREIGN DATA WRAPPER iopool_directory TO watcher');
 
 # ... and the queries that tell whether all of it is there.  Each gives one
@@ -86,6 +89,12 @@ my %seen = (
 		SELECT string_agg(concat_ws(' ', srvname, fdwname, srvowner::regrole, srvacl, fdwacl,
 			(SELECT array_agg(o ORDER BY o) FROM unnest(srvoptions) AS o)), E'\n' ORDER BY srvname)
 		FROM pg_foreign_server AS s JOIN pg_foreign_data_wrapper AS w ON w.oid = s.srvfdw},
+	'tables over directories' => q{
+		SELECT string_agg(concat_ws(' ', c.oid::regclass, c.relacl, s.srvname, t.ftoptions, (
+			SELECT array_agg(attname || ' ' || atttypid::regtype ORDER BY attnum) FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0)),
+			E'\n' ORDER BY c.relname)
+		FROM pg_foreign_table AS t JOIN pg_class AS c ON c.oid = t.ftrelid JOIN pg_foreign_server AS s ON s.oid = t.ftserver},
+	'handlers' => q{SELECT string_agg(concat_ws(' ', fdwname, fdwhandler::regproc, fdwvalidator::regproc), E'\n') FROM pg_foreign_data_wrapper},
 	'data' => q{SELECT path, head FROM own.blob});
 
 sub state_of
@@ -113,6 +122,7 @@ sub works
 	my %calls = (
 		'a view over a batch' => 'SELECT ordinal FROM own.head',
 		'a view over a list' => 'SELECT size FROM own.files',
+		'a table over a directory' => 'SELECT length(data) FROM own.file',
 		'a view over a view' => 'SELECT count(*) FROM own.busy',
 		'a function' => q{SELECT own.first('PG_VERSION')},
 		'a default' => q{INSERT INTO own.blob VALUES ('PG_VERSION')},
@@ -140,6 +150,8 @@ sub works
 
 	is($node->safe_psql('app', q{SET iopool.pool = 'default'; SET SESSION AUTHORIZATION reader; SELECT iopool_read('tiles:words', 8, 8) = int8send(8)}),
 		't', "$label: a directory can be read");
+	is($node->safe_psql('app', q{SET iopool.pool = 'default'; SET SESSION AUTHORIZATION reader; SELECT path, length(data) FROM own.file}),
+		'tiles:words|100000', "$label: and so can a table over it");
 	# The settings are in force, the one for a pool that does not exist too.
 	is($node->safe_psql('app', q{SELECT current_setting('iopool.io_mode') || current_setting('iopool.log_min_duration')}),
 		'direct1h', "$label: settings of the database");
