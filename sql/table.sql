@@ -95,7 +95,7 @@ SELECT * FROM plan_of($$SELECT sum(length(data)) FROM photo WHERE path IN ('a', 
 SELECT * FROM plan_of($$SELECT path, data FROM photo WHERE random() < 2 AND path ^@ 'photos:2024'$$, ', VERBOSE');
 CREATE TABLE wanted AS SELECT n, format('photos:2024/%s.jpg', n) AS path FROM generate_series(1, 3) AS n;
 ANALYZE wanted;
-SELECT * FROM plan_of($$SELECT n, data FROM wanted JOIN photo USING (path)$$);
+SELECT * FROM plan_of($$SELECT n, data FROM wanted JOIN photo USING (path)$$) AS line WHERE line !~ 'File Filter';
 SELECT n, convert_from(data, 'UTF8') FROM wanted JOIN photo USING (path) ORDER BY n;
 SELECT n, p.path FROM wanted AS w LEFT JOIN photo AS p ON p.path = replace(w.path, '3', '4') ORDER BY n;
 SELECT n, p.path FROM wanted AS w, LATERAL (SELECT path FROM photo WHERE path ^@ left(w.path, 11 + n) ORDER BY path COLLATE "C" DESC LIMIT 1) AS p ORDER BY n;
