@@ -124,6 +124,13 @@ typedef struct IopoolScanRange
 	bool missing_ok;
 } IopoolScanRange;
 
+/* What a node, or one of its workers, has done. */
+typedef struct IopoolScanStats
+{
+	IopoolFeedStats feed;
+	IopoolWalkStats walk; /* of iopool_list() */
+} IopoolScanStats;
+
 /* One call of a row that is taken ahead. */
 typedef struct IopoolScanRowCall
 {
@@ -212,7 +219,6 @@ typedef struct IopoolScanState
 	/* of iopool_list(); see scan_list.c */
 	IopoolWalk *walk; /* NULL: not begun, or ended */
 	MemoryContext walk_cxt;
-	IopoolWalkStats walk_stats; /* of walks that have ended */
 
 	/* see scan_single.c */
 	int64 distance; /* rows that are taken ahead before the next try */
@@ -222,7 +228,7 @@ typedef struct IopoolScanState
 	ScanState *table; /* whose rows are the outer ones, or NULL */
 	bool is_plain;	  /* calls are made as they stand in the query */
 
-	IopoolFeedStats stats;		/* of feeds that have ended */
+	IopoolScanStats stats;		/* of feeds and walks that have ended */
 	IopoolScanWorkers *workers; /* NULL: nobody wants to know */
 } IopoolScanState;
 
@@ -274,8 +280,8 @@ extern TupleTableSlot *iopool_scan_next_single(IopoolScanState *state);
 extern bool iopool_scan_next_file(IopoolScanState *state, Datum *values,
 								  bool *nulls);
 extern void iopool_scan_end_walk(IopoolScanState *state);
-extern void iopool_scan_explain_walk(const IopoolScanState *state,
-									 ExplainState *es);
+extern void iopool_scan_add_walk(IopoolScanStats *stats,
+								 const IopoolWalk *walk);
 
 /* scan_state.c */
 extern void iopool_scan_free_last(IopoolScanState *state);
@@ -337,11 +343,13 @@ extern Plan *iopool_project_plan_path(PlannerInfo *root, RelOptInfo *rel,
 extern const CustomScanMethods iopool_project_methods;
 
 /* scan_workers.c */
+extern void iopool_scan_add_stats(IopoolScanStats *stats,
+								  const IopoolScanStats *more);
 extern void iopool_scan_workers_begin(IopoolScanState *state, EState *estate);
 extern void iopool_scan_workers_report(IopoolScanState *state);
 extern void iopool_scan_workers_hide(IopoolScanState *state);
 extern int iopool_scan_workers_get(const IopoolScanState *state,
-								   const IopoolFeedStats **slots);
+								   const IopoolScanStats **slots);
 
 /* scan_explain.c */
 extern void iopool_scan_explain(CustomScanState *node, List *ancestors,
