@@ -196,14 +196,15 @@ iopool_walk_ascend(IopoolWalk *walk)
 }
 
 /*
- * Is a directory below itself, where the same names match?  Only links lead back
- * there; and there are file systems where two directories have one number.
+ * Is a directory below itself, for the same part of the pattern?  That what the
+ * part has matched is longer by the way there is no reason to go round once
+ * more: with two links that lead back, there are twice as many ways each time.
+ * Only links lead back; and there are file systems where two directories have
+ * one number.
  */
 static bool
 is_loop(const IopoolWalk *walk, const IopoolWalkLevel *level)
 {
-	Size state_size =
-		sizeof(IopoolPatternState) * iopool_pattern_nwords(walk->pattern);
 	bool has_link = level->is_via_link;
 
 	for (int i = walk->depth - 1; i >= 0; i--)
@@ -211,7 +212,8 @@ is_loop(const IopoolWalk *walk, const IopoolWalkLevel *level)
 		const IopoolWalkLevel *above = walk->levels[i];
 
 		if (has_link && above->dev == level->dev && above->ino == level->ino &&
-			memcmp(above->state, level->state, state_size) == 0)
+			iopool_pattern_is_same_part(walk->pattern, above->state,
+										level->state))
 			return true;
 		has_link |= above->is_via_link;
 	}
