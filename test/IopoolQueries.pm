@@ -291,6 +291,7 @@ sub list
 	foreach my $call (@{ $from->{calls} })
 	{
 		my $f = $call->{alias};
+		push @list, "$f.path", "$f.size", "$f.modified" if $call->{form} eq 'whole files' && chance('metadata', 0.7);
 		next unless chance('more', 0.5);
 		push @list, pick('of data', "length($f.data)", "encode(substr($f.data, 1, 12), 'hex')", "coalesce(length($f.data), -1) + $from->{id}",
 			"CASE WHEN length($f.data) > 8 THEN $from->{id} END", "(SELECT word FROM small WHERE k = length($f.data) % 10)");
