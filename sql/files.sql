@@ -30,6 +30,11 @@ SELECT state, message FROM failure($$SELECT * FROM iopool_read_files(ARRAY['base
 SELECT state, message FROM failure($$SELECT * FROM iopool_read_files(ARRAY['iopool_missing', NULL])$$);
 SELECT state, message FROM failure($$SELECT * FROM iopool_read_files(ARRAY[['iopool_one']])$$);
 SELECT state, message FROM failure($$SELECT * FROM iopool_read_files(ARRAY['iopool_one'], 'ignore')$$);
+-- what is looked at first is wrong first, in every plan
+SELECT state, message FROM failure($$SELECT * FROM iopool_read_files(ARRAY[['iopool_one']], 'ignore')$$);
+SET iopool.enable_stream_scan = off;
+SELECT state, message FROM failure($$SELECT * FROM iopool_read_files(ARRAY[['iopool_one']], 'ignore')$$);
+RESET iopool.enable_stream_scan;
 CREATE ROLE regress_iopool_files;
 SET ROLE regress_iopool_files;
 SELECT * FROM iopool_read_files(ARRAY['iopool_one']);

@@ -167,6 +167,11 @@ SELECT path FROM iopool_list('tiles:links/to_europe', '**') ORDER BY path COLLAT
 SELECT path FROM iopool_list('tiles:', 'links/to_top/*.png') ORDER BY path COLLATE "C";
 SELECT path FROM iopool_list('tiles:', 'links/to_top/links/to_top/**/a.png') ORDER BY path COLLATE "C";
 SELECT path FROM iopool_list('tiles:', '**/to_top/a.png') ORDER BY path COLLATE "C";
+-- and not because "**" could match more
+SET statement_timeout = '30s';
+SELECT count(*) FROM iopool_list('tiles:links', repeat('**?', 1000));
+SELECT count(*) > 0 AS some FROM iopool_list('tiles:links', '**?**?**?**?**?');
+RESET statement_timeout;
 SELECT count(*) > 0 AS some, bool_and((failure(format('SELECT iopool_read(%L, 0, 1)', path))).message = 'no failure') AS all_are_read FROM iopool_list('tiles:', '**');
 SELECT path, state, message FROM unnest(ARRAY['tiles:links/to_outside', 'tiles:links/to_root', 'tiles:links/to_magic', 'tiles:links/loop', 'tiles:links/to_nothing',
 	'tiles:links/to_file']) AS path, failure(format('SELECT * FROM iopool_list(%L)', path));

@@ -99,6 +99,10 @@ FROM counts_of($$SELECT count(*) FROM offsets JOIN iopool_read_batch('iopool_wor
 RESET enable_parallel_hash;
 RESET enable_mergejoin;
 RESET enable_nestloop;
+-- files of a directory
+SELECT node -> 'Files' AS files, s.* FROM counts_of($$SELECT count(*) FROM offsets, iopool_list('.', 'iopool_one' || left(file_offset::text, 0)) AS l WHERE file_offset < 800$$),
+	 LATERAL (SELECT bool_and(node -> count = to_jsonb(sum)) AS workers
+			  FROM (SELECT count, sum((w -> count)::int) FROM unnest(ARRAY['Directories', 'Names', 'Files']) AS count, jsonb_array_elements(node -> 'Workers') AS w GROUP BY count) AS sums) AS s;
 -- as text
 CREATE FUNCTION worker_lines(query text) RETURNS SETOF text
 LANGUAGE plpgsql AS $$

@@ -40,6 +40,7 @@ use Time::HiRes qw(time sleep);
 use IopoolChoices;
 use IopoolQueries;
 use IopoolSources;
+use IopoolTree;
 
 # Seconds until a statement is ended, and until a session is given up.
 my $statement_timeout = 20;
@@ -86,6 +87,8 @@ sub write_file
 	open my $file, '>:raw', $path or die "could not create \"$path\": $!";
 	print $file substr($words, 0, $size);
 	close $file or die "could not write \"$path\": $!";
+	# pg_stat_file() knows no parts of a second
+	utime 1_700_000_000, 1_700_000_000 + $size, $path or die "could not set times of \"$path\": $!";
 	return;
 }
 
@@ -99,11 +102,19 @@ sub prepare
 		write_file("$self->{dir}/$name", $files{$name}, 0);
 		write_file("$self->{other_dir}/$name", $files{$name}, 2**40);
 	}
+	foreach my $pair ([ $self->{dir}, $self->{other_dir} ], [ $self->{other_dir}, $self->{dir} ])
+	{
+		my ($dir, $outside) = @$pair;
+		mkdir "$dir/tree";
+		make_tree("$dir/tree", "$outside/c");
+		make_numbers("$dir/ids", 40);
+	}
 	my $schema = slurp(dirname(__FILE__) . '/fuzz/schema.sql');
 	my $functions = source_schema();
 
 	$schema =~ s/\@DIR\@/$self->{dir}/g;
 	$schema =~ s/\@OTHER\@/$self->{other_dir}/g;
+	$schema =~ s/\@PATTERNS\@/pattern_rows()/e;
 	$self->script('CREATE EXTENSION IF NOT EXISTS iopool');
 	$self->script("$schema;\n$functions");
 	$self->script('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO app');

@@ -52,7 +52,7 @@ use IopoolSources;
 our @EXPORT = qw(query session_schema query_files query_tags node_tags);
 
 # Files of both directories, and their sizes.
-my %sizes = (a => 200_003, b => 65_537, c => 4_096, e => 0);
+my %sizes = (a => 200_003, b => 65_537, c => 4_096, d => 777, e => 0, f => 12);
 
 sub query_files
 {
@@ -77,7 +77,7 @@ ANALYZE own_cat;
 # ----------------------------------------------------------------------------
 # Outer rows
 
-my $columns = 'kind, note, path, o, l, onerr, inorder';
+my $columns = 'kind, note, path, o, l, onerr, inorder, dir, pattern';
 my @outers = (
 	[ 'table', 6, sub { my ($q, $ids) = @_; push @{ $q->{where} }, "c.id $ids"; return a_table($q) . ' AS c' } ],
 	[ 'sub-select', 2, sub { my ($q, $ids) = @_; return '(SELECT * FROM ' . a_table($q) . " WHERE id $ids) AS c" } ],
@@ -90,10 +90,20 @@ my @outers = (
 	[ 'UNION ALL', 1, sub { my ($q, $ids) = @_; my $t = a_table($q); return "(SELECT * FROM $t WHERE id $ids AND kind < 3 UNION ALL SELECT * FROM $t WHERE id $ids AND kind >= 3) AS c" } ],
 	[ 'aggregate', 2, sub {
 			my ($q, $ids) = @_;
-			return "(SELECT x.*, x.path AS path_ext, x.path AS path_main, x.os AS os_ext, x.ls AS ls_ext, x.paths AS paths_ext, x.os AS os_main, x.ls AS ls_main, x.paths AS paths_main,"
-			  . " x.os::fz_bigints AS os_dom, x.ls::fz_bigints AS ls_dom, x.paths::fz_texts AS paths_dom, ROW(os, ls, paths, o, l, path, onerr, inorder)::fz_record AS rec"
-			  . " FROM (SELECT id, $columns, array_agg(m.off ORDER BY m.k) AS os, array_agg(m.len ORDER BY m.k) AS ls, array_agg(m.p ORDER BY m.k) AS paths"
-			  . " FROM (SELECT id, $columns FROM cat WHERE id $ids) AS s JOIN (SELECT id, k, off, len, path FROM mem) AS m(id, k, off, len, p) USING (id) GROUP BY id, $columns) AS x) AS c" } ],
+			my %arrays = (os => 'm.off', ls => 'm.len', paths => 'm.p', files => 'm.f');
+			my %domains = (os => 'fz_bigints', ls => 'fz_bigints', paths => 'fz_texts', files => 'fz_texts');
+			my @names = sort keys %arrays;
+			return '(SELECT x.*, x.path AS path_ext, x.path AS path_main, '
+			  . join('', map { "x.$_ AS ${_}_ext, x.$_ AS ${_}_main, x.$_\::$domains{$_} AS ${_}_dom, " } @names)
+			  . 'fz_bytes(x.os) AS os_bytes, fz_bytes(x.ls) AS ls_bytes, ROW(os, ls, paths, o, l, path, onerr, inorder, files, dir, pattern)::fz_record AS rec'
+			  . " FROM (SELECT id, $columns, " . join(', ', map { "array_agg($arrays{$_} ORDER BY m.k) AS $_" } @names)
+			  . " FROM (SELECT id, $columns FROM cat WHERE id $ids) AS s JOIN (SELECT id, k, off, len, path, file FROM mem) AS m(id, k, off, len, p, f) USING (id) GROUP BY id, $columns) AS x) AS c" } ],
+	# files whose sizes are ids, in no order
+	[ 'iopool_list', 2, sub {
+			my ($q, $ids) = @_;
+			my $directory = pick('directory', 'da:ids', 'db:', $q->{role} ? () : "$q->{dir}/ids");
+			my $pattern = pick('pattern', '*', '**', '[0-9]*', '**/*') =~ s/^/$directory eq 'db:' ? 'ids\/' : ''/er;
+			return "(SELECT s.* FROM iopool_list('$directory', '$pattern') AS l JOIN " . a_table($q) . " AS s ON s.id = l.size AND s.id $ids) AS c" } ],
 	[ 'join', 2, sub { my ($q, $ids) = @_; push @{ $q->{where} }, "c.id $ids"; return a_table($q) . ' AS c JOIN small AS s ON s.k = c.kind' } ],
 	[ 'join from the other side', 1, sub { my ($q, $ids) = @_; push @{ $q->{where} }, "c.id $ids"; return 'small AS s JOIN ' . a_table($q) . ' AS c ON s.k = c.kind + 2' } ],
 	[ 'left join', 1, sub { my ($q, $ids) = @_; push @{ $q->{where} }, "c.id $ids"; return a_table($q) . ' AS c LEFT JOIN (SELECT k, coalesce(k, 1) AS one FROM small) AS s ON s.k = c.id - 1' } ],
@@ -143,7 +153,10 @@ sub condition
 	my $f = $call->{alias};
 	my @conditions = ("length($f.data) > 8", "$f.data IS NOT NULL", "length($f.data) <> 16 OR $id > 12", "get_byte($f.data || '\\x00'::bytea, 0) % 2 = $id % 2", "$f.data IS NULL OR $id % 4 <> 1");
 	push @conditions, "$f.ordinal <= 2", "$f.ordinal % 2 = $id % 2", "$f.ordinal IN (SELECT k FROM small WHERE k <> 3)" if has($call, 'ordinal');
-	push @conditions, "$f.error IS NULL", "$f IS NOT NULL", "($f).length > 3", "$f.file_offset > 4096" if has($call, 'error');
+	push @conditions, "$f.error IS NULL", "$f IS NOT NULL" if has($call, 'error');
+	push @conditions, "($f).length > 3", "$f.file_offset > 4096" if has($call, 'file_offset');
+	push @conditions, "$f.size > 5", "$f.size % 2 = $id % 2", "$f.modified > '2023-11-14 22:14:00+00'" if has($call, 'size');
+	push @conditions, "$f.path LIKE '%.bin'", "$f.path !~ 'x/y'", "($f).path > 'd'" if has($call, 'path');
 	return pick('condition', @conditions);
 }
 
@@ -181,11 +194,12 @@ sub from
 				my $condition = chance('condition', 0.3) && !defined $q->{error} ? condition($call, 'c.id') : 'true';
 				my $left = 'true';
 				$left = $condition = 'f1.ordinal <= 3' if $n == 1 && $ncalls == 2 && has($call, 'ordinal');
+				$left = $condition = 'f1.size % 16 = 0' if $n == 1 && $ncalls == 2 && $call->{form} =~ /^list/;
 				$body .= join '', @{ $call->{items} };
 				$body .= pick('join', " JOIN LATERAL $call->{text} ON $condition", " JOIN LATERAL $call->{text} ON $left", " LEFT JOIN LATERAL $call->{text} ON $left", " LEFT JOIN LATERAL $call->{text} ON $condition");
 				push @calls, $call;
 			}
-			@keys = ('c.id', map { has($_, 'ordinal') ? "$_->{alias}.ordinal" : () } @calls);
+			@keys = ('c.id', map { defined $_->{key} ? "$_->{alias}.$_->{key}" : () } @calls);
 			push @keys, map { "$_->{alias}.n" } grep { $_->{text} =~ /, n\)$/ } @calls;
 			if (!$is_simple && chance('join after', 0.25))
 			{
@@ -204,22 +218,23 @@ sub from
 sub alone
 {
 	my ($q, %want) = @_;
-	local $q->{where} = [ map { s/c\.kind/f1.ordinal % 6/r } @{ $want{where} // [] } ];
 	$q->{error_id} = between('error id', 1, 36) if defined $q->{error};
-	my $call = call($q, 'f1', %want, is_alone => 1, form => qr/batch|array|fetch/);
+	my $call = call($q, 'f1', %want, is_alone => 1, form => qr/batch|array|fetch|files|^list/);
+	my $id = has($call, 'ordinal') ? 'f1.ordinal' : 'f1.size::int';
+	local $q->{where} = [ map { s/c\.kind/$id % 6/r } @{ $want{where} // [] } ];
 	my @items = @{ $call->{items} };
 	my $body = @items ? '(SELECT 1) AS one' . join('', @items) . " CROSS JOIN LATERAL $call->{text}" : $call->{text};
-	my @keys = 'f1.ordinal';
+	my @keys = "f1.$call->{key}";
 
 	push @keys, 'f1.n' if $call->{text} =~ /, n\)$/;
 	if (!$want{simple} && !defined $q->{error} && chance('join', 0.2))
 	{
-		$body .= pick('how', ' JOIN', ' LEFT JOIN', ' RIGHT JOIN', ' FULL JOIN') . ' small AS t ON t.k = f1.ordinal';
+		$body .= pick('how', ' JOIN', ' LEFT JOIN', ' RIGHT JOIN', ' FULL JOIN') . " small AS t ON t.k = $id";
 		push @keys, 't.k';
 	}
-	push @{ $q->{where} }, condition($call, 'f1.ordinal') if !defined $q->{error} && chance('where', 0.3);
+	push @{ $q->{where} }, condition($call, $id) if !defined $q->{error} && chance('where', 0.3);
 	use_tag($q, 'call alone');
-	return from_of($q, $body, [$call], \@keys, 'f1.ordinal');
+	return from_of($q, $body, [$call], \@keys, $id);
 }
 
 sub from_of
@@ -228,7 +243,7 @@ sub from_of
 	my @where = map { "($_)" } @{ $q->{where} };
 	$body .= ' WHERE ' . join ' AND ', @where if @where;
 	# rows come in order if a call for each of them is all that is beside rows in order
-	my $streams = @$calls == 1 && ($id ne 'c.id' || $calls->[0]{text} =~ /\bc\./) && !@{ $calls->[0]{items} } && $body !~ /\bsmall\b| OFFSET 1\)| LIMIT /;
+	my $streams = @$calls == 1 && ($id ne 'c.id' || $calls->[0]{text} =~ /\bc\./) && !@{ $calls->[0]{items} } && $body !~ /\bsmall\b|\biopool_list\b| OFFSET 1\)| LIMIT /;
 	return { body => $body, calls => $calls, keys => $keys, id => $id, streams => $streams };
 }
 
@@ -247,7 +262,7 @@ sub natural
 			$body .= join '', @{ $call->{items} };
 			push @{ $q->{where} }, outer_condition($q) if !$want{whole} && !defined $q->{error} && chance('where', 0.3);
 			my $where = join ' AND ', map { "($_)" } @{ $q->{where} };
-			my $streams = !@{ $call->{items} } && $body !~ / OFFSET 1\)| LIMIT /;
+			my $streams = !@{ $call->{items} } && $body !~ / OFFSET 1\)| LIMIT |\biopool_list\b/;
 			$body = "$body WHERE $where" if $where ne '';
 			return { body => $body, where => $where, has_where => $where ne '', read => $read, id => 'c.id', streams => $streams };
 		});
@@ -255,6 +270,17 @@ sub natural
 
 # ----------------------------------------------------------------------------
 # Selects
+
+# Numbers in the first bytes.
+sub numbers_of
+{
+	my ($q, $f) = @_;
+	my $size = pick('size', 2, 4, 8);
+	my $function = pick('type', 'iopool_int', 'iopool_float') . "${size}s";
+	my $data = pick('data', "substr($f.data, 1, 48)", "substr($f.data, 4, 40)");
+	use_tag($q, "numbers: $function");
+	return "$function(substr($data, 1, length($data) / $size * $size))";
+}
 
 # Expressions to select.
 sub list
@@ -265,11 +291,15 @@ sub list
 	foreach my $call (@{ $from->{calls} })
 	{
 		my $f = $call->{alias};
+		push @list, "$f.path", "$f.size", "$f.modified" if $call->{form} eq 'whole files' && chance('metadata', 0.7);
 		next unless chance('more', 0.5);
 		push @list, pick('of data', "length($f.data)", "encode(substr($f.data, 1, 12), 'hex')", "coalesce(length($f.data), -1) + $from->{id}",
 			"CASE WHEN length($f.data) > 8 THEN $from->{id} END", "(SELECT word FROM small WHERE k = length($f.data) % 10)");
 		push @list, pick('of row', "$f.error", "$f.file_offset - $f.length", "$f.length + $f.ordinal", "$f IS NULL", "md5($f\::text)", "($f).error", "(SELECT count(*) FROM small WHERE k < $f.ordinal)")
-		  if has($call, 'error');
+		  if has($call, 'file_offset');
+		push @list, pick('of file', "$f.size", "$f.modified", "($f).size", "$f.modified - interval '1 s'", "$f IS NULL", "md5($f\::text)") if has($call, 'size');
+		push @list, pick('of path', "$f.path", "length($f.path)", "$f.path || $f.size", "($f).path") if has($call, 'path');
+		push @list, numbers_of($q, $f) if chance('numbers', 0.5);
 	}
 	push @list, pick('of c', 'c.kind', 'c.note', 'md5(c::text)', 'cardinality(c.os)', 'c.os', 'c.paths[1]') if $from->{id} eq 'c.id' && !defined $q->{table} && chance('of c', 0.2);
 	return pick('few', [ $from->{id} ], [ 'md5(f1.data)' ], ['1'], ['f1.data'])->@* if chance('few', 0.1);
@@ -678,7 +708,7 @@ sub query
 	my $q = { dir => $dir, tags => {}, params => [], with => [], items => [], where => [], nnames => 0 };
 
 	$q->{nexecutions} = pick('executions', 1, 1, 1, 1, 2, 2, 3, 7);
-	$q->{error} = pick('error', 'missing file', 'missing file', 'negative length', 'NULL element', 'one too many', 'bad on_error') if chance('error', 0.12);
+	$q->{error} = pick('error', 'missing file', 'missing file', 'negative length', 'NULL element', 'one too many', 'bad on_error', 'bad pattern') if chance('error', 0.12);
 	my $run = pick('run', map { ($_) x $_->[1] } @runs);
 	my $done = within('run', sub { return $run->[2]->($q) });
 	use_tag($q, "run: $run->[0]");
@@ -691,14 +721,14 @@ sub query
 sub query_tags
 {
 	return (source_names(), form_names(), (map { "outer: $_->[0]" } @outers), (map { "select: $_->[0]" } @selects), (map { "run: $_->[0]" } @runs), (map { "write: $_->[0]" } @writes, natural_writes()),
-		'parallel', 'two calls', 'call alone', 'join after a call', 'streamed', 'natural, streamed', error_names());
+		(map { ("numbers: iopool_int${_}s", "numbers: iopool_float${_}s") } 2, 4, 8), 'parallel', 'two calls', 'call alone', 'join after a call', 'streamed', 'natural, streamed', error_names());
 }
 
 sub node_tags
 {
 	my %plain = map { ("select: $_->[0]" => 1) } natural_selects();
 	delete @plain{ map { "select: $_" } natural_nodes() };
-	return grep { !$plain{$_} && !/^call: (?!read$|batch$|batch of)|^run: (PL|lock|count)|^select: view/ } query_tags();
+	return grep { !$plain{$_} && !/^call: (?!read$|batch$|batch of|whole files|list)|^run: (PL|lock|count)|^select: view|^numbers/ } query_tags();
 }
 
 1;

@@ -27,6 +27,8 @@ the depth, which returns an expression.  It may use
   add_with($q, $query)              something more in WITH; returns its name
   param($q, $type, @values)         a parameter; one value for each execution
 
+Kinds of which there are bytes, little-endian numbers, say in which column.
+
 To add a kind of function call, add it to %forms.
 
 =cut
@@ -39,6 +41,7 @@ use warnings;
 use Exporter 'import';
 
 use IopoolChoices;
+use IopoolTree;
 
 our @EXPORT = qw(call param add_with use_tag source_schema source_names form_names error_names);
 
@@ -48,12 +51,16 @@ our @EXPORT = qw(call param add_with use_tag source_schema source_names form_nam
 # member   its value, or that of an element, of a row of mem
 # domain   constant: SQL for a constant; bad: what makes a call fail
 my %kinds = (
-	offsets => { type => 'bigint[]', column => 'os', member => 'm.off', domain => 'fz_bigints' },
-	lengths => { type => 'bigint[]', column => 'ls', member => 'm.len', domain => 'fz_bigints' },
+	offsets => { type => 'bigint[]', column => 'os', member => 'm.off', domain => 'fz_bigints', bytes => 'os_bytes' },
+	lengths => { type => 'bigint[]', column => 'ls', member => 'm.len', domain => 'fz_bigints', bytes => 'ls_bytes' },
 	paths => { type => 'text[]', column => 'paths', member => 'm.path', domain => 'fz_texts' },
 	offset => { type => 'bigint', column => 'o', member => 'm.off', domain => 'fz_bigint', constants => [ 0, 8, 4090, 199_990, 5_000_000_000, -16, -300_000 ] },
 	length => { type => 'bigint', column => 'l', member => 'm.len', domain => 'fz_bigint', constants => [ 8, 16, 0, 100, 5000 ] },
 	path => { type => 'text', column => 'path', member => 'm.path', domain => 'fz_text' },
+	# small ones; a directory, and a pattern of names in it
+	files => { type => 'text[]', column => 'files', member => 'm.file', domain => 'fz_texts' },
+	directory => { type => 'text', column => 'dir', member => 'm.dir', domain => 'fz_text' },
+	pattern => { type => 'text', column => 'pattern', member => 'm.pattern', domain => 'fz_text', constants => [ map { "'$_'::text" } '**', '*', '**/*.bin', 'x/*', 'none' ] },
 	on_error => {
 		type => 'text', column => 'onerr', member => q{CASE m.id % 3 WHEN 0 THEN 'report' ELSE 'raise' END}, domain => 'fz_text',
 		constants => [ "'raise'::text", "'report'::text" ] },
@@ -82,7 +89,8 @@ sub values_of
 	foreach my $n (map { $id * 10_000 + $_ } 1 .. $size)
 	{
 		push @values,
-		    $kind eq 'offsets' ? (8 * mix($n, 2, 25_000), mix($n, 2, 200_000), mix($n, 2, 200_000), mix($n, 2, 4096), 4090, 199_999, 8 * mix($n, 2, 500), 5_000_000_000, -1 - mix($n, 2, 250_000), -8)[ mix($n, 4, 10) ]
+		    $kind eq 'files' ? ($id % 2 == 1 ? "$q->{dir}/" : mix($n, 8, 3) == 0 ? 'da:' : 'db:') . ('c', 'd', 'e', 'f', 'd', 'f')[ mix($n, 9, 6) ]
+		  : $kind eq 'offsets' ? (8 * mix($n, 2, 25_000), mix($n, 2, 200_000), mix($n, 2, 200_000), mix($n, 2, 4096), 4090, 199_999, 8 * mix($n, 2, 500), 5_000_000_000, -1 - mix($n, 2, 250_000), -8)[ mix($n, 4, 10) ]
 		  : $kind eq 'lengths' ? (8, 8, 16, 1, mix($n, 3, 64), mix($n, 3, 64), 0, mix($n, 3, 2000))[ mix($n, 6, 8) ]
 		  : ($id % 2 == 1 ? "$q->{dir}/" : mix($n, 4, 3) == 0 ? 'da:' : 'db:') . ('a', 'b', 'c', 'e', 'a', 'a')[ mix($n, 5, 6) ];
 	}
@@ -151,6 +159,7 @@ sub constant
 
 	return "'{" . join(',', values_of($q, $kind, $id)) . "}'::$how->{type}" if $how->{is_array};
 	return pick('constant', $q->{role} ? () : "'$q->{dir}/a'::text", "'da:a'::text", "'db:b'::text", "'da:e'::text") if $kind eq 'path';
+	return pick('constant', $q->{role} ? () : "'$q->{dir}/tree'::text", "'da:tree'::text", "'db:tree/x/'::text", "'da:tree/empty'::text") if $kind eq 'directory';
 	return pick('constant', @{ $how->{constants} });
 }
 
@@ -172,9 +181,13 @@ my @sources = (
 	[ 'array constructor', 2, 'known array', sub {
 			my ($q, $kind) = @_;
 			my @values = values_of($q, $kind, $q->{ids}[0]);
-			return "ARRAY[" . join(', ', map { $kind eq 'paths' ? "'$_'" : $_ } @values[ 0 .. ($#values < 40 ? $#values : 39) ]) . ']::'
+			return "ARRAY[" . join(', ', map { $kind =~ /paths|files/ ? "'$_'" : $_ } @values[ 0 .. ($#values < 40 ? $#values : 39) ]) . ']::'
 			  . $kinds{$kind}{type} . (@values > 40 ? ' || (' . constant($q, $kind, $q->{ids}[0]) . ')[41:]' : '') } ],
 	[ 'stored out of line', 4, 'any', sub { my ($q, $kind) = @_; return column($q, $kind, '_ext') } ],
+	[ 'numbers in bytes', 2, 'array of numbers', sub {
+			my ($q, $kind) = @_;
+			my $column = $kinds{$kind}{bytes};
+			return $q->{row} eq 'c.id' ? "iopool_int8s(c.$column)" : "iopool_int8s((SELECT s.$column FROM cat AS s WHERE s.id = $q->{row}))" } ],
 	[ 'compressed inline', 3, 'any', sub { my ($q, $kind) = @_; return column($q, $kind, '_main') } ],
 	[ 'domain column', 2, 'any', sub { my ($q, $kind) = @_; return column($q, $kind, '_dom') } ],
 	[ 'field of a record', 1, 'any', sub {
@@ -262,7 +275,7 @@ my @sources = (
 	[ 'operator', 2, 'scalar', sub {
 			my ($q, $kind, $depth) = @_;
 			my $value = argument($q, $kind, $depth + 1);
-			return $kinds{$kind}{type} eq 'bool' ? "NOT ($value)" : $kind eq 'on_error' ? "lower($value)" : $kind eq 'path' ? "($value || '')" : "($value + 0)" } ]);
+			return $kinds{$kind}{type} eq 'bool' ? "NOT ($value)" : $kind eq 'on_error' ? "lower($value)" : $kinds{$kind}{type} eq 'text' ? "($value || '')" : "($value + 0)" } ]);
 
 sub source_names
 {
@@ -276,6 +289,7 @@ sub may_use
 	return 0 if $q->{no_items} && $name =~ /^(LATERAL|WITH|outer join)/;
 	return 0 if $which =~ /array/ && !$kinds{$kind}{is_array};
 	return 0 if $which =~ /scalar/ && $kinds{$kind}{is_array};
+	return 0 if $which =~ /numbers/ && !$kinds{$kind}{bytes};
 	# a constant array is of one id
 	return 0 if $which =~ /known/ && $kinds{$kind}{is_array} && !(is_known($q) && $q->{is_constant});
 	return 1;
@@ -302,8 +316,9 @@ sub argument
 
 my %errors = (
 	'negative length' => { lengths => [ -1, -2 ], length => '-1' },
-	'missing file' => { paths => [ "'DIR/gone1'", "'DIR/gone2'" ], path => "'DIR/gone'" },
-	'NULL element' => { offsets => [ 'NULL', 'NULL' ], lengths => [ 'NULL', 'NULL' ], paths => [ 'NULL', 'NULL' ] },
+	'missing file' => { paths => [ "'DIR/gone1'", "'DIR/gone2'" ], files => [ "'DIR/gone3'", "'DIR/gone4'" ], path => "'DIR/gone'", directory => "'DIR/gone'" },
+	'NULL element' => { offsets => [ 'NULL', 'NULL' ], lengths => [ 'NULL', 'NULL' ], paths => [ 'NULL', 'NULL' ], files => [ 'NULL', 'NULL' ] },
+	'bad pattern' => { pattern => "'a[z'" },
 	'one too many' => { lengths => '||' },
 	'bad on_error' => { on_error => "'raised'" });
 
@@ -333,14 +348,22 @@ sub spoiled
 
 # args: kinds of arguments, of which a length beside offsets becomes an array of
 # one element; options: on_error, or that and in_order
-# text: what is in FROM, in the place of %s; of whose columns are these
+# as: what is in FROM, in the place of %s; of whose columns are these, the first of
+# which that is ordinal or path tells the rows of a call apart
 my $batch_columns = [qw(ordinal file_offset length data error)];
 my @batch = (columns => $batch_columns, options => 2, node => 1);
+my %found = (as => q{(SELECT l.path, l.size, l.modified, convert_to(concat_ws(' ', l.path, l.size, extract(epoch FROM l.modified)), 'UTF8') AS data FROM %s AS l) AS %s});
+my %known = (as => q{(SELECT s.size, s.modified, convert_to(concat_ws(' ', s.size, extract(epoch FROM s.modified)), 'UTF8') AS data FROM %s AS s) AS %s});
 my @forms = (
 	[ 'read', 4, { function => 'iopool_read', args => [qw(path offset length)], columns => ['data'], options => 0, node => 1 } ],
 	[ 'read that may miss', 2, { function => 'iopool_read', args => [qw(path offset length missing_ok)], columns => ['data'], options => 0, node => 1 } ],
 	[ 'read whole', 1, { function => 'iopool_read', args => ['path'], columns => ['data'], options => 0, node => 1 } ],
 	[ 'read whole that may miss', 1, { function => 'iopool_read', args => [qw(path missing_ok)], columns => ['data'], options => 0, node => 1 } ],
+	[ 'whole files', 4, { function => 'iopool_read_files', args => ['files'], columns => [qw(ordinal path size modified data error)], options => 2, node => 1 } ],
+	[ 'list', 4, { function => 'iopool_list', args => [qw(directory pattern)], options => 0, node => 1, %found, columns => [qw(path size modified data)] } ],
+	[ 'list of a directory', 1, { function => 'iopool_list', args => ['directory'], options => 0, node => 1, %found, columns => [qw(path size modified data)] } ],
+	[ 'stat', 1, { function => 'iopool_stat', args => ['path'], options => 0, node => 0, %known, columns => [qw(size modified data)] } ],
+	[ 'stat that may miss', 1, { function => 'iopool_stat', args => [qw(path missing_ok)], options => 0, node => 0, %known, columns => [qw(size modified data)] } ],
 	[ 'batch', 4, { function => 'iopool_read_batch', args => [qw(path offsets lengths)], @batch } ],
 	[ 'batch of one length', 3, { function => 'iopool_read_batch', args => [qw(path offsets length)], @batch } ],
 	[ 'batch of paths and one length', 1, { function => 'iopool_read_batch', args => [qw(paths offsets length)], @batch } ],
@@ -366,7 +389,7 @@ sub form_names
 sub constructed
 {
 	my ($q, $kind, $n) = @_;
-	my $single = $kind =~ s/s$//r;
+	my $single = $kind eq 'files' ? 'path' : $kind =~ s/s$//r;
 	my $other = $single eq 'path' ? "'da:a'" : 8;
 	my @elements = map { 'coalesce(' . argument($q, $single, 1) . ", $other)" } 1 .. ($n > 3 ? 1 : $n);
 
@@ -416,6 +439,12 @@ sub call
 			$q->{error_id} = $row->{ids}[0] if $want{is_alone};
 			my $nconstructed = !$want{is_alone} && chance('constructed', 0.15) ? pick('n', 1, 2, 3, 20) : 0;
 			my @args = map { $nconstructed && $kinds{$_}{is_array} ? constructed($q, $_, $nconstructed) : argument($q, $_) } @{ $form->{args} };
+			# a file that is not there, and need not be
+			if ($form->{args}[-1] eq 'missing_ok' && chance('missing', 0.5))
+			{
+				$args[0] = "($args[0] || CASE WHEN $q->{row} % 3 = 0 THEN '_gone' ELSE '' END)";
+				$args[-1] = 'true';
+			}
 			if (!$nconstructed && chance('slices', 0.1))
 			{
 				foreach my $n (0 .. $#args)
@@ -436,7 +465,7 @@ sub call
 			my $text = $form->{as} // ($form->{columns}[0] eq 'data' ? '%s AS %s(data)' : '%s AS %s');
 			return {
 				text => sprintf($text, $call, $alias), alias => $alias, items => $q->{items}, columns => $form->{columns}, node => $form->{node},
-				is_volatile => $form->{is_volatile} };
+				is_volatile => $form->{is_volatile}, key => scalar((grep { /^(ordinal|path)$/ } @{ $form->{columns} })[0]), form => $name };
 		});
 }
 

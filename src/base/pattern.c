@@ -12,7 +12,7 @@
  *
  * A pattern becomes a list of tokens, and what has been read of a path the set
  * of tokens that may come next.  Each character is looked at once for each of
- * them, so no pattern takes exponential time, and after each name it is known
+ * them, so no path takes exponential time, and after each name it is known
  * whether anything below it can match.
  *
  * Characters are those of the database's encoding, in which both pattern and
@@ -32,6 +32,9 @@
 
 #define STATE_BITS 64
 
+/* Words of a state at most. */
+#define MAX_WORDS (MAX_PATTERN_LEN / STATE_BITS + 1)
+
 typedef enum TokenKind
 {
 	TOKEN_CHAR,		/* the character */
@@ -48,6 +51,7 @@ typedef struct Token
 	TokenKind kind;
 	const char *text; /* in the pattern */
 	int len;
+	int part; /* how many of the pattern's names end before it */
 } Token;
 
 struct IopoolPattern
@@ -83,14 +87,26 @@ fail_at(const Parser *parser, const char *place, const char *what)
 	pg_unreachable();
 }
 
+/* Does a name begin behind this token? */
+static bool
+ends_name(const Token *token)
+{
+	return token->kind == TOKEN_DIRS_REST ||
+		(token->kind == TOKEN_CHAR && *token->text == '/');
+}
+
 static Token *
 add_token(Parser *parser, TokenKind kind)
 {
-	Token *token = &parser->pattern->tokens[parser->pattern->ntokens++];
+	int place = parser->pattern->ntokens++;
+	Token *token = &parser->pattern->tokens[place];
 
 	token->kind = kind;
 	token->text = parser->pos;
 	token->len = 0;
+	token->part = 0;
+	if (place > 0)
+		token->part = token[-1].part + ends_name(&token[-1]);
 	return token;
 }
 
@@ -172,13 +188,10 @@ parse_bracket(Parser *parser)
 static bool
 is_at_name(const Parser *parser)
 {
-	const Token *last;
+	const IopoolPattern *pattern = parser->pattern;
 
-	if (parser->pattern->ntokens == 0)
-		return true;
-	last = &parser->pattern->tokens[parser->pattern->ntokens - 1];
-	return last->kind == TOKEN_DIRS_REST ||
-		(last->kind == TOKEN_CHAR && *last->text == '/');
+	return pattern->ntokens == 0 ||
+		ends_name(&pattern->tokens[pattern->ntokens - 1]);
 }
 
 static void
@@ -381,7 +394,7 @@ iopool_pattern_advance(const IopoolPattern *pattern,
 {
 	int nwords = iopool_pattern_nwords(pattern);
 	const char *end = text + len;
-	IopoolPatternState from[MAX_PATTERN_LEN / STATE_BITS + 1];
+	IopoolPatternState from[MAX_WORDS];
 	bool is_alive = true;
 
 	memcpy(result, state, sizeof(IopoolPatternState) * nwords);
@@ -413,6 +426,36 @@ iopool_pattern_is_match(const IopoolPattern *pattern,
 						const IopoolPatternState *state)
 {
 	return has_bit(state, pattern->ntokens);
+}
+
+/* A bit for each part of the pattern that a path may be in. */
+static void
+collect_parts(const IopoolPattern *pattern, const IopoolPatternState *state,
+			  IopoolPatternState *parts)
+{
+	memset(parts, 0, sizeof(IopoolPatternState) * MAX_WORDS);
+	for (int place = 0; place < pattern->ntokens; place++)
+	{
+		if (has_bit(state, place))
+			set_bit(parts, pattern->tokens[place].part);
+	}
+}
+
+/*
+ * Are the same names of the pattern next for two paths?  More or less of one
+ * name, or of a "**", may have been matched by them.
+ */
+bool
+iopool_pattern_is_same_part(const IopoolPattern *pattern,
+							const IopoolPatternState *a,
+							const IopoolPatternState *b)
+{
+	IopoolPatternState parts_a[MAX_WORDS];
+	IopoolPatternState parts_b[MAX_WORDS];
+
+	collect_parts(pattern, a, parts_a);
+	collect_parts(pattern, b, parts_b);
+	return memcmp(parts_a, parts_b, sizeof(parts_a)) == 0;
 }
 
 /* The only place that a path may be at, or -1: there are several. */

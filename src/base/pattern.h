@@ -35,6 +35,9 @@ extern bool iopool_pattern_advance(const IopoolPattern *pattern,
 								   IopoolPatternState *result);
 extern bool iopool_pattern_is_match(const IopoolPattern *pattern,
 									const IopoolPatternState *state);
+extern bool iopool_pattern_is_same_part(const IopoolPattern *pattern,
+										const IopoolPatternState *a,
+										const IopoolPatternState *b);
 extern IopoolPatternNames iopool_pattern_next_names(
 	const IopoolPattern *pattern, const IopoolPatternState *state, char *name,
 	size_t size);

@@ -86,8 +86,13 @@ accept_range(IopoolStream *stream, const IopoolRange *range,
 						  &pending->failure))
 		clip = (IopoolClip){0};
 	/* the file may have grown since there was made room for it */
-	if (range->length != IOPOOL_WHOLE_FILE)
-		clip.length = Min(clip.length, range->max_bytes);
+	if (range->length != IOPOOL_WHOLE_FILE && clip.length > range->max_bytes)
+	{
+		clip.length = range->max_bytes;
+		/* from its end, there were fewer bytes where it began before the file */
+		if (range->offset < 0)
+			clip.start = 0;
+	}
 	pending->start = clip.start;
 	pending->end = clip.start + clip.length;
 	pending->is_open_ended = clip.is_open_ended;

@@ -66,6 +66,14 @@ typedef struct IopoolClip
 
 typedef struct IopoolFileSet IopoolFileSet;
 
+/* What has descriptors that it can do without until it is used again. */
+typedef struct IopoolHolder
+{
+	dlist_node node;
+	/* Close one of them; false if there is none.  Does not raise. */
+	bool (*close_one)(struct IopoolHolder *holder);
+} IopoolHolder;
+
 /* file.c */
 extern void iopool_file_init(IopoolFile *file, const char *path,
 							 IopoolIoMode io_mode);
@@ -95,6 +103,9 @@ extern void iopool_file_set_pin(IopoolFileSet *set);
 extern bool iopool_file_acquire(IopoolFileSet *set, IopoolFile *file);
 extern void iopool_file_release(IopoolFile *file);
 extern bool iopool_file_make_room(void);
+extern void iopool_file_add_holder(IopoolHolder *holder);
+extern void iopool_file_use_holder(IopoolHolder *holder);
+extern void iopool_file_remove_holder(IopoolHolder *holder);
 
 /*
  * Is it a lease that the file could not be acquired for?  Then it is to be

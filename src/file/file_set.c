@@ -8,9 +8,9 @@
  * that no read needs is closed, and opened again when it is needed.  If the
  * name leads to another file then, the ranges fail: bytes of two files never
  * mix in one call.  All sets of the backend share its descriptors, so the file
- * that makes room may be one of another call that has not ended.  Files that no
- * read needs leave a quarter of the descriptors to whatever else the backend
- * does.
+ * that makes room may be one of another call that has not ended, and so do its
+ * walks (walk.c).  Files that no read needs leave a quarter of the descriptors
+ * to whatever else the backend does.
  *
  * The file that makes room is the one that has been idle longest, unless files
  * are hardly ever needed twice: then it is the one that has just become idle,
@@ -85,6 +85,9 @@ struct IopoolFileSet
 
 /* Every set whose files may be closed for those of another. */
 static dlist_head shared_sets = DLIST_STATIC_INIT(shared_sets);
+
+/* What else makes room, used longest ago first. */
+static dlist_head holders = DLIST_STATIC_INIT(holders);
 
 /* Files that are open in any set. */
 static int nopen_files = 0;
@@ -283,12 +286,49 @@ release_one_directory(IopoolFileSet *set, const IopoolDirectory *needed)
 	return false;
 }
 
+/* From now on the holder is asked to make room, too. */
+void
+iopool_file_add_holder(IopoolHolder *holder)
+{
+	dlist_push_tail(&holders, &holder->node);
+}
+
+/* It is used again: others are asked first. */
+void
+iopool_file_use_holder(IopoolHolder *holder)
+{
+	dlist_delete(&holder->node);
+	iopool_file_add_holder(holder);
+}
+
+void
+iopool_file_remove_holder(IopoolHolder *holder)
+{
+	dlist_delete(&holder->node);
+}
+
+/* A descriptor of whatever has gone unused longest; false if there is none. */
+static bool
+close_one_held(void)
+{
+	dlist_iter iter;
+
+	dlist_foreach(iter, &holders)
+	{
+		IopoolHolder *holder = dlist_container(IopoolHolder, node, iter.cur);
+
+		if (holder->close_one(holder))
+			return true;
+	}
+	return false;
+}
+
 /* Give up a descriptor that nobody needs at the moment, for a file's sake. */
 static bool
 make_room(IopoolFileSet *set, const IopoolFile *file)
 {
 	return close_one_idle(set) || iopool_file_close_oldest_kept() ||
-		release_one_directory(set, file->dir);
+		close_one_held() || release_one_directory(set, file->dir);
 }
 
 /* The same for the sake of something that belongs to no set. */
@@ -302,7 +342,7 @@ iopool_file_make_room(void)
 		if (close_idle_of(dlist_container(IopoolFileSet, node, iter.cur)))
 			return true;
 	}
-	return iopool_file_close_oldest_kept();
+	return iopool_file_close_oldest_kept() || close_one_held();
 }
 
 /* Will a file be idle when reads that are on their way have ended? */

@@ -201,7 +201,7 @@ acquire_directory(IopoolWalk *walk)
 	while (!iopool_directory_acquire(walk->dir, &failure))
 	{
 		if ((failure.errnum == EMFILE || failure.errnum == ENFILE) &&
-			iopool_walk_make_room(walk))
+			iopool_file_make_room())
 			continue;
 		iopool_log_list(walk->access.log_role, walk->root, &failure);
 		iopool_errors_raise(&failure, walk->root, 0, 0, 0);
@@ -224,10 +224,17 @@ open_root(IopoolWalk *walk)
 		iopool_errors_raise(&failure, walk->root, 0, 0, 0);
 }
 
+/* Close what is open. */
 static void
 end_at_reset(void *arg)
 {
-	iopool_walk_end(arg);
+	IopoolWalk *walk = arg;
+
+	while (walk->depth > 0)
+		iopool_walk_close_level(walk->levels[--walk->depth]);
+	iopool_file_remove_holder(&walk->holder);
+	if (walk->is_dir_acquired)
+		iopool_directory_release(walk->dir);
 }
 
 /*
@@ -267,6 +274,8 @@ iopool_walk_begin(MemoryContext cxt, const IopoolWalkOptions *options)
 	if (walk->dir != NULL)
 		walk->relative = (int) (relative - walk->root);
 
+	walk->holder.close_one = iopool_walk_close_one;
+	iopool_file_add_holder(&walk->holder);
 	walk->at_reset.func = end_at_reset;
 	walk->at_reset.arg = walk;
 	MemoryContextRegisterResetCallback(cxt, &walk->at_reset);
@@ -276,18 +285,6 @@ iopool_walk_begin(MemoryContext cxt, const IopoolWalkOptions *options)
 	open_root(walk);
 	MemoryContextSwitchTo(old_cxt);
 	return walk;
-}
-
-/* Close what is open.  Harmless to repeat. */
-void
-iopool_walk_end(IopoolWalk *walk)
-{
-	while (walk->depth > 0)
-		iopool_walk_close_level(walk->levels[--walk->depth]);
-	walk->first_open = 0;
-	if (walk->is_dir_acquired)
-		iopool_directory_release(walk->dir);
-	walk->is_dir_acquired = false;
 }
 
 void

@@ -42,7 +42,6 @@ typedef struct IopoolWalkStats
 extern IopoolWalk *iopool_walk_begin(MemoryContext cxt,
 									 const IopoolWalkOptions *options);
 extern bool iopool_walk_next(IopoolWalk *walk, IopoolWalkFile *file);
-extern void iopool_walk_end(IopoolWalk *walk);
 extern void iopool_walk_get_stats(const IopoolWalk *walk,
 								  IopoolWalkStats *stats);
 

@@ -69,12 +69,13 @@ struct IopoolWalk
 	IopoolWalkSkipped unreadable;
 	IopoolWalkSkipped not_text;
 	IopoolWalkStats stats;
+	IopoolHolder holder; /* of what is open */
 	MemoryContextCallback at_reset;
 };
 
 /* walk_level.c */
 extern int iopool_walk_open_path(IopoolWalk *walk, int flags);
-extern bool iopool_walk_make_room(IopoolWalk *walk);
+extern bool iopool_walk_close_one(IopoolHolder *holder);
 extern void iopool_walk_close_level(IopoolWalkLevel *level);
 extern bool iopool_walk_descend(IopoolWalk *walk,
 								const IopoolPatternState *state,

@@ -6,7 +6,8 @@
  * Few levels are open at a time.  One that is needed again is opened again,
  * and has to be the same directory; it goes on where it was by the cookie that
  * the kernel gave, which means the same place as long as nothing else has
- * changed there.
+ * changed there.  So any level makes room for whatever else the backend has to
+ * open: files, and levels of other walks.
  *
  * Descriptors of levels are counted with AcquireExternalFD().
  *
@@ -56,10 +57,12 @@ close_first_level(IopoolWalk *walk)
 	return false;
 }
 
+/* The same for whoever else needs a descriptor. */
 bool
-iopool_walk_make_room(IopoolWalk *walk)
+iopool_walk_close_one(IopoolHolder *holder)
 {
-	return iopool_file_make_room() || close_first_level(walk);
+	return close_first_level(
+		dlist_container(IopoolWalk, holder.node, &holder->node));
 }
 
 /*
@@ -81,7 +84,7 @@ iopool_walk_open_path(IopoolWalk *walk, int flags)
 			fd = iopool_directory_open_file(walk->dir,
 											*path != '\0' ? path : ".", flags);
 	} while (fd < 0 && (errno == EMFILE || errno == ENFILE) &&
-			 iopool_walk_make_room(walk));
+			 iopool_file_make_room());
 	return fd;
 }
 
@@ -108,11 +111,12 @@ open_level(IopoolWalk *walk, IopoolWalkLevel *level, IopoolFailure *failure)
 		(level->is_via_link ? 0 : O_NOFOLLOW);
 	int fd;
 
+	iopool_file_use_holder(&walk->holder);
 	if (walk->depth - walk->first_open >= MAX_OPEN_LEVELS)
 		(void) close_first_level(walk);
 	while (!AcquireExternalFD())
 	{
-		if (!iopool_walk_make_room(walk))
+		if (!iopool_file_make_room())
 			return iopool_directory_fail(failure,
 										 IOPOOL_FAILURE_OPEN_DIRECTORY,
 										 EMFILE);
@@ -228,14 +232,15 @@ iopool_walk_ascend(IopoolWalk *walk)
 }
 
 /*
- * Is a directory below itself, where the same names match?  Only links lead back
- * there; and there are file systems where two directories have one number.
+ * Is a directory below itself, for the same part of the pattern?  That what the
+ * part has matched is longer by the way there is no reason to go round once
+ * more: with two links that lead back, there are twice as many ways each time.
+ * Only links lead back; and there are file systems where two directories have
+ * one number.
  */
 static bool
 is_loop(const IopoolWalk *walk, const IopoolWalkLevel *level)
 {
-	Size state_size =
-		sizeof(IopoolPatternState) * iopool_pattern_nwords(walk->pattern);
 	bool has_link = level->is_via_link;
 
 	for (int i = walk->depth - 1; i >= 0; i--)
@@ -243,7 +248,8 @@ is_loop(const IopoolWalk *walk, const IopoolWalkLevel *level)
 		const IopoolWalkLevel *above = walk->levels[i];
 
 		if (has_link && above->dev == level->dev && above->ino == level->ino &&
-			memcmp(above->state, level->state, state_size) == 0)
+			iopool_pattern_is_same_part(walk->pattern, above->state,
+										level->state))
 			return true;
 		has_link |= above->is_via_link;
 	}

@@ -151,9 +151,27 @@ iopool_scan_explain_pools(const IopoolFeedStats *stats, ExplainState *es)
 	pfree(modes.data);
 }
 
-/* What has been done, over all loops. */
+/* What walks have looked at, over all loops. */
 void
-iopool_scan_explain_stats(const IopoolFeedStats *stats, ExplainState *es)
+iopool_scan_explain_walk(const IopoolWalkStats *stats, ExplainState *es)
+{
+	if (es->format != EXPLAIN_FORMAT_TEXT)
+	{
+		ExplainPropertyUInteger("Directories", NULL, stats->ndirectories, es);
+		ExplainPropertyUInteger("Names", NULL, stats->nnames, es);
+		ExplainPropertyUInteger("Files", NULL, stats->nfiles, es);
+		return;
+	}
+	indent(es);
+	appendStringInfo(es->str, "Directories: %llu  Names: %llu  Files: %llu\n",
+					 (unsigned long long) stats->ndirectories,
+					 (unsigned long long) stats->nnames,
+					 (unsigned long long) stats->nfiles);
+}
+
+/* What has been read, over all loops. */
+void
+iopool_scan_explain_reads(const IopoolFeedStats *stats, ExplainState *es)
 {
 	double average = 0;
 
@@ -200,6 +218,16 @@ iopool_scan_explain_stats(const IopoolFeedStats *stats, ExplainState *es)
 	}
 }
 
+static void
+show_stats(const IopoolScanState *state, const IopoolScanStats *stats,
+		   ExplainState *es)
+{
+	if (state->calls[0].function == IOPOOL_SCAN_LIST)
+		iopool_scan_explain_walk(&stats->walk, es);
+	else
+		iopool_scan_explain_reads(&stats->feed, es);
+}
+
 /*
  * Go on with what EXPLAIN shows of a worker, which it has begun; what
  * ExplainOpenWorker() does, which extensions cannot call.
@@ -235,7 +263,8 @@ close_worker(int n, ExplainState *es)
 
 /* With VERBOSE, EXPLAIN has begun with each worker that has run the node. */
 static void
-show_workers(const IopoolFeedStats *workers, int nworkers, ExplainState *es)
+show_workers(const IopoolScanState *state, const IopoolScanStats *workers,
+			 int nworkers, ExplainState *es)
 {
 	if (!es->verbose || es->workers_state == NULL)
 		return;
@@ -245,7 +274,7 @@ show_workers(const IopoolFeedStats *workers, int nworkers, ExplainState *es)
 		if (!es->workers_state->worker_inited[i])
 			continue;
 		open_worker(i, es);
-		iopool_scan_explain_stats(&workers[i], es);
+		show_stats(state, &workers[i], es);
 		close_worker(i, es);
 	}
 }
@@ -255,33 +284,26 @@ void
 iopool_scan_explain(CustomScanState *node, List *ancestors, ExplainState *es)
 {
 	IopoolScanState *state = (IopoolScanState *) node;
-	IopoolFeedStats stats = state->stats;
-	const IopoolFeedStats *workers = NULL;
+	IopoolScanStats stats = state->stats;
+	const IopoolScanStats *workers = NULL;
 	int nworkers = iopool_scan_workers_get(state, &workers);
 
 	iopool_scan_workers_hide(state);
 	for (int i = 0; i < nworkers; i++)
-		iopool_feed_add_stats(&stats, &workers[i]);
+		iopool_scan_add_stats(&stats, &workers[i]);
 	if (state->feed != NULL)
-		iopool_feed_get_stats(state->feed, &stats);
+		iopool_feed_get_stats(state->feed, &stats.feed);
+	if (state->walk != NULL)
+		iopool_scan_add_walk(&stats, state->walk);
 
 	show_arguments(state, ancestors, es);
 	/* these do not read */
 	if (iopool_scan_is_fetch(state->calls[0].function))
 		return;
-	if (state->calls[0].function == IOPOOL_SCAN_LIST)
-	{
-		IopoolWalkStats walk_stats = state->walk_stats;
-
-		if (state->walk != NULL)
-			iopool_scan_add_walk_stats(state->walk, &walk_stats);
-		if (es->analyze)
-			iopool_scan_explain_walk(&walk_stats, es);
-		return;
-	}
-	iopool_scan_explain_pools(&stats, es);
+	if (state->calls[0].function != IOPOOL_SCAN_LIST)
+		iopool_scan_explain_pools(&stats.feed, es);
 	if (!es->analyze)
 		return;
-	iopool_scan_explain_stats(&stats, es);
-	show_workers(workers, nworkers, es);
+	show_stats(state, &stats, es);
+	show_workers(state, workers, nworkers, es);
 }

@@ -139,6 +139,13 @@ typedef struct IopoolScanAhead
 	int64 ncached;	/* rows that were read at once, since then */
 } IopoolScanAhead;
 
+/* What a node, or one of its workers, has done. */
+typedef struct IopoolScanStats
+{
+	IopoolFeedStats feed;
+	IopoolWalkStats walk; /* of walks that have ended */
+} IopoolScanStats;
+
 /* One call of a row that is taken ahead. */
 typedef struct IopoolScanRowCall
 {
@@ -226,13 +233,12 @@ typedef struct IopoolScanState
 	/* of iopool_list(); see scan_list.c */
 	IopoolWalk *walk; /* NULL: not begun, or ended */
 	MemoryContext walk_cxt;
-	IopoolWalkStats walk_stats; /* of walks that have ended */
 
 	/* of IopoolProject only */
 	ScanState *table; /* whose rows are the outer ones, or NULL */
 	bool is_plain;	  /* calls are made as they stand in the query */
 
-	IopoolFeedStats stats;		/* of feeds that have ended */
+	IopoolScanStats stats;		/* of feeds and walks that have ended */
 	IopoolScanWorkers *workers; /* NULL: nobody wants to know */
 } IopoolScanState;
 
@@ -294,10 +300,8 @@ extern TupleTableSlot *iopool_scan_next_single(IopoolScanState *state);
 extern bool iopool_scan_next_file(IopoolScanState *state, Datum *values,
 								  bool *nulls);
 extern void iopool_scan_end_walk(IopoolScanState *state);
-extern void iopool_scan_add_walk_stats(const IopoolWalk *walk,
-									   IopoolWalkStats *stats);
-extern void iopool_scan_explain_walk(const IopoolWalkStats *stats,
-									 ExplainState *es);
+extern void iopool_scan_add_walk(IopoolScanStats *stats,
+								 const IopoolWalk *walk);
 
 /* scan_state.c */
 extern bool iopool_scan_may_need_rollback(Node *node);
@@ -360,16 +364,20 @@ extern Plan *iopool_project_plan_path(PlannerInfo *root, RelOptInfo *rel,
 extern const CustomScanMethods iopool_project_methods;
 
 /* scan_workers.c */
+extern void iopool_scan_add_stats(IopoolScanStats *stats,
+								  const IopoolScanStats *more);
 extern void iopool_scan_workers_begin(IopoolScanState *state, EState *estate);
 extern void iopool_scan_workers_report(IopoolScanState *state);
 extern void iopool_scan_workers_hide(IopoolScanState *state);
 extern int iopool_scan_workers_get(const IopoolScanState *state,
-								   const IopoolFeedStats **slots);
+								   const IopoolScanStats **slots);
 
 /* scan_explain.c */
 extern void iopool_scan_explain_pools(const IopoolFeedStats *stats,
 									  ExplainState *es);
-extern void iopool_scan_explain_stats(const IopoolFeedStats *stats,
+extern void iopool_scan_explain_walk(const IopoolWalkStats *stats,
+									 ExplainState *es);
+extern void iopool_scan_explain_reads(const IopoolFeedStats *stats,
 									  ExplainState *es);
 extern void iopool_scan_explain(CustomScanState *node, List *ancestors,
 								ExplainState *es);

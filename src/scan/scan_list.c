@@ -43,16 +43,14 @@ begin_walk(IopoolScanState *state)
 	return has_values;
 }
 
-/* What has been looked at so far, added to *stats. */
+/* Add what a walk that has not ended has done. */
 void
-iopool_scan_add_walk_stats(const IopoolWalk *walk, IopoolWalkStats *stats)
+iopool_scan_add_walk(IopoolScanStats *stats, const IopoolWalk *walk)
 {
-	IopoolWalkStats more;
+	IopoolScanStats more = {0};
 
-	iopool_walk_get_stats(walk, &more);
-	stats->ndirectories += more.ndirectories;
-	stats->nnames += more.nnames;
-	stats->nfiles += more.nfiles;
+	iopool_walk_get_stats(walk, &more.walk);
+	iopool_scan_add_stats(stats, &more);
 }
 
 /* No more files are wanted.  Harmless to repeat. */
@@ -60,7 +58,7 @@ void
 iopool_scan_end_walk(IopoolScanState *state)
 {
 	if (state->walk != NULL)
-		iopool_scan_add_walk_stats(state->walk, &state->walk_stats);
+		iopool_scan_add_walk(&state->stats, state->walk);
 	state->walk = NULL;
 	/* which closes what is open */
 	if (state->walk_cxt != NULL)
@@ -91,22 +89,4 @@ iopool_scan_next_file(IopoolScanState *state, Datum *values, bool *nulls)
 	iopool_row_found_values(&file, values, nulls);
 	MemoryContextSwitchTo(old_cxt);
 	return true;
-}
-
-/* What EXPLAIN (ANALYZE) shows of walks. */
-void
-iopool_scan_explain_walk(const IopoolWalkStats *stats, ExplainState *es)
-{
-	if (es->format != EXPLAIN_FORMAT_TEXT)
-	{
-		ExplainPropertyUInteger("Directories", NULL, stats->ndirectories, es);
-		ExplainPropertyUInteger("Names", NULL, stats->nnames, es);
-		ExplainPropertyUInteger("Files", NULL, stats->nfiles, es);
-		return;
-	}
-	appendStringInfoSpaces(es->str, es->indent * 2);
-	appendStringInfo(es->str, "Directories: %llu  Names: %llu  Files: %llu\n",
-					 (unsigned long long) stats->ndirectories,
-					 (unsigned long long) stats->nnames,
-					 (unsigned long long) stats->nfiles);
 }

@@ -41,7 +41,7 @@ void
 iopool_scan_end_feed(IopoolScanState *state)
 {
 	if (state->feed != NULL)
-		iopool_feed_end(state->feed, &state->stats);
+		iopool_feed_end(state->feed, &state->stats.feed);
 	state->feed = NULL;
 	state->has_added = false;
 }

@@ -43,7 +43,7 @@
 typedef struct SharedSlots
 {
 	int nworkers;
-	IopoolFeedStats slots[FLEXIBLE_ARRAY_MEMBER];
+	IopoolScanStats slots[FLEXIBLE_ARRAY_MEMBER];
 } SharedSlots;
 
 /* The collector. */
@@ -56,8 +56,18 @@ struct IopoolScanWorkers
 	dsm_segment *seg; /* that shared is in, while it may be looked at */
 	MemoryContextCallback at_reset; /* of what this is in */
 	int nworkers;
-	IopoolFeedStats *slots; /* [nworkers], what they did */
+	IopoolScanStats *slots; /* [nworkers], what they did */
 };
+
+/* Add what one did to what others did. */
+void
+iopool_scan_add_stats(IopoolScanStats *stats, const IopoolScanStats *more)
+{
+	iopool_feed_add_stats(&stats->feed, &more->feed);
+	stats->walk.ndirectories += more->walk.ndirectories;
+	stats->walk.nnames += more->walk.nnames;
+	stats->walk.nfiles += more->walk.nfiles;
+}
 
 /*
  * The leader gives up the shared memory, when its workers have ended or have
@@ -69,7 +79,7 @@ take_slots(dsm_segment *seg, Datum arg)
 	IopoolScanWorkers *workers = (IopoolScanWorkers *) DatumGetPointer(arg);
 
 	for (int i = 0; i < workers->nworkers; i++)
-		iopool_feed_add_stats(&workers->slots[i], &workers->shared->slots[i]);
+		iopool_scan_add_stats(&workers->slots[i], &workers->shared->slots[i]);
 	workers->shared = NULL;
 	workers->seg = NULL;
 }
@@ -92,7 +102,7 @@ static Size
 collector_estimate(CustomScanState *node, ParallelContext *pcxt)
 {
 	return add_size(offsetof(SharedSlots, slots),
-					mul_size(sizeof(IopoolFeedStats), pcxt->nworkers));
+					mul_size(sizeof(IopoolScanStats), pcxt->nworkers));
 }
 
 static void
@@ -112,7 +122,7 @@ collector_begin_leader(CustomScanState *node, ParallelContext *pcxt,
 	{
 		workers->slots =
 			MemoryContextAllocZero(cxt,
-								   sizeof(IopoolFeedStats) * pcxt->nworkers);
+								   sizeof(IopoolScanStats) * pcxt->nworkers);
 		workers->nworkers = pcxt->nworkers;
 		workers->at_reset.func = collector_at_reset;
 		workers->at_reset.arg = workers;
@@ -187,7 +197,7 @@ iopool_scan_workers_report(IopoolScanState *state)
 		state->workers->shared == NULL)
 		return;
 	Assert(ParallelWorkerNumber < state->workers->shared->nworkers);
-	iopool_feed_add_stats(&state->workers->shared->slots[ParallelWorkerNumber],
+	iopool_scan_add_stats(&state->workers->shared->slots[ParallelWorkerNumber],
 						  &state->stats);
 }
 
@@ -202,7 +212,7 @@ iopool_scan_workers_hide(IopoolScanState *state)
 /* How many workers there were, and what each of them did. */
 int
 iopool_scan_workers_get(const IopoolScanState *state,
-						const IopoolFeedStats **slots)
+						const IopoolScanStats **slots)
 {
 	if (state->workers == NULL)
 		return 0;

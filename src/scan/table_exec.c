@@ -74,9 +74,8 @@ typedef struct TableScan
 	IopoolResult result; /* of the last row */
 
 	/* over all scans */
-	IopoolWalkStats walk_stats; /* of walks that have ended */
 	uint64 nskipped;
-	IopoolFeedStats stats; /* of feeds that have ended */
+	IopoolScanStats stats; /* of walks and feeds that have ended */
 } TableScan;
 
 typedef struct SavedUser
@@ -117,7 +116,7 @@ static void
 end_walk(TableScan *scan)
 {
 	if (scan->walk != NULL)
-		iopool_scan_add_walk_stats(scan->walk, &scan->walk_stats);
+		iopool_scan_add_walk(&scan->stats, scan->walk);
 	scan->walk = NULL;
 	/* which closes what is open */
 	if (scan->walk_cxt != NULL)
@@ -333,7 +332,7 @@ static void
 end_feed(TableScan *scan)
 {
 	if (scan->feed != NULL)
-		iopool_feed_end(scan->feed, &scan->stats);
+		iopool_feed_end(scan->feed, &scan->stats.feed);
 	scan->feed = NULL;
 	scan->has_added = false;
 }
@@ -614,17 +613,6 @@ show_cond(const TableScan *scan, List *context, ExplainState *es)
 						es);
 }
 
-/* What has been listed, over all loops. */
-static void
-show_files(const TableScan *scan, ExplainState *es)
-{
-	IopoolWalkStats stats = scan->walk_stats;
-
-	if (scan->walk != NULL)
-		iopool_scan_add_walk_stats(scan->walk, &stats);
-	iopool_scan_explain_walk(&stats, es);
-}
-
 /* ExplainForeignScan */
 void
 iopool_table_explain(ForeignScanState *node, ExplainState *es)
@@ -633,7 +621,7 @@ iopool_table_explain(ForeignScanState *node, ExplainState *es)
 	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
 	List *context =
 		set_deparse_context_plan(es->deparse_cxt, &plan->scan.plan, NIL);
-	IopoolFeedStats stats = scan->stats;
+	IopoolScanStats stats = scan->stats;
 
 	ExplainPropertyText("Directory", scan->table->directory, es);
 	ExplainPropertyText("Pattern", scan->table->pattern, es);
@@ -646,13 +634,15 @@ iopool_table_explain(ForeignScanState *node, ExplainState *es)
 							es);
 	if (es->analyze && plan->fdw_recheck_quals != NIL)
 		ExplainPropertyUInteger("Files Skipped", NULL, scan->nskipped, es);
+	if (scan->walk != NULL)
+		iopool_scan_add_walk(&stats, scan->walk);
 	if (es->analyze)
-		show_files(scan, es);
+		iopool_scan_explain_walk(&stats.walk, es);
 	if (!scan->reads)
 		return;
 	if (scan->feed != NULL)
-		iopool_feed_get_stats(scan->feed, &stats);
-	iopool_scan_explain_pools(&stats, es);
+		iopool_feed_get_stats(scan->feed, &stats.feed);
+	iopool_scan_explain_pools(&stats.feed, es);
 	if (es->analyze)
-		iopool_scan_explain_stats(&stats, es);
+		iopool_scan_explain_reads(&stats.feed, es);
 }

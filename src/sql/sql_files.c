@@ -32,8 +32,8 @@ iopool_read_files(PG_FUNCTION_ARGS)
 	bool report;
 
 	iopool_request_enter();
-	report = iopool_args_is_report(PG_GETARG_DATUM(1));
 	iopool_args_take_files(&args, CurrentMemoryContext, PG_GETARG_DATUM(0));
+	report = iopool_args_is_report(PG_GETARG_DATUM(1));
 	if (!report)
 		iopool_args_check(&args);
 	feed = iopool_feed_begin(CurrentMemoryContext, &options);

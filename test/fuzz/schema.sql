@@ -18,18 +18,32 @@ GRANT USAGE ON FOREIGN SERVER da, db TO app;
 -- numbers that look random and are the same everywhere
 CREATE FUNCTION fz_mix(n bigint, salt int, range int) RETURNS int LANGUAGE sql IMMUTABLE AS
 	'SELECT ((n * 7919 + salt * 104729 + n * n * (salt + 13) * 31) % 1000003 % range)::int';
-CREATE FUNCTION fz_a_path(n bigint, salt int, plain bool) RETURNS text LANGUAGE sql IMMUTABLE AS
+CREATE FUNCTION fz_a_path(n bigint, salt int, plain bool, names text[] DEFAULT '{a,b,c,e,a,a}') RETURNS text LANGUAGE sql IMMUTABLE AS
 	$$SELECT CASE WHEN plain THEN '@DIR@/' WHEN fz_mix(n, salt, 3) = 0 THEN 'da:' ELSE 'db:' END
-		|| (ARRAY['a', 'b', 'c', 'e', 'a', 'a'])[1 + fz_mix(n, salt + 1, 6)]$$;
+		|| names[1 + fz_mix(n, salt + 1, cardinality(names))]$$;
 CREATE FUNCTION fz_an_offset(n bigint, salt int) RETURNS bigint LANGUAGE sql IMMUTABLE AS
 	'SELECT (ARRAY[8 * fz_mix(n, salt, 25000), fz_mix(n, salt, 200000), fz_mix(n, salt, 200000), fz_mix(n, salt, 4096), 4090, 199999, 8 * fz_mix(n, salt, 500), 5000000000, -1 - fz_mix(n, salt, 250000), -8])[1 + fz_mix(n, salt + 2, 10)]';
 CREATE FUNCTION fz_a_length(n bigint, salt int) RETURNS bigint LANGUAGE sql IMMUTABLE AS
 	'SELECT (ARRAY[8, 8, 16, 1, fz_mix(n, salt, 64), fz_mix(n, salt, 64), 0, fz_mix(n, salt, 2000)])[1 + fz_mix(n, salt + 3, 8)]';
 
+-- patterns of iopool_list(), with what they mean
+CREATE TABLE patterns (n int PRIMARY KEY, pattern text, expression text);
+INSERT INTO patterns VALUES @PATTERNS@;
+CREATE FUNCTION fz_a_pattern(n bigint, salt int) RETURNS text LANGUAGE sql STABLE AS
+	'SELECT p.pattern FROM patterns AS p WHERE p.n = CASE fz_mix($1, salt, 3) WHEN 0 THEN fz_mix($1, salt + 1, 6) ELSE fz_mix($1, salt + 1, (SELECT count(*)::int FROM patterns)) END';
+-- numbers as files have them, little-endian
+CREATE FUNCTION fz_bytes(v bigint[]) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT AS $$
+	SELECT coalesce(string_agg(substr(b, 8, 1) || substr(b, 7, 1) || substr(b, 6, 1) || substr(b, 5, 1) || substr(b, 4, 1) || substr(b, 3, 1) || substr(b, 2, 1) || substr(b, 1, 1), '' ORDER BY n), '')
+	FROM unnest(v) WITH ORDINALITY AS u(i, n), int8send(i) AS b
+$$;
+
 -- 14 elements are where an array has a header of four bytes
 CREATE TABLE mem AS
 	SELECT id, k, fz_an_offset(id * 10000 + k, 2) AS off, fz_a_length(id * 10000 + k, 3) AS len,
-		fz_a_path(id * 10000 + k, 4, id % 2 = 1) AS path
+		fz_a_path(id * 10000 + k, 4, id % 2 = 1) AS path,
+		fz_a_path(id * 10000 + k, 8, id % 2 = 1, '{c,d,e,f,d,f}') AS file,
+		fz_a_path(id * 10000 + k, 10, id % 2 = 1, '{tree,tree/,tree/x,tree/empty,tree/x/y,tree}') AS dir,
+		fz_a_pattern(id * 10000 + k, 12) AS pattern
 	FROM generate_series(1, 40) AS id,
 		generate_series(1, CASE id WHEN 37 THEN 700 WHEN 40 THEN 2500
 			ELSE (ARRAY[20, 14, 3, 40, 0, 33, 13, 15, 1, 64, 5, 28, 100, 2, 16, 250])[1 + id % 16] END) AS k;
@@ -40,29 +54,32 @@ CREATE DOMAIN fz_texts AS text[] CHECK (array_position(VALUE, '') IS NULL);
 CREATE DOMAIN fz_bigint AS bigint CHECK (VALUE > -1000000);
 CREATE DOMAIN fz_text AS text CHECK (VALUE <> '');
 CREATE DOMAIN fz_bool AS bool CHECK (VALUE IS NOT NULL OR VALUE IS NULL);
-CREATE TYPE fz_record AS (os bigint[], ls bigint[], paths text[], o bigint, l bigint, path text, onerr text, inorder bool);
+CREATE TYPE fz_record AS (os bigint[], ls bigint[], paths text[], o bigint, l bigint, path text, onerr text, inorder bool, files text[], dir text, pattern text);
 
 CREATE TABLE cat (id int PRIMARY KEY, kind int, note text,
 	path text, o bigint, l bigint, onerr text, inorder bool, os bigint[], ls bigint[], paths text[],
 	path_ext text, os_ext bigint[], ls_ext bigint[], paths_ext text[],
 	path_main text, os_main bigint[], ls_main bigint[], paths_main text[],
-	os_dom fz_bigints, ls_dom fz_bigints, paths_dom fz_texts, rec fz_record);
+	os_dom fz_bigints, ls_dom fz_bigints, paths_dom fz_texts, rec fz_record,
+	files text[], files_ext text[], files_main text[], files_dom fz_texts, dir text, pattern text, os_bytes bytea, ls_bytes bytea);
 ALTER TABLE cat ALTER path_ext SET STORAGE EXTERNAL, ALTER os_ext SET STORAGE EXTERNAL, ALTER ls_ext SET STORAGE EXTERNAL, ALTER paths_ext SET STORAGE EXTERNAL,
+	ALTER files_ext SET STORAGE EXTERNAL, ALTER files_main SET STORAGE MAIN, ALTER os_bytes SET STORAGE EXTERNAL,
 	ALTER path_main SET STORAGE MAIN, ALTER os_main SET STORAGE MAIN, ALTER ls_main SET STORAGE MAIN, ALTER paths_main SET STORAGE MAIN;
 CREATE TABLE toasted (LIKE cat INCLUDING ALL) WITH (toast_tuple_target = 128);
 ALTER TABLE toasted ALTER os SET STORAGE EXTERNAL, ALTER ls SET STORAGE EXTERNAL, ALTER paths SET STORAGE EXTERNAL, ALTER path SET STORAGE EXTERNAL;
 INSERT INTO cat
 	SELECT id, kind, note, path, o, l, onerr, inorder, os, ls, paths, long, os, ls, paths, long, os, ls, paths, os, ls, paths,
-		ROW(os, ls, paths, o, l, path, onerr, inorder)::fz_record
+		ROW(os, ls, paths, o, l, path, onerr, inorder, files, dir, pattern)::fz_record, files, files, files, files, dir, pattern, fz_bytes(os), fz_bytes(ls)
 	FROM (SELECT id, id % 6 AS kind, CASE WHEN id % 5 <> 0 THEN 'note ' || fz_mix(id, 4, 9) END AS note,
 			CASE WHEN id % 13 <> 5 THEN fz_a_path(id, 1, id % 2 = 1) END AS path,
 			CASE WHEN id % 17 <> 3 THEN fz_an_offset(id, 2) END AS o,
 			CASE WHEN id % 11 <> 7 THEN CASE id WHEN 20 THEN 150000 ELSE fz_a_length(id, 3) END END AS l,
 			CASE id % 3 WHEN 0 THEN 'report' ELSE 'raise' END AS onerr, id % 4 <> 1 AS inorder,
-			coalesce(os, '{}') AS os, coalesce(ls, '{}') AS ls, coalesce(paths, '{}') AS paths,
+			coalesce(os, '{}') AS os, coalesce(ls, '{}') AS ls, coalesce(paths, '{}') AS paths, coalesce(files, '{}') AS files,
+			CASE WHEN id % 19 <> 4 THEN fz_a_path(id, 10, id % 2 = 1, '{tree,tree/,tree/x,tree/empty,tree/x/y,tree}') END AS dir, fz_a_pattern(id, 12) AS pattern,
 			CASE WHEN id % 2 = 1 THEN '@DIR@/' || repeat('./', 40 * (id % 10)) ELSE 'da:' || repeat('./', 300) END || (ARRAY['a', 'b', 'c'])[1 + id % 3] AS long
 		FROM generate_series(1, 40) AS id
-		LEFT JOIN (SELECT id, array_agg(off ORDER BY k) AS os, array_agg(len ORDER BY k) AS ls, array_agg(path ORDER BY k) AS paths FROM mem GROUP BY id) AS m USING (id)) AS x;
+		LEFT JOIN (SELECT id, array_agg(off ORDER BY k) AS os, array_agg(len ORDER BY k) AS ls, array_agg(path ORDER BY k) AS paths, array_agg(file ORDER BY k) AS files FROM mem GROUP BY id) AS m USING (id)) AS x;
 INSERT INTO toasted SELECT * FROM cat;
 CREATE TABLE many (LIKE cat INCLUDING ALL);
 INSERT INTO many (id, kind, note, path, o, l, onerr, inorder, os, ls, paths)
@@ -263,6 +280,105 @@ CREATE FUNCTION core.iopool_read_array(path text, file_offsets bigint[], lengths
 	$$SELECT coalesce(array_agg(f.data ORDER BY f.ordinal), '{}') FROM core.iopool_read_batch(path, file_offsets, lengths, on_error) AS f$$;
 CREATE FUNCTION core.iopool_read_array(paths text[], file_offsets bigint[], lengths bigint[], on_error text DEFAULT 'raise') RETURNS bytea[] LANGUAGE sql STRICT COST 1000 AS
 	$$SELECT coalesce(array_agg(f.data ORDER BY f.ordinal), '{}') FROM core.iopool_read_batch(paths, file_offsets, lengths, on_error) AS f$$;
+
+-- Whole files, and what there is.
+CREATE FUNCTION core.iopool_read_files(paths text[], on_error text DEFAULT 'raise', in_order boolean DEFAULT true,
+	OUT ordinal int, OUT path text, OUT size bigint, OUT modified timestamptz, OUT data bytea, OUT error text)
+	RETURNS SETOF record LANGUAGE plpgsql STRICT SECURITY DEFINER COST 1000 ROWS 1000 AS $$
+DECLARE
+	report bool;
+	r record;
+BEGIN
+	PERFORM core.check_array(paths, 'paths');
+	report := core.is_report(on_error);
+	IF NOT report THEN
+		PERFORM core.check_ranges(paths, NULL, array_fill(0::bigint, ARRAY[cardinality(paths)]), array_fill(0::bigint, ARRAY[cardinality(paths)]));
+	END IF;
+	FOR r IN SELECT u.n, u.p, pg_read_binary_file(core.file_of(u.p), 0, 1000000000, true) AS d, (pg_stat_file(core.file_of(u.p), true)).modification AS m
+			FROM unnest(paths) WITH ORDINALITY AS u(p, n) ORDER BY u.n LOOP
+		ordinal := r.n;
+		path := r.p;
+		size := octet_length(r.d);
+		modified := r.m;
+		data := r.d;
+		error := CASE WHEN data IS NULL THEN format('range %s: %s', r.n, CASE WHEN r.p IS NULL THEN 'path must not be null' ELSE core.missing(r.p) END) END;
+		IF NOT report AND error IS NOT NULL THEN
+			RAISE EXCEPTION USING ERRCODE = '58P01', MESSAGE = error;
+		END IF;
+		RETURN NEXT;
+	END LOOP;
+END $$;
+CREATE FUNCTION core.iopool_stat(path text, missing_ok boolean DEFAULT false, OUT size bigint, OUT modified timestamptz)
+	RETURNS SETOF record LANGUAGE plpgsql STRICT SECURITY DEFINER COST 1000 ROWS 1 AS $$
+DECLARE
+	s record;
+BEGIN
+	SELECT * INTO s FROM pg_stat_file(core.file_of(path), true);
+	IF s.size IS NOT NULL THEN
+		size := s.size;
+		modified := s.modification;
+		RETURN NEXT;
+	ELSIF NOT missing_ok THEN
+		RAISE EXCEPTION USING ERRCODE = '58P01', MESSAGE = core.missing(path);
+	END IF;
+END $$;
+-- by expressions that say what the patterns do (IopoolTree.pm)
+CREATE FUNCTION core.list_of(directory text, wanted text) RETURNS TABLE (path text, size bigint, modified timestamptz) LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+	top text := core.file_of(directory);
+	meant text := (SELECT p.expression FROM public.patterns AS p WHERE p.pattern = wanted LIMIT 1);
+BEGIN
+	IF meant IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = format('invalid pattern "%s": bracket without end at position %s', wanted, position('[' IN wanted));
+	ELSIF (pg_stat_file(top, true)).isdir IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = '58P01', MESSAGE = format('could not open directory "%s": No such file or directory', directory);
+	END IF;
+	RETURN QUERY WITH RECURSIVE below AS (
+		SELECT '' AS name, s.* FROM pg_stat_file(top) AS s
+		UNION ALL
+		SELECT below.name || CASE WHEN below.name <> '' THEN '/' ELSE '' END || n, s.*
+		FROM below, pg_ls_dir(top || '/' || below.name) AS n, pg_stat_file(top || '/' || below.name || '/' || n, true) AS s
+		WHERE below.isdir AND NOT (n = 'outside' AND directory ~ '^d[ab]:')
+	)
+	SELECT directory || CASE WHEN directory ~ '[:/]$' THEN '' ELSE '/' END || below.name, below.size, below.modification
+	FROM below WHERE NOT below.isdir AND below.name ~ meant;
+END $$;
+CREATE FUNCTION core.iopool_list(path text, pattern text DEFAULT '*', OUT path text, OUT size bigint, OUT modified timestamptz)
+	RETURNS SETOF record LANGUAGE sql STRICT COST 1000 ROWS 1000 AS 'SELECT * FROM core.list_of($1, $2)';
+
+-- Numbers, by arithmetic.
+CREATE FUNCTION core.unsigned(data bytea, size int) RETURNS TABLE (n numeric, i bigint) LANGUAGE sql IMMUTABLE AS $$
+	SELECT sum(get_byte(data, at) * 256::numeric ^ (at % size)), at / size FROM generate_series(0, octet_length(data) - 1) AS at GROUP BY at / size
+$$;
+CREATE FUNCTION core.check_size(data bytea, size int) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	IF octet_length(data) % size <> 0 THEN
+		RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = format('data size %s is not a multiple of element size %s', octet_length(data), size);
+	END IF;
+END $$;
+CREATE FUNCTION core.signed(data bytea, size int) RETURNS numeric[] LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM core.check_size(data, size);
+	RETURN (SELECT coalesce(array_agg(CASE WHEN n < 256::numeric ^ size / 2 THEN n ELSE n - 256::numeric ^ size END ORDER BY i), '{}') FROM core.unsigned(data, size));
+END $$;
+-- so many bits are of the exponent, and of the mantissa
+CREATE FUNCTION core.floats(data bytea, size int, nexponent int, nmantissa int) RETURNS float8[] LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM core.check_size(data, size);
+	RETURN (SELECT coalesce(array_agg(
+			CASE WHEN e = 2 ^ nexponent - 1 AND m > 0 THEN 'NaN'
+				WHEN e = 2 ^ nexponent - 1 THEN sign * 'Infinity'::float8
+				WHEN e = 0 THEN sign * (m::float8 * 2::float8 ^ (2 - 2 ^ (nexponent - 1) - nmantissa))
+				ELSE sign * ((m + 2::numeric ^ nmantissa)::float8 * 2::float8 ^ (e::float8 + 1 - 2 ^ (nexponent - 1) - nmantissa)) END ORDER BY i), '{}')
+		FROM core.unsigned(data, size) AS u, trunc(n / 2::numeric ^ nmantissa) AS high,
+			LATERAL (SELECT n % 2::numeric ^ nmantissa AS m, high % 2::numeric ^ nexponent AS e, CASE WHEN high >= 2::numeric ^ nexponent THEN -1.0::float8 ELSE 1 END AS sign) AS parts);
+END $$;
+CREATE FUNCTION core.iopool_int2s(data bytea) RETURNS smallint[] LANGUAGE sql IMMUTABLE STRICT COST 100 AS 'SELECT core.signed(data, 2)::smallint[]';
+CREATE FUNCTION core.iopool_int4s(data bytea) RETURNS int[] LANGUAGE sql IMMUTABLE STRICT COST 100 AS 'SELECT core.signed(data, 4)::int[]';
+CREATE FUNCTION core.iopool_int8s(data bytea) RETURNS bigint[] LANGUAGE sql IMMUTABLE STRICT COST 100 AS 'SELECT core.signed(data, 8)::bigint[]';
+CREATE FUNCTION core.iopool_float2s(data bytea) RETURNS real[] LANGUAGE sql IMMUTABLE STRICT COST 100 AS 'SELECT core.floats(data, 2, 5, 10)::real[]';
+CREATE FUNCTION core.iopool_float4s(data bytea) RETURNS real[] LANGUAGE sql IMMUTABLE STRICT COST 100 AS 'SELECT core.floats(data, 4, 8, 23)::real[]';
+CREATE FUNCTION core.iopool_float8s(data bytea) RETURNS float8[] LANGUAGE sql IMMUTABLE STRICT COST 100 AS 'SELECT core.floats(data, 8, 11, 52)';
 
 -- Requests are rows of a table, which each session has for itself.
 CREATE FUNCTION core.submit(paths text[], path text, os bigint[], ls bigint[]) RETURNS bigint LANGUAGE plpgsql AS $$

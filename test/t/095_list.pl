@@ -8,6 +8,8 @@ use warnings;
 
 use Cwd ();
 use Encode ();
+use Errno ();
+use Time::HiRes ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -168,11 +170,37 @@ is("$out$err", 'root:etc/passwd', 'beside it, all is as elsewhere');
 # --------------------------------------------------------------------------
 # Very many names
 
-my $nfiles = $ENV{IOPOOL_TEST_FILES} // 200_000;
-make_files("$top/many/empty");
-make_files("$top/many/flat", 1 .. $nfiles);
-mkdir "$top/many/locked", 0 or die;
-make_server('many', "$top/many");
+my $nfiles = 100_000;
+my $nmillion = $ENV{IOPOOL_TEST_FILES} // 1_000_000;
+
+# Names in a directory, which are links to as few files as can be.
+sub make_links
+{
+	my ($dir, $n) = @_;
+	my $file;
+	system('mkdir', '-p', $dir) == 0 or die;
+	foreach my $name (1 .. $n)
+	{
+		next if defined $file && link $file, "$dir/$name";
+		die "$dir/$name: $!" if defined $file && !$!{EMLINK};
+		$file = "$dir/$name";
+		make_files($dir, $name);
+	}
+	return;
+}
+
+# In memory, if there is room for them: they are made and removed sooner.
+my $many = "$top/many";
+my $in_memory = "/dev/shm/iopool_list_$$";
+my $room = `df -i --output=iavail,itotal /dev/shm 2>/dev/null` =~ /(\d+)\s+(\d+)\s*$/ ? $1 : 0;
+$many = $in_memory if $room > 2 * $nmillion && mkdir $in_memory;
+END { local $?; system('rm', '-rf', $in_memory) if defined $in_memory && -d $in_memory; }
+
+make_files("$many/empty");
+make_links("$many/flat", $nfiles);
+make_links("$many/million", $nmillion);
+mkdir "$many/locked", 0 or die;
+make_server('many', $many);
 
 my $session = $node->background_psql('postgres');
 chomp(my $pid = $session->query_safe('SELECT pg_backend_pid()'));
@@ -182,13 +210,13 @@ $session->query_safe("SELECT count(*) FROM iopool_list('many:empty')");
 sub open_below
 {
 	my ($backend) = @_;
-	return scalar grep { (readlink($_) // '') =~ /^\Q$top\E/ } glob("/proc/$backend/fd/*");
+	return scalar grep { (readlink($_) // '') =~ /^(\Q$top\E|\Q$many\E)/ } glob("/proc/$backend/fd/*");
 }
 
 # Memory does not depend on how many there are, where rows are not kept.
 foreach my $query (
 	"SELECT count(*) FROM iopool_list('many:flat')",
-	"SELECT count(*) FROM iopool_list('$top/many', '[ef]*/**')",
+	"SELECT count(*) FROM iopool_list('$many', '[ef]*/**')",
 	"SELECT count(*) FROM (SELECT iopool_list('many:flat') OFFSET 0) AS rows",
 	"SELECT count(*) FROM iopool_list('many:flat') AS l WHERE l.size = 0 AND l.path LIKE 'many:%'")
 {
@@ -205,8 +233,24 @@ sub names_of
 	my $plan = $session->query_safe("EXPLAIN (ANALYZE, TIMING OFF, SUMMARY OFF) $query");
 	return $plan =~ /Names: (\d+)/ ? $1 : $plan;
 }
-is(names_of("SELECT * FROM iopool_list('many:flat') LIMIT 10"), 10, 'LIMIT ends the walk');
+is(names_of("SELECT * FROM iopool_list('many:million') LIMIT 10"), 10, 'LIMIT ends the walk');
 is(names_of("SELECT * FROM iopool_list('many:flat', '*')"), $nfiles, 'without it, there are more');
+
+# The first of a million comes long before the last.
+sub seconds_of
+{
+	my ($query) = @_;
+	my $start = Time::HiRes::time();
+	$session->query_safe($query);
+	return Time::HiRes::time() - $start;
+}
+my $first_row = seconds_of("SELECT * FROM iopool_list('many:million') LIMIT 1");
+my $start = Time::HiRes::time();
+my ($million, $million_growth) = run_and_watch($session, $pid, "SELECT count(*) FROM iopool_list('many:million')");
+my $all_rows = Time::HiRes::time() - $start;
+is($million, $nmillion, 'a million names in one directory');
+cmp_ok($million_growth, '<', 2048, 'in less than 2 MB');
+cmp_ok($first_row, '<', $all_rows / 20, sprintf 'the first row took %.1f ms, all %.0f ms', 1000 * $first_row, 1000 * $all_rows);
 is(names_of("SELECT * FROM iopool_list('many:', 'flat/4711')"), 0, 'a name is not looked for among all others');
 # The warning comes at the end of a walk, which a select list with LIMIT does not reach.
 ($out, $err) = list('many:', '*/*');
@@ -216,7 +260,7 @@ is($err, '', 'LIMIT above a select list ends the walk');
 
 # So do a cursor that is closed, and errors, caught or not.
 $session->query_safe('BEGIN');
-$session->query_safe("DECLARE c CURSOR FOR SELECT * FROM iopool_list('many:flat')");
+$session->query_safe("DECLARE c CURSOR FOR SELECT * FROM iopool_list('many:million')");
 is(scalar(split /\n/, $session->query_safe('FETCH 5 FROM c')), 5, 'a cursor has rows');
 cmp_ok(open_below($pid), '>', 0, 'while the walk goes on, something is open');
 $session->query_safe('CLOSE c');
@@ -240,7 +284,7 @@ is(open_below($pid), 0, 'nor after errors');
 # A cancel comes in the middle, also where no name matches.
 foreach my $pattern ('*', 'none*')
 {
-	my $loop = start_sql($node, "SELECT count(*) FROM generate_series(1, 100000) AS n, LATERAL (SELECT count(*) FROM iopool_list('many:flat', '$pattern') WHERE n > 0) AS l");
+	my $loop = start_sql($node, "SELECT count(*) FROM generate_series(1, 100000) AS n, LATERAL (SELECT count(*) FROM iopool_list('many:million', '$pattern') WHERE n > 0) AS l");
 	my $loop_pid = backend_pid($node, $loop);
 	ok(poll_until(sub { open_below($loop_pid) > 1 }), "$pattern: it walks");
 	is(ask($node, "SELECT pg_cancel_backend($loop_pid)"), 't', "$pattern: a cancel");
@@ -264,7 +308,8 @@ is(open_below($pid), 0, 'and give all back');
 is($session->query_safe(q{SELECT count(*) FROM iopool_list('deep:', '**') AS l, iopool_read(l.path, 0, 10) AS d}), 3 * $depth, 'files are read as they are listed');
 $session->quit;
 rings_home($node, 'at the end');
-chmod 0700, "$top/many/locked";
+chmod 0700, "$many/locked";
+system('rm', '-rf', $many);
 
 $node->append_conf('postgresql.conf', 'max_files_per_process = 64');
 $node->restart;
@@ -277,6 +322,16 @@ is($node->safe_psql('postgres', q{
 	SELECT count(*) FROM iopool_list('deep:', '**') AS l, iopool_read(l.path, 0, 10);
 	MOVE FORWARD ALL FROM a;
 	MOVE FORWARD ALL FROM b;}), 3 * $depth, 'few descriptors are enough');
+
+# More walks than there are descriptors make room for each other, and for files.
+my $nwalks = 50;
+my $output = $node->safe_psql('postgres', join '', "BEGIN;\n",
+	(map { "DECLARE c$_ CURSOR FOR SELECT path FROM iopool_list('deep:', '**'); MOVE FORWARD 150 FROM c$_;\n" } 1 .. $nwalks),
+	"SELECT 'read ' || count(*) FROM (SELECT array_agg(l.path) AS paths FROM iopool_list('deep:', '**') AS l) AS l, iopool_read_files(l.paths) AS r WHERE r.size = 0;\n",
+	(map { "FETCH ALL FROM c$_;\n" } 1 .. $nwalks));
+$rest = () = $output =~ /^deep:/mg;
+is($rest, $nwalks * (3 * $depth - 150), 'many walks come to their end');
+like($output, qr/^read @{[ 3 * $depth ]}$/m, 'and files are read meanwhile');
 
 $node->stop;
 done_testing();

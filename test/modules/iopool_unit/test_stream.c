@@ -280,6 +280,15 @@ make_ranges(TestStream *test)
 			range->dest_size = range->length;
 			if (mock_chance(10))
 				range->dest_size = mock_between(0, range->length);
+			/* from its end, that were the first bytes of the file then */
+			if (range->end > 0 && range->before == 0 &&
+				range->dest_size <
+					Min(range->length, file->size - range->offset))
+			{
+				range->before = -range->offset;
+				range->length += range->offset;
+				range->offset = 0;
+			}
 			memory =
 				MemoryContextAlloc(test->cxt, range->dest_size + 2 * CANARY);
 			memset(memory, 0x77, range->dest_size + 2 * CANARY);
