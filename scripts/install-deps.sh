@@ -107,6 +107,8 @@ if wants test || wants ci; then
     need libfuse3-dev has_fuse3
     need strace have strace
     need pgbouncer has_pgbouncer
+    # what makes the data of 074_examples
+    need python3 /usr/bin/python3 -c 'import json, zipfile'
 fi
 if wants ci; then
     need clang have clang

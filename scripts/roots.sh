@@ -33,6 +33,8 @@ PACKAGES=gcc,libc6-dev,make,perl,libipc-run-perl,liburing-dev,libaio-dev,libssl-
 PACKAGES+=,fuse3,libfuse3-dev,strace,pgbouncer,ca-certificates
 # drivers that 073_drivers calls with
 PACKAGES+=,python3-psycopg,python3-psycopg2,node-pg
+# what makes the data of 074_examples
+PACKAGES+=,python3
 
 die()
 {
