@@ -33,9 +33,9 @@ PACKAGES=gcc,libc6-dev,make,perl,libipc-run-perl,liburing-dev,libaio-dev,libssl-
 PACKAGES+=,fuse3,libfuse3-dev,strace,pgbouncer,ca-certificates
 # drivers that 073_drivers calls with
 PACKAGES+=,python3-psycopg,python3-psycopg2,node-pg
-# what makes the data of 074_examples
-PACKAGES+=,python3
-# what its examples need that not every release has
+# what makes the data of 074_examples and 075_containers
+PACKAGES+=,python3,cpio,git,xz-utils,e2fsprogs,genisoimage,libtiff-tools,hdf5-tools
+# and what the examples need that not every release has
 declare -A MORE_PACKAGES=([18]=",postgresql-18-pgvector")
 
 die()
