@@ -27,7 +27,7 @@ sub run_block
 	my ($node, $block) = @_;
 	my $text = $block->{text} =~ s{/srv/}{$srv/}gr;
 	my @command = $block->{lang} eq 'sh' ? ('bash', '-e', '-c', 'cd "$0"; eval "$1"', $top, $text) : ('psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-c', $text);
-	local %ENV = (%ENV, PGHOST => $node->host, PGPORT => $node->port, PGDATABASE => 'postgres');
+	local %ENV = (%ENV, PGHOST => $node->host, PGPORT => $node->port, PGDATABASE => 'postgres', PGOPTIONS => '-c client_min_messages=warning');
 
 	my ($ok, $out, $err) = run_with('', @command);
 	# a directory of a test is not as safe as /srv
@@ -86,6 +86,14 @@ foreach my $method (test_methods())
 			test_example($node, $method, $name);
 		}
 	}
+	# what the index says: run one again, and remove it
+	my ($blocks) = code_blocks($index);
+	foreach my $block (grep { $_->{lang} eq 'sh' } @$blocks)
+	{
+		my ($ok, undef, $err) = run_block($node, $block);
+		ok($ok, "$method: README.md, line $block->{line}") or diag($err);
+	}
+	is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_roles WHERE rolname = 'example_reader'}), 0, "$method: the role is gone");
 	rings_home($node, $method);
 	$node->stop;
 }
