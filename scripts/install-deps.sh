@@ -107,6 +107,16 @@ if wants test || wants ci; then
     need libfuse3-dev has_fuse3
     need strace have strace
     need pgbouncer has_pgbouncer
+    # what makes the data of 074_examples and 075_containers
+    need python3 /usr/bin/python3 -c 'import lzma, sqlite3, tarfile, wave, zipfile'
+    need binutils have readelf
+    need cpio have cpio
+    need git have git
+    need xz-utils have xz
+    need e2fsprogs test -x /usr/sbin/debugfs -o -x /sbin/debugfs
+    need genisoimage have genisoimage
+    need libtiff-tools have raw2tiff
+    need hdf5-tools have h5import
 fi
 if wants ci; then
     need clang have clang

@@ -33,6 +33,10 @@ PACKAGES=gcc,libc6-dev,make,perl,libipc-run-perl,liburing-dev,libaio-dev,libssl-
 PACKAGES+=,fuse3,libfuse3-dev,strace,pgbouncer,ca-certificates
 # drivers that 073_drivers calls with
 PACKAGES+=,python3-psycopg,python3-psycopg2,node-pg
+# what makes the data of 074_examples and 075_containers
+PACKAGES+=,python3,cpio,git,xz-utils,e2fsprogs,genisoimage,libtiff-tools,hdf5-tools
+# and what the examples need that not every release has
+declare -A MORE_PACKAGES=([18]=",postgresql-18-pgvector")
 
 die()
 {
@@ -53,7 +57,7 @@ root_path()
     suite=$(suite_of "$1")
     digest=$({
         declare -f make_root unpack_server_dev
-        echo "$PACKAGES"
+        echo "$PACKAGES${MORE_PACKAGES[$1]:-}"
         [[ $1 != *+assert ]] || { declare -f make_layer build_assert; cat "$TOP/scripts/memcheck.h"; }
     } | sha256sum | cut -c1-12)
     echo "$ROOTS/$suite-$1-$digest"
@@ -94,7 +98,7 @@ make_root()
         --dpkgopt='path-exclude=/usr/share/locale/*' \
         --essential-hook='mkdir -p "$1/etc/postgresql-common/createcluster.d"' \
         --essential-hook='echo "create_main_cluster = false" >"$1/etc/postgresql-common/createcluster.d/no-main.conf"' \
-        --include="$PACKAGES,postgresql-$major" \
+        --include="$PACKAGES,postgresql-$major${MORE_PACKAGES[$major]:-}" \
         --customize-hook="bash '$TOP/scripts/roots.sh' unpack-server-dev \"\$1\" $major" \
         "$suite" "$new/root" "$(mirror)" >"$new/log" 2>&1; then
         tail -n 40 "$new/log" >&2

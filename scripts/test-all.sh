@@ -90,6 +90,8 @@ settings_of()
             ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:detect_stack_use_after_return=0 \
             UBSAN_OPTIONS=abort_on_error=1:print_stacktrace=1 IOPOOL_REQUIRE_METHODS="io_uring libaio sync" ;;
         17) printf '%s\n' MODES=buffered IOPOOL_REQUIRE_METHODS="io_uring libaio sync" ;;
+        # its root has pgvector
+        18) printf '%s\n' IOPOOL_REQUIRE_METHODS="io_uring libaio sync" IOPOOL_TEST_EXTENSIONS=vector ;;
         *) printf '%s\n' IOPOOL_REQUIRE_METHODS="io_uring libaio sync" ;;
     esac
 }

@@ -12,6 +12,7 @@
 #   IOPOOL_TEST_CONF="io_method = io_uring"   one more setting for every server
 #   COPT="-fsanitize=address"      more flags for the compiler; ASAN_OPTIONS and UBSAN_OPTIONS are handed on
 #   IOPOOL_TEST_TRAPS="overflow"   faults of test/modules/iopool_unit/trap.c that this build must notice
+#   IOPOOL_TEST_EXTENSIONS="vector" extensions without which an example must not be left out
 #   IOPOOL_TEST_TIMEOUT=1800        seconds that one run of a suite may take
 #   IOPOOL_TEST_JOBS=5             how many runs at the same time, as root
 #   IOPOOL_USER=name               whom root runs everything as, one after the other (default: see below)
@@ -145,7 +146,7 @@ run_regress()
 run_tap()
 {
     # PostgreSQL 15 looks at TESTDIR, later releases at the other two.
-    as_user_in "$SRC" IOPOOL_TEST_METHODS="${methods[*]}" IOPOOL_TEST_TRAPS="${IOPOOL_TEST_TRAPS:-}" ${helpers[@]+"${helpers[@]}"} ${extra_conf[@]+"${extra_conf[@]}"} \
+    as_user_in "$SRC" IOPOOL_TEST_METHODS="${methods[*]}" IOPOOL_TEST_TRAPS="${IOPOOL_TEST_TRAPS:-}" IOPOOL_TEST_EXTENSIONS="${IOPOOL_TEST_EXTENSIONS:-}" ${helpers[@]+"${helpers[@]}"} ${extra_conf[@]+"${extra_conf[@]}"} \
         PERL5LIB="$PGXSDIR/test/perl:$SRC/test" PG_REGRESS="$PGXSDIR/test/regress/pg_regress" \
         TESTDIR="$1" TESTDATADIR="$1/tmp_check" TESTLOGDIR="$1/tmp_check/log" PGPORT=65432 \
         timeout -k 10 "$TIMEOUT" prove --verbose --nocolor "$2"

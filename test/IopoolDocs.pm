@@ -171,6 +171,7 @@ sub comparable
 		# how many ranges are merged depends on the disk
 		s/Reads: \d+\s+Read Bytes: \d+/Reads: N Read Bytes: N/g;
 		s/(Sort Method: \w+ +Memory:) \d+kB/$1 N/g;
+		s/^Time: [\d.]+ ms.*/Time: N ms/mg;
 		# PostgreSQL 18
 		s/(actual rows=\d+)\.00\b/$1/g;
 		s/-{2,}/--/g;

@@ -52,7 +52,7 @@ our @EXPORT = qw(
   test_methods io_modes async_in goes_on_alone iopool_node start_under stop_plain
   write_words words sql_words anon_kb run_and_watch start_sql poll_until is_listening stays wait_inside holds_back ask ask_until cancel_has_come canary lock_canary
   unlock_canary rings_home ring_counts reader_is_right fd_count backend_pid helper_program log_since
-  pg_test_program kernel_at_least without_server_rings doctor
+  pg_test_program run_with kernel_at_least without_server_rings doctor
 );
 
 my $test_dir = dirname(abs_path(__FILE__));
@@ -104,6 +104,16 @@ sub kernel_at_least
 	my ($has_major, $has_minor) = $release =~ /^(\d+)\.(\d+)/;
 	return $has_major > $major
 	  || ($has_major == $major && $has_minor >= $minor);
+}
+
+# Runs a command with an input; returns whether it succeeded, and what it said
+# to its output and otherwise.
+sub run_with
+{
+	my ($input, @command) = @_;
+	my ($out, $err) = ('', '');
+	my $ok = IPC::Run::run(\@command, '<', \$input, '>', \$out, '2>', \$err);
+	return ($ok, $out, $err);
 }
 
 # A path under PostgreSQL's own test directory, e.g.
