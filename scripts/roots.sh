@@ -9,7 +9,11 @@
 #   IOPOOL_ROOTS=/var/cache/iopool-roots      where roots are kept between runs
 #
 # A root is made by mmdebstrap from the mirror that apt is configured with. Its
-# name carries a digest of the recipe, so a changed recipe makes a new root.
+# name carries a digest of the recipe, so a changed recipe makes a new root. A
+# release that is not out yet comes from Debian's experimental, which changes
+# under the same names: once a day, "make" asks the archive whether it has
+# another version, and then makes the root anew.
+#
 # "run" puts a writable layer in DIR over the root, which itself stays as it
 # was made; /var/tmp inside is DIR/tmp, a plain directory of the host's
 # filesystem, and a copy of this source tree lies in /src. Mounts and processes
@@ -27,7 +31,9 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 ROOTS=${IOPOOL_ROOTS:-/var/cache/iopool-roots}
 
 # Debian's release that carries a major version of PostgreSQL
-declare -A SUITES=([15]=bookworm [17]=trixie [18]=forky [18+assert]=forky)
+declare -A SUITES=([15]=bookworm [17]=trixie [18]=forky [18+assert]=forky [19]=sid)
+# What has to be added to it, because that alone has the server.
+declare -A ADDED=([19]=experimental)
 
 PACKAGES=gcc,libc6-dev,make,perl,libipc-run-perl,liburing-dev,libaio-dev,libssl-dev,pkg-config
 PACKAGES+=,fuse3,libfuse3-dev,strace,pgbouncer,ca-certificates
@@ -58,6 +64,7 @@ root_path()
     digest=$({
         declare -f make_root unpack_server_dev
         echo "$PACKAGES${MORE_PACKAGES[$1]:-}"
+        [[ -z ${ADDED[$1]:-} ]] || declare -f archives_of prefer_added
         [[ $1 != *+assert ]] || { declare -f make_layer build_assert; cat "$TOP/scripts/memcheck.h"; }
     } | sha256sum | cut -c1-12)
     echo "$ROOTS/$suite-$1-$digest"
@@ -68,6 +75,38 @@ mirror()
     # shellcheck disable=SC2016 # apt expands it
     apt-get indextargets --format '$(SITE) $(RELEASE)' 2>/dev/null |
         awk '$2 !~ /security/ { print $1; exit }'
+}
+
+# What mmdebstrap is told to make a root from, one a line
+archives_of()
+{
+    mirror
+    [[ -z ${ADDED[$1]:-} ]] || echo "deb $(mirror) ${ADDED[$1]} main"
+}
+
+# In the root, before it has any packages: the added archive is for the server,
+# its libraries and tools, and nothing else.
+prefer_added()
+{
+    local root=$1 major=$2
+    printf '%s\n' "Package: src:postgresql-$major src:postgresql-common" \
+        "Pin: release a=${ADDED[$major]}" "Pin-Priority: 990" >"$root/etc/apt/preferences.d/postgresql"
+}
+
+# Does an archive that changes have another server by now than the root? Where
+# it does not answer, no.
+is_outdated()
+{
+    local major=$1 root dir status=0
+    root=$(root_path "$major")
+    [[ -n ${ADDED[$major]:-} && -z $(find "$root" -maxdepth 0 -mmin -1440) ]] || return 1
+    dir=$(mktemp -d "$ROOTS/new-$(suite_of "$major")-$major.XXXXXX")
+    bash "$TOP/scripts/roots.sh" run "$major" "$dir" sh -ec "
+        apt-get -q update
+        apt-get -s install --only-upgrade postgresql-$major | grep '^Inst postgresql-$major '" >"$dir/log" 2>&1 || status=1
+    rm -rf --one-file-system "$dir"
+    touch "$root"
+    return "$status"
 }
 
 # Development files without the compiler that their package depends on: they
@@ -85,9 +124,13 @@ unpack_server_dev()
 make_root()
 {
     local major=$1 suite root new
+    local -a archives added=()
     suite=$(suite_of "$major")
     root=$(root_path "$major")
-    [[ ! -d $root ]] || return 0
+    [[ ! -d $root ]] || is_outdated "$major" || return 0
+    mapfile -t archives < <(archives_of "$major")
+    [[ -z ${ADDED[$major]:-} ]] ||
+        added=(--setup-hook="bash '$TOP/scripts/roots.sh' prefer-added \"\$1\" $major")
 
     # Only a complete root gets the name under which it is looked for.
     new=$(mktemp -d "$ROOTS/new-$suite-$major.XXXXXX")
@@ -98,17 +141,18 @@ make_root()
         --dpkgopt='path-exclude=/usr/share/locale/*' \
         --essential-hook='mkdir -p "$1/etc/postgresql-common/createcluster.d"' \
         --essential-hook='echo "create_main_cluster = false" >"$1/etc/postgresql-common/createcluster.d/no-main.conf"' \
-        --include="$PACKAGES,postgresql-$major${MORE_PACKAGES[$major]:-}" \
+        --include="$PACKAGES,postgresql-$major${MORE_PACKAGES[$major]:-}" ${added[@]+"${added[@]}"} \
         --customize-hook="bash '$TOP/scripts/roots.sh' unpack-server-dev \"\$1\" $major" \
-        "$suite" "$new/root" "$(mirror)" >"$new/log" 2>&1; then
+        "$suite" "$new/root" "${archives[@]}" >"$new/log" 2>&1; then
         tail -n 40 "$new/log" >&2
         rm -rf --one-file-system "$new"
         die "the root for PostgreSQL $major could not be made"
     fi
     # mmdebstrap leaves the directory to root alone.
     chmod 755 "$new/root"
+    [[ ! -d $root ]] || mv -T "$root" "$new/old"
     mv -T "$new/root" "$root"
-    rm -rf "$new"
+    rm -rf --one-file-system "$new"
 }
 
 # The layer of NN+assert: what build_assert installs in the root of NN.
@@ -252,5 +296,6 @@ case ${1:-} in
     enter) enter "${@:2}" ;;
     build-assert) build_assert "$2" ;;
     unpack-server-dev) unpack_server_dev "${@:2}" ;;
+    prefer-added) prefer_added "${@:2}" ;;
     *) die "usage: roots.sh make MAJOR... | run MAJOR DIR COMMAND... | path MAJOR | list" ;;
 esac

@@ -1,7 +1,7 @@
 #!/bin/bash
 # test-all.sh: the whole suite on every supported PostgreSQL and every set of libraries ("make test-all")
 #
-#   COMBINATIONS="17 18-io_method"   which, by name (default: all; "scripts/test-all.sh list" prints the names)
+#   COMBINATIONS="17 19-io_method"   which, by name (default: all; "scripts/test-all.sh list" prints the names)
 #   JOBS=2                           how many run at the same time
 #   ONLY=, TESTS=, METHODS=, ...     as for test.sh, in every combination
 #
@@ -9,14 +9,18 @@
 #   NN                PostgreSQL NN, in a root that roots.sh makes and keeps. The whole suite runs on the oldest and the
 #                     newest release; on those between, pg_regress in mode buffered, and those TAP files that a release can
 #                     make a difference to (see BETWEEN_TESTS)
-#   18-no-liburing    compiled without a library: pg_regress on all methods that are left, in mode buffered, and those
-#   18-no-libaio      TAP files that tell what is compiled in (see BUILD_TESTS)
-#   18-io_method      the server's own reads go through io_uring too: pg_regress in mode buffered, and those TAP
+#   19-no-liburing    compiled without a library: pg_regress on all methods that are left, in mode buffered, and those
+#   19-no-libaio      TAP files that tell what is compiled in (see BUILD_TESTS)
+#   19-io_method      the server's own reads go through io_uring too: pg_regress in mode buffered, and those TAP
 #                     files where its rings could be in the way of ours (see RING_TESTS)
 #   18+assert-sanitize   a server that checks its assertions and marks free memory (see roots.sh), iopool built with
 #                     AddressSanitizer and UndefinedBehaviorSanitizer: pg_regress in mode buffered, and the
 #                     TAP files that reach most code (see SANITIZE_TESTS). The faults in SANITIZE_TRAPS are made once,
 #                     each to see it reported.
+#
+# Those with a minus are of the newest release: what is compiled in meets the newest compiler and libraries there, and
+# the server's own reads change from release to release. The server with assertions is of a release that is out:
+# the sources of what is in experimental are not always to be had.
 #
 # Each is a run of test.sh, with every method that its libraries allow required.
 # The last line, "N passed, N failed", adds up all of them.
@@ -27,7 +31,7 @@ scriptdir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$scriptdir/lib.sh"
 
 # The newest first, because it takes longest.
-MAJORS=(18 17 15)
+MAJORS=(19 18 17 15)
 JOBS=${JOBS:-2}
 # Of each of them; all together keep two processors busy.
 export IOPOOL_TEST_JOBS=${IOPOOL_TEST_JOBS:-3}
@@ -52,9 +56,9 @@ RING_TESTS="001_preload 002_settings 003_method 020_interrupt 021_crash 031_file
 
 # TAP files that a release between the oldest and the newest can make a
 # difference to: what PostgreSQL does, and not what the kernel does.
-BETWEEN_TESTS="001_preload 002_settings 010_isolation 021_crash 050_unit 051_seal 060_doctor 071_upgrade 080_standby
+BETWEEN_TESTS="001_preload 002_settings 010_isolation 021_crash 050_unit 051_seal 060_doctor 071_upgrade 074_examples 080_standby
     081_upgrade_dump 083_single_user 084_logical 085_pg_stat_statements 100_c_api 113_request_pgbouncer
-    114_caught_errors 120_stream_scan 121_fuzz"
+    096_table 114_caught_errors 117_barriers 120_stream_scan 121_fuzz"
 
 # TAP files for the sanitizers: the engine by itself, and the generator of
 # queries.
@@ -73,9 +77,13 @@ all_combinations()
     for major in "${MAJORS[@]}"; do
         [[ $major == "$own" ]] || echo "$major"
     done
-    echo 18+assert-sanitize
-    echo 18-io_method
-    printf '%s\n' 18-no-liburing 18-no-libaio
+    printf '%s\n' 18+assert-sanitize 19-io_method 19-no-liburing 19-no-libaio
+}
+
+# is_between name: a release that is neither the oldest nor the newest
+is_between()
+{
+    [[ " ${MAJORS[*]:1:${#MAJORS[@]}-2} " == *" $1 "* ]]
 }
 
 # settings_of name: what test.sh gets in its environment, one a line
@@ -89,10 +97,12 @@ settings_of()
         *-sanitize) printf '%s\n' MODES=buffered COPT="$SANITIZE_FLAGS" IOPOOL_TEST_TRAPS="$SANITIZE_TRAPS" \
             ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:detect_stack_use_after_return=0 \
             UBSAN_OPTIONS=abort_on_error=1:print_stacktrace=1 IOPOOL_REQUIRE_METHODS="io_uring libaio sync" ;;
-        17) printf '%s\n' MODES=buffered IOPOOL_REQUIRE_METHODS="io_uring libaio sync" ;;
-        # its root has pgvector
-        18) printf '%s\n' IOPOOL_REQUIRE_METHODS="io_uring libaio sync" IOPOOL_TEST_EXTENSIONS=vector ;;
-        *) printf '%s\n' IOPOOL_REQUIRE_METHODS="io_uring libaio sync" ;;
+        *)
+            ! is_between "$1" || echo MODES=buffered
+            echo IOPOOL_REQUIRE_METHODS="io_uring libaio sync"
+            # its root has pgvector
+            [[ $1 != 18 ]] || echo IOPOOL_TEST_EXTENSIONS=vector
+            ;;
     esac
 }
 
@@ -107,7 +117,7 @@ run_combination()
         settings+=("TESTS=$(make -C "$TOP" --no-print-directory regress-list) $BUILD_TESTS")
     elif [[ $name == *-io_method && -z ${TESTS:-} ]]; then
         settings+=("TESTS=$(make -C "$TOP" --no-print-directory regress-list) ${RING_TESTS//$'\n'/ }")
-    elif [[ $name == 17 && $2 != machine && -z ${TESTS:-} ]]; then
+    elif is_between "$name" && [[ $2 != machine && -z ${TESTS:-} ]]; then
         settings+=("TESTS=$(make -C "$TOP" --no-print-directory regress-list) ${BETWEEN_TESTS//$'\n'/ }")
     elif [[ $name == *-sanitize && -z ${TESTS:-} ]]; then
         settings+=("TESTS=$(make -C "$TOP" --no-print-directory regress-list) $SANITIZE_TESTS")

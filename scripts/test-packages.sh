@@ -1,7 +1,7 @@
 #!/bin/bash
 # test-packages.sh: make a release, build Debian packages of it, and try them ("make test-packages")
 #
-#   MAJORS="15 17 18"   PostgreSQL releases, each in the Debian release that has it (default: that of pg_config)
+#   MAJORS="15 17 18 19"   PostgreSQL releases, each in the Debian release that has it (default: that of pg_config)
 #   DOCKERFILE=no       leave out the steps of docker/Dockerfile
 #   KEEP=1              leave the private directory behind
 #
@@ -94,7 +94,8 @@ dist_is_complete()
 # Packages
 
 # build_packages major: into $T/build.MAJOR/tmp. The build dependencies name
-# all that builds extensions for any release (-d); what is there is enough.
+# all that builds extensions for any release (-d); what is there is enough. In
+# experimental, Debian does not count a release as supported yet.
 build_packages()
 {
     local major=$1 dir=$T/build.$1/tmp
@@ -110,12 +111,12 @@ build_packages()
         # shellcheck disable=SC2016 # expanded in the root
         in_root "build.$major" "$major" sh -ec '
             apt-get -q update
-            apt-get -q -y --no-install-recommends install debhelper fakeroot postgresql-server-dev-all
+            apt-get -q -y --no-install-recommends install debhelper fakeroot postgresql-server-dev-all "postgresql-server-dev-$1"
             useradd --create-home builder
             chown -R builder: /var/tmp/*
             cd "/var/tmp/$0"
-            setpriv --reuid=builder --regid=builder --init-groups env HOME=/home/builder \
-                dpkg-buildpackage --no-sign -d' "$release"
+            setpriv --reuid=builder --regid=builder --init-groups env HOME=/home/builder PG_SUPPORTED_VERSIONS="$1" \
+                dpkg-buildpackage --no-sign -d' "$release" "$major"
     fi
 }
 

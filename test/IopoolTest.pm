@@ -912,7 +912,23 @@ sub gate
 	return;
 }
 
-sub ungate { my ($self, $name) = @_; $self->clear($name, 'gate'); return; }
+sub ungate
+{
+	my ($self, $name) = @_;
+	$self->clear($name, 'gate');
+	$self->clear($name, 'pass');
+	return;
+}
+
+# Lets so many of the reads that the gate holds through, counted since it was
+# closed: of those that ask for at most so many bytes.  What is only announced to
+# the kernel is read in pages.
+sub let_pass
+{
+	my ($self, $name, $count, $max_size) = @_;
+	$self->sidecar($name, 'pass', "$count $max_size");
+	return;
+}
 
 # How many reads of the file the gate holds now.
 sub blocked

@@ -9,6 +9,8 @@
  * looked up at every read:
  *
  *	NAME.gate	while it exists, reads of NAME block
+ *	NAME.pass	holds "N SIZE": N of these that ask for SIZE bytes at most go
+ *				through all the same; without it the count starts anew
  *	NAME.short	holds N: no read returns more than N bytes
  *	NAME.eio	holds "START END": reads that overlap [START, END) fail: EIO
  *	NAME.size	holds N: the kernel is told that the file has N bytes, though
@@ -64,6 +66,7 @@ typedef struct Name
 	struct Name *next;
 	int nblocked;		   /* reads held by the gate now */
 	int is_watched;		   /* one of them looks whether it opens */
+	long npassed;		   /* reads let through for NAME.pass so far */
 	pthread_cond_t opened; /* signalled when it has */
 	long nretried;		   /* reads failed for NAME.retry so far */
 	char path[];		   /* as FUSE names it: "/NAME" */
@@ -151,15 +154,38 @@ read_sidecar(const char *path, const char *suffix, long long *a, long long *b)
 	return nnumbers < 0 ? 0 : nnumbers;
 }
 
+/* May one more read pass the closed gate, and of how many bytes? */
+static int
+lets_one_pass(Name *name, long long *max_size)
+{
+	long long limit;
+
+	if (read_sidecar(name->path, ".pass", &limit, max_size) == 2)
+		return name->npassed < limit;
+	name->npassed = 0;
+	return 0;
+}
+
+static int
+is_held(Name *name, const char *gate, size_t size)
+{
+	long long max_size;
+
+	if (access(gate, F_OK) != 0)
+		return 0;
+	return !lets_one_pass(name, &max_size) || (long long) size > max_size;
+}
+
 /*
- * Blocks while NAME.gate is there.  One of the reads that are blocked looks for
- * it; the others wait for that one.
+ * Blocks a read while NAME.gate is there.  One of the reads that are blocked
+ * looks for it; the others wait for that one.
  */
 static void
-wait_for_gate(Name *name)
+wait_for_gate(Name *name, size_t size)
 {
 	char gate[PATH_MAX];
 	const struct timespec pause = {0, GATE_POLL_NSEC};
+	long long max_size;
 
 	if (backing_path(gate, name->path, ".gate") != 0 ||
 		access(gate, F_OK) != 0)
@@ -167,7 +193,7 @@ wait_for_gate(Name *name)
 
 	pthread_mutex_lock(&names_lock);
 	name->nblocked++;
-	while (access(gate, F_OK) == 0)
+	while (is_held(name, gate, size))
 	{
 		if (name->is_watched)
 		{
@@ -176,13 +202,16 @@ wait_for_gate(Name *name)
 		}
 		name->is_watched = 1;
 		pthread_mutex_unlock(&names_lock);
-		while (access(gate, F_OK) == 0)
-			nanosleep(&pause, NULL);
+		nanosleep(&pause, NULL);
 		pthread_mutex_lock(&names_lock);
 		name->is_watched = 0;
-		pthread_cond_broadcast(&name->opened);
+		if (lets_one_pass(name, &max_size))
+			pthread_cond_broadcast(&name->opened);
 	}
 	name->nblocked--;
+	name->npassed++;
+	/* somebody else has to look now */
+	pthread_cond_broadcast(&name->opened);
 	pthread_mutex_unlock(&names_lock);
 }
 
@@ -334,7 +363,7 @@ gatefs_read(const char *path, char *buf, size_t size, off_t offset,
 	if (handle->fd < 0)
 		return read_blocked(handle->name, buf, size, offset);
 
-	wait_for_gate(handle->name);
+	wait_for_gate(handle->name, size);
 
 	error = transient_error(handle->name);
 	if (error != 0)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * compat.h
- *	  What differs between the supported PostgreSQL versions (15 to 18).
+ *	  What differs between the supported PostgreSQL versions (15 to 19).
  *
  * This is the only file that tests PG_VERSION_NUM: the callers use one name
  * for each thing and stay free of conditions.
@@ -119,6 +119,13 @@ typedef UpperUniquePath IopoolDistinctPath;
 #include "commands/explain_state.h"
 #else
 #include "commands/explain.h"
+#endif
+
+/* What EXPLAIN ANALYZE counts of a node has a type of its own from 19 on. */
+#if PG_VERSION_NUM >= 190000
+#define iopool_instr_alloc_node(options) InstrAllocNode(options, false)
+#else
+#define iopool_instr_alloc_node(options) InstrAlloc(1, options, false)
 #endif
 
 /*

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "utils/builtins.h"
+#include "utils/tuplestore.h"
 
 #include "doctor/check_internal.h"
 

@@ -13,6 +13,7 @@
 
 #include "miscadmin.h"
 #include "storage/latch.h"
+#include "storage/procsignal.h"
 
 #include "base/compat.h"
 #include "engine/stream_internal.h"
@@ -111,6 +112,24 @@ iopool_stream_drain_all(void)
 }
 
 /*
+ * The same, where barriers can be absorbed meanwhile: the reads may not come in
+ * for long, and whoever has emitted a barrier waits for it.  May raise.
+ */
+static void
+drain_and_absorb(void)
+{
+	IopoolLease *leases[IOPOOL_MAX_POOLS + 1];
+	int nleases = iopool_stream_busy_leases(leases, true);
+
+	for (int i = 0; i < nleases; i++)
+	{
+		iopool_lease_cancel_prepared(leases[i]);
+		while (!iopool_lease_drain_to_barrier(leases[i]))
+			ProcessProcSignalBarrier();
+	}
+}
+
+/*
  * A cancel or terminate request is about to be served: start nothing new, and
  * wait for what is in flight before CHECK_FOR_INTERRUPTS() raises.  That is of
  * all streams of this backend, so who catches a cancel has no ring.
@@ -124,10 +143,10 @@ iopool_stream_check_interrupts(void)
 {
 	if (likely(!INTERRUPTS_PENDING_CONDITION()))
 		return;
-	if (QueryCancelPending || ProcDiePending)
-		iopool_stream_drain_all();
 	PG_TRY();
 	{
+		if (QueryCancelPending || ProcDiePending)
+			drain_and_absorb();
 		CHECK_FOR_INTERRUPTS();
 	}
 	PG_CATCH();

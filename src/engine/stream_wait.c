@@ -269,6 +269,8 @@ start_streams(const WaitArgs *args, IopoolDeadline deadline)
 		if (iopool_deadline_has_passed(deadline))
 			break;
 	}
+	/* what came meanwhile is not to wait for one more read */
+	iopool_stream_check_interrupts();
 }
 
 /* Wait for one or several leases until the deadline. */

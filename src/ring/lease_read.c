@@ -20,6 +20,7 @@
 
 #include <errno.h>
 
+#include "miscadmin.h"
 #include "pgstat.h"
 
 #include "base/compat.h"
@@ -411,8 +412,39 @@ iopool_lease_poll(IopoolLease *lease, unsigned wait_nr,
 {
 	if (!iopool_lease_enter(lease))
 		return;
+	lease->handle.interrupt = wait_nr > 0 ? &InterruptPending : NULL;
 	poll_ring(lease, wait_nr, deadline);
+	lease->handle.interrupt = NULL;
 	iopool_lease_leave(lease, false);
+}
+
+/* False: left early, for an interrupt that the handle heeds. */
+static bool
+drain(IopoolLease *lease, const int *in_flight)
+{
+	bool is_left = false;
+
+	if (*in_flight == 0)
+		return true;
+
+	lease->is_draining = true;
+	iopool_lease_cancel_prepared(lease);
+	if (*in_flight > 0 && iopool_lease_enter(lease))
+	{
+		iopool_pool_mark_draining(lease->pool, lease->ring, lease->generation,
+								  true);
+		while (*in_flight > 0 && !is_left)
+		{
+			poll_ring(lease, 1, IOPOOL_FOREVER);
+			is_left = iopool_handle_is_interrupted(&lease->handle);
+		}
+		/* the ring is given back now, or used on by another stream */
+		iopool_pool_mark_draining(lease->pool, lease->ring, lease->generation,
+								  false);
+		iopool_lease_leave(lease, false);
+	}
+	lease->is_draining = false;
+	return !is_left;
 }
 
 /*
@@ -423,21 +455,20 @@ iopool_lease_poll(IopoolLease *lease, unsigned wait_nr,
 void
 iopool_lease_drain(IopoolLease *lease, const int *in_flight)
 {
-	if (*in_flight == 0)
-		return;
+	(void) drain(lease, in_flight);
+}
 
-	lease->is_draining = true;
-	iopool_lease_cancel_prepared(lease);
-	if (*in_flight > 0 && iopool_lease_enter(lease))
-	{
-		iopool_pool_mark_draining(lease->pool, lease->ring, lease->generation,
-								  true);
-		while (*in_flight > 0)
-			poll_ring(lease, 1, IOPOOL_FOREVER);
-		/* the ring is given back now, or used on by another stream */
-		iopool_pool_mark_draining(lease->pool, lease->ring, lease->generation,
-								  false);
-		iopool_lease_leave(lease, false);
-	}
-	lease->is_draining = false;
+/*
+ * The same for all that is in flight.  False: there is a barrier for the
+ * caller to absorb, who calls again then.
+ */
+bool
+iopool_lease_drain_to_barrier(IopoolLease *lease)
+{
+	bool is_drained;
+
+	lease->handle.interrupt = &ProcSignalBarrierPending;
+	is_drained = drain(lease, &lease->in_flight);
+	lease->handle.interrupt = NULL;
+	return is_drained;
 }

@@ -16,6 +16,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "miscadmin.h"
 #include "utils/guc.h"
 
 #include "base/types.h"
@@ -68,11 +69,39 @@ typedef struct IopoolHandle
 	int in_flight; /* reads that were prepared and not reaped */
 
 	/*
+	 * What ends a wait early: InterruptPending, or, in a drain that others
+	 * must not have to wait for, ProcSignalBarrierPending; NULL: nothing does.
+	 */
+	const volatile sig_atomic_t *interrupt;
+
+	/*
 	 * Reads in a row that were there as soon as they were started, as those of
 	 * cached pages are; kept by submit().
 	 */
 	int nquick;
 } IopoolHandle;
+
+/* Is there an interrupt that the caller is waiting to serve? */
+static inline bool
+iopool_handle_is_interrupted(const IopoolHandle *handle)
+{
+	return handle->interrupt != NULL && unlikely(*handle->interrupt) &&
+		INTERRUPTS_CAN_BE_PROCESSED();
+}
+
+/*
+ * How long a method may wait now: timeout_us, or a moment where there is an
+ * interrupt.  Not no time at all, because the interrupt may stay.
+ */
+static inline int64
+iopool_handle_wait_us(const IopoolHandle *handle, int64 timeout_us)
+{
+	const int64 moment_us = 1000;
+
+	if (!iopool_handle_is_interrupted(handle))
+		return timeout_us;
+	return timeout_us < 0 ? moment_us : Min(timeout_us, moment_us);
+}
 
 /* After so many such reads in a row, a method is taken to be quick. */
 #define IOPOOL_QUICK_READS 128
@@ -147,9 +176,13 @@ typedef struct IopoolMethod
 	/*
 	 * Start everything prepared, then wait until wait_nr completions can be
 	 * reaped, a signal arrives or timeout_us microseconds have passed; -1: no
-	 * limit, 0: only look.  Keeps nquick of the handle.  A transient failure (see refusal.c) may leave
-	 * reads prepared; call again.  Any other failure means that the ring
-	 * cannot be used any more, or not by this process.
+	 * limit, 0: only look.  A method that reads by itself comes back between
+	 * two reads, not within one, and that only where the handle is
+	 * interrupted.  Keeps nquick of the handle.
+	 *
+	 * A transient failure (see refusal.c) may leave reads prepared; call
+	 * again.  Any other failure means that the ring cannot be used any more,
+	 * or not by this process.
 	 */
 	int (*submit)(IopoolHandle *handle, unsigned wait_nr, int64 timeout_us);
 

@@ -263,6 +263,12 @@ uring_submit(IopoolHandle *handle, unsigned wait_nr, int64 timeout_us)
 	rc = start_prepared(handle);
 	if (rc < 0)
 		return rc;
+
+	/*
+	 * XXX A signal that arrives between this look and the system call does
+	 * not end the wait.  What it is about waits for a read to complete.
+	 */
+	timeout_us = iopool_handle_wait_us(handle, timeout_us);
 	if (timeout_us >= 0)
 		return wait_until(ring, wait_nr, timeout_us);
 	if (io_uring_cq_ready(ring) >= wait_nr)

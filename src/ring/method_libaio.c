@@ -358,7 +358,7 @@ libaio_submit(IopoolHandle *handle, unsigned wait_nr, int64 timeout_us)
 	if (nready < (int) wait_nr && ring->sync.nqueued > 0)
 	{
 		/* with both kinds, what the kernel has must not wait for the other */
-		iopool_sync_queue_run(&ring->sync, wait_nr - ring->nready,
+		iopool_sync_queue_run(&ring->sync, handle, wait_nr - ring->nready,
 							  ring->nsubmitted > 0 && timeout_us > 0
 								  ? 0
 								  : timeout_us);
@@ -373,6 +373,7 @@ libaio_submit(IopoolHandle *handle, unsigned wait_nr, int64 timeout_us)
 		/* nor the other way round */
 		if (ring->sync.nqueued > 0 && timeout_us > 0)
 			timeout_us = Min(timeout_us, MIXED_WAIT_US);
+		timeout_us = iopool_handle_wait_us(handle, timeout_us);
 		rc2 = collect_events(ring, (int) wait_nr - nready, timeout_us);
 		if (rc == 0)
 			rc = rc2;

@@ -296,14 +296,19 @@ try_head(IopoolSyncQueue *queue)
 }
 
 /*
- * Make reads until so many completions wait, nothing is queued, or, with
- * timeout_us >= 0, a read would have to wait: then some of that time is spent.
+ * Make reads until so many completions wait, nothing is queued, there is an
+ * interrupt for the caller to serve, or, with timeout_us >= 0, a read would
+ * have to wait: then some of that time is spent.
+ *
+ * A read that waits for the disk can be slow, and whoever emits a barrier waits
+ * for every backend to absorb it.  So one read is the longest that they wait.
  *
  * Direct and uncached reads know no other way than to wait, because nothing
  * reads ahead for them.
  */
 void
-iopool_sync_queue_run(IopoolSyncQueue *queue, unsigned ndone, int64 timeout_us)
+iopool_sync_queue_run(IopoolSyncQueue *queue, const IopoolHandle *handle,
+					  unsigned ndone, int64 timeout_us)
 {
 	int64 end = timeout_us > 0 ? iopool_deadline_now() + timeout_us : 0;
 
@@ -323,6 +328,8 @@ iopool_sync_queue_run(IopoolSyncQueue *queue, unsigned ndone, int64 timeout_us)
 			return;
 		}
 
+		if (iopool_handle_is_interrupted(handle))
+			return;
 		/* without time to wait, one that waits is enough */
 		if (timeout_us >= 0 && must_wait && iopool_deadline_now() >= end)
 			return;
@@ -413,7 +420,7 @@ sync_submit(IopoolHandle *handle, unsigned wait_nr, int64 timeout_us)
 {
 	iopool_sync_queue_try(handle->local, handle, wait_nr);
 	iopool_sync_queue_advise(handle->local, handle);
-	iopool_sync_queue_run(handle->local, wait_nr, timeout_us);
+	iopool_sync_queue_run(handle->local, handle, wait_nr, timeout_us);
 	return 0;
 }
 

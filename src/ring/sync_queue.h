@@ -35,7 +35,8 @@ extern void iopool_sync_queue_try(IopoolSyncQueue *queue, IopoolHandle *handle,
 								  unsigned ndone);
 extern void iopool_sync_queue_advise(IopoolSyncQueue *queue,
 									 IopoolHandle *handle);
-extern void iopool_sync_queue_run(IopoolSyncQueue *queue, unsigned ndone,
+extern void iopool_sync_queue_run(IopoolSyncQueue *queue,
+								  const IopoolHandle *handle, unsigned ndone,
 								  int64 timeout_us);
 extern int iopool_sync_queue_reap(IopoolSyncQueue *queue,
 								  IopoolCompletion *completions, int max);

@@ -14,6 +14,7 @@
 #include "executor/executor.h"
 #include "executor/instrument.h"
 
+#include "base/compat.h"
 #include "base/range.h"
 #include "ring/settings.h"
 #include "scan/scan_internal.h"

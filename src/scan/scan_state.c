@@ -13,6 +13,7 @@
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "executor/executor.h"
+#include "executor/instrument.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "utils/lsyscache.h"
@@ -129,16 +130,15 @@ may_need_rollback(Node *node, void *context)
 {
 	if (node == NULL)
 		return false;
+	/* another parameter may be computed by a sub-select when it is needed */
+	if (IsA(node, Param) && ((Param *) node)->paramkind != PARAM_EXTERN)
+		return true;
 	switch (nodeTag(node))
 	{
 		case T_List:
 		case T_CaseWhen:
 			break;
 		case T_Param:
-			/* another one may be computed by a sub-select when it is needed */
-			if (((Param *) node)->paramkind != PARAM_EXTERN)
-				return true;
-			/* FALLTHROUGH */
 		case T_Var:
 		case T_Const:
 		case T_FuncExpr:

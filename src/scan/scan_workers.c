@@ -183,7 +183,7 @@ iopool_scan_workers_begin(IopoolScanState *state, EState *estate)
 	workers->css.ss.ps.plan = &plan->scan.plan;
 	workers->css.ss.ps.state = estate;
 	workers->css.ss.ps.instrument =
-		InstrAlloc(1, estate->es_instrument, false);
+		iopool_instr_alloc_node(estate->es_instrument);
 
 	state->workers = workers;
 	state->css.custom_ps = lappend(state->css.custom_ps, workers);

@@ -34,7 +34,7 @@ typedef struct Elements
 {
 	int nelems;
 	char *data;	  /* those that are not NULL, one after the other */
-	bits8 *nulls; /* bitmap of those that are not; NULL: none is NULL */
+	uint8 *nulls; /* bitmap of those that are not; NULL: none is NULL */
 } Elements;
 
 /* Copy memory, which may be much. */

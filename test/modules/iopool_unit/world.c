@@ -92,7 +92,8 @@ mock_pool_create(int nrings, int entries)
 	pool->nrings = nrings;
 	pool->entries = entries;
 	pool->lock = MemoryContextAllocZero(world, sizeof(LWLock));
-	LWLockInitialize(pool->lock, LWTRANCHE_FIRST_USER_DEFINED);
+	/* from 19 on, one that is not registered is refused */
+	LWLockInitialize(pool->lock, LWTRANCHE_BUFFER_MAPPING);
 	pg_atomic_init_u32(&pool->nwaiting, 0);
 	dlist_init(&pool->waiters);
 	pool->mailbox_size = iopool_mailbox_size(entries);

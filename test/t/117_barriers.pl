@@ -1,0 +1,117 @@
+# A barrier that PostgreSQL sends to all backends does not wait for a batch: a
+# backend that reads absorbs it between two reads, and while it waits for reads
+# that are in flight.
+#
+# DROP DATABASE stands for all that sends one: it has every backend close the
+# files of the database, and goes on when all have.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use IopoolTest;
+
+my $fs = IopoolTest::GateFS->new;
+my $held = $fs->path('held');
+my $plain = $fs->path('plain');
+write_words($fs->backing('held'), 4_000_000);
+write_words($fs->backing('plain'), 400_000);
+
+# Of so many ranges the first few are read at once, the rest is held.  libaio
+# makes its context only for a lease that is worth it.
+sub batch_of
+{
+	my ($count, $nplain) = @_;
+	return qq{SELECT count(*) FILTER (WHERE data = int8send(file_offset)) FROM iopool_read_batch(
+		(SELECT array_agg(CASE WHEN n < $nplain THEN '$plain' ELSE '$held' END ORDER BY n)
+		 FROM generate_series(0, $count - 1) AS n),
+		(SELECT array_agg(n * 192 ORDER BY n) FROM generate_series(0, $count - 1) AS n),
+		ARRAY[8], in_order => false)};
+}
+
+# A session in the middle of such a batch, with its pid.
+sub start_held
+{
+	my ($node, $mode, @size) = @_;
+	$fs->gate('held');
+	my $session = start_sql($node, "SET iopool.io_mode = $mode;\n" . batch_of(@size) . ';');
+	my $pid = backend_pid($node, $session);
+	$fs->wait_blocked('held', 1);
+	return ($session, $pid);
+}
+
+# A session that sends a barrier and waits for everybody.
+sub start_barrier
+{
+	my ($node) = @_;
+	ask($node, 'CREATE DATABASE doomed');
+	return start_sql($node, 'DROP DATABASE doomed;');
+}
+
+# Asserts that it has not had to wait for what the gate holds.
+sub barrier_passed
+{
+	my ($node, $barrier, $label) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my (undef, $err) = $barrier->finish;
+	is($err, '', "$label: nothing is said");
+	is(ask($node, q{SELECT count(*) FROM pg_database WHERE datname = 'doomed'}), 0, "$label: the barrier is through");
+	return;
+}
+
+sub waits_for_barrier
+{
+	my ($node, $barrier) = @_;
+	return "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'ProcSignalBarrier'"
+	  . " AND application_name = '$barrier->{name}'";
+}
+
+foreach my $method (test_methods())
+{
+	my $node = iopool_node("barriers_$method", $method,
+		'iopool.rings' => 2, 'iopool.ring_entries' => 64);
+
+	foreach my $mode (io_modes())
+	{
+		# Few reads: of libaio, too, the process makes them itself.
+		my $label = "$method, $mode";
+		my ($session, $pid) = start_held($node, $mode, 48, 0);
+		my $barrier = start_barrier($node);
+		if ($method ne 'io_uring')
+		{
+			ok(ask_until($node, waits_for_barrier($node, $barrier), 1), "$label: a read is the process's own and goes first");
+			ok(stays(sub { ask($node, waits_for_barrier($node, $barrier)) eq '1' }), "$label: as long as it takes");
+			# a direct read is one of whole blocks, and never announced
+			$fs->let_pass('held', 1, $mode eq 'direct' ? 4096 : 8);
+		}
+		barrier_passed($node, $barrier, $label);
+		$fs->wait_blocked('held', 1);
+		ok(!$session->has_ended, "$label: within the batch");
+		$fs->ungate('held');
+		is(($session->finish)[0], 48, "$label: which has the right bytes");
+
+		# Many: of libaio, the context is waited for.
+		next unless async_in($method, $mode);
+		($session, $pid) = start_held($node, $mode, 2000, 1000);
+		ok(wait_inside($node, $pid), "$label: reads are waited for");
+		barrier_passed($node, start_barrier($node), "$label, in flight");
+		ok($fs->blocked('held') > 0 && !$session->has_ended, "$label, in flight: all of them are held");
+
+		# A cancel has to wait for what is in flight; others need not.
+		ask($node, "SELECT pg_cancel_backend($pid)");
+		ok(cancel_has_come($node, $pid), "$label, cancel: the ring drains");
+		barrier_passed($node, start_barrier($node), "$label, cancel");
+		ok($fs->blocked('held') > 0 && !$session->has_ended, "$label, cancel: all of them are held");
+		$fs->ungate('held');
+		like(($session->finish)[1], qr/ERROR:  57014/, "$label, cancel: is raised when they are in");
+	}
+
+	rings_home($node, $method);
+	reader_is_right($node, $plain, $method);
+	$node->stop;
+}
+
+done_testing();
