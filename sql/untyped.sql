@@ -3,7 +3,7 @@
 
 CREATE TEMP TABLE untyped (function text, nargs int, given text, types text, result text);
 
--- what has an argument of type internal is for the server alone
+-- what has an argument of type internal is for the server alone, as is a handler
 DO $$
 DECLARE
 	f record;
@@ -14,7 +14,7 @@ BEGIN
 			JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
 			JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'iopool',
 			generate_series((p.pronargs - p.pronargdefaults)::int, p.pronargs) AS n
-		WHERE 'internal'::regtype <> ALL (p.proargtypes)
+		WHERE 'internal'::regtype <> ALL (p.proargtypes) AND p.prorettype <> 'fdw_handler'::regtype
 		ORDER BY 1, 2
 	LOOP
 		SELECT string_agg('$' || i, ', ' ORDER BY i) INTO args FROM generate_series(1, f.nargs) AS i;
