@@ -60,7 +60,7 @@ sub test_example
 	return;
 }
 
-is_deeply(\@examples, [qw(jsonl pmtiles rerank zip)], 'the examples are there');
+is_deeply(\@examples, [qw(jsonl pmtiles rerank thumbnails zip)], 'the examples are there');
 my $index = slurp_file("$top/examples/README.md");
 foreach my $name (@examples)
 {
