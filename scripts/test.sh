@@ -323,6 +323,8 @@ if [[ " $ONLY " =~ " tap " || " $ONLY " =~ " isolation " || " $ONLY " =~ " machi
     done
     lib_make -C test/modules/iopool_refuse >"$T/refuse.log" 2>&1 || { cat "$T/refuse.log" >&2; die "iopool_refuse does not compile"; }
     helpers+=("IOPOOL_TEST_REFUSE=$SRC/test/modules/iopool_refuse/iopool_refuse.so")
+    lib_make -C test/modules/iopool_usurp >"$T/usurp.log" 2>&1 || { cat "$T/usurp.log" >&2; die "iopool_usurp does not compile"; }
+    helpers+=("IOPOOL_TEST_USURP=$SRC/test/modules/iopool_usurp/iopool_usurp.so")
     lib_install_consumer
     helpers+=("IOPOOL_TEST_CONSUMER=installed" "IOPOOL_TEST_PG_CONFIG=$PG_CONFIG"
         "IOPOOL_TEST_INCLUDE=$IOPOOL_INCLUDE" "IOPOOL_TEST_DESTDIR=$T/root")

@@ -12,6 +12,7 @@
 
 #include "api/api.h"
 #include "base/compat.h"
+#include "doctor/check.h"
 #include "file/directory.h"
 #include "ring/settings.h"
 #include "ring/shmem.h"
@@ -39,4 +40,5 @@ _PG_init(void)
 	iopool_api_install();
 	iopool_directory_install_hook();
 	iopool_scan_install();
+	iopool_check_load_order();
 }

@@ -43,7 +43,8 @@ static void (*const checks[])(IopoolCheck *check) = {
 	check_method,		 iopool_check_io_uring,	   iopool_check_libaio,
 	iopool_check_rings,	 iopool_check_leases,	   iopool_check_memlock,
 	iopool_check_nofile, iopool_check_aio_max_nr,  iopool_check_openat2,
-	iopool_check_statx,	 iopool_check_directories, check_libraries,
+	iopool_check_statx,	 iopool_check_directories, iopool_check_hooks,
+	check_libraries,
 };
 
 static void

@@ -66,6 +66,9 @@ extern void iopool_check_aio_max_nr(IopoolCheck *check);
 extern const char *iopool_check_memlock_hint(IopoolCheck *check);
 extern const char *iopool_check_nofile_hint(IopoolCheck *check);
 
+/* check_hooks.c */
+extern void iopool_check_hooks(IopoolCheck *check);
+
 /* check_files.c */
 extern void iopool_check_directories(IopoolCheck *check);
 extern void iopool_check_statx(IopoolCheck *check);

@@ -11,8 +11,9 @@
  * Only roles that may name any path learn here whether one exists: of others
  * the hook refuses the change before it looks at the file system.
  *
- * Without shared_preload_libraries there is no hook.  Then the validator
- * demands all rights for any change, which is enough to restore a dump.
+ * Without shared_preload_libraries there is no hook, and another extension may
+ * have taken it.  Then the validator demands all rights for any change, which is
+ * enough to restore a dump.
  *
  * pg_upgrade brings over what was accepted before, and must not fail because
  * a directory has gone since, the new server has no such pool yet, or options
@@ -35,6 +36,7 @@
 #include "catalog/pg_authid.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_foreign_table.h"
+#include "catalog/pg_namespace.h"
 #include "commands/defrem.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -45,6 +47,7 @@
 #include "utils/syscache.h"
 
 #include "base/compat.h"
+#include "base/hooks.h"
 #include "base/pattern.h"
 #include "file/directory.h"
 #include "ring/settings.h"
@@ -52,7 +55,6 @@
 IOPOOL_FUNCTION(iopool_directory_validator);
 
 static object_access_hook_type prev_object_access_hook = NULL;
-static bool is_hook_installed = false;
 
 /* Tell what is wrong with a directory that can be had all the same. */
 static void
@@ -256,6 +258,7 @@ static void
 check_object_access(ObjectAccessType access, Oid classId, Oid objectId,
 					int subId, void *arg)
 {
+	iopool_hook_reached(IOPOOL_HOOK_OBJECT_ACCESS);
 	if (prev_object_access_hook)
 		prev_object_access_hook(access, classId, objectId, subId, arg);
 
@@ -270,7 +273,17 @@ iopool_directory_install_hook(void)
 {
 	prev_object_access_hook = object_access_hook;
 	object_access_hook = check_object_access;
-	is_hook_installed = true;
+}
+
+/* Will the hook see what is changed? */
+static bool
+is_hook_reached(void)
+{
+	uint64 before = iopool_hook_calls[IOPOOL_HOOK_OBJECT_ACCESS];
+
+	/* asks whether a schema may be searched, and does nothing else */
+	InvokeNamespaceSearchHook(PG_CATALOG_NAMESPACE, false);
+	return iopool_hook_calls[IOPOOL_HOOK_OBJECT_ACCESS] != before;
 }
 
 /* Raise 22023 unless the path is written in the one way. */
@@ -356,7 +369,7 @@ iopool_directory_validator(PG_FUNCTION_ARGS)
 	check_path_canonical(dir.path);
 	if (dir.pool_name != NULL)
 		check_pool(dir.pool_name);
-	if (!is_hook_installed)
+	if (!is_hook_reached())
 		check_change(&dir, NULL);
 	PG_RETURN_VOID();
 }

@@ -15,6 +15,7 @@
 #include "optimizer/planner.h"
 
 #include "base/compat.h"
+#include "base/hooks.h"
 #include "scan/scan_internal.h"
 
 static planner_hook_type prev_planner = NULL;
@@ -29,6 +30,7 @@ plan_query(IOPOOL_PLANNER_PARAMS)
 	bool was_cursor = is_cursor;
 	PlannedStmt *result;
 
+	iopool_hook_reached(IOPOOL_HOOK_PLANNER);
 	/* what DECLARE, and PL/pgSQL's OPEN and FOR ... IN cursor, ask for */
 	is_cursor = (cursor_options & CURSOR_OPT_FAST_PLAN) != 0 &&
 		(cursor_options & CURSOR_OPT_NO_SCROLL) == 0;

@@ -27,6 +27,7 @@
 #include "optimizer/tlist.h"
 
 #include "base/compat.h"
+#include "base/hooks.h"
 #include "ring/settings.h"
 #include "scan/scan_internal.h"
 
@@ -510,6 +511,7 @@ project_paths(PlannerInfo *root, UpperRelationKind stage,
 	bool has_calls;
 	ListCell *lc;
 
+	iopool_hook_reached(IOPOOL_HOOK_UPPER_PATHS);
 	if (prev_create_upper_paths != NULL)
 		prev_create_upper_paths(root, stage, input_rel, output_rel, extra);
 	if (stage != UPPERREL_FINAL || !iopool_enable_stream_scan)

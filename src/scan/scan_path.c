@@ -31,6 +31,7 @@
 #include "utils/builtins.h"
 
 #include "base/compat.h"
+#include "base/hooks.h"
 #include "ring/settings.h"
 #include "scan/scan.h"
 #include "scan/scan_internal.h"
@@ -241,6 +242,7 @@ add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
 	Path *plain;
 	QualCost qual_cost;
 
+	iopool_hook_reached(IOPOOL_HOOK_REL_PATHLIST);
 	if (prev_set_rel_pathlist != NULL)
 		prev_set_rel_pathlist(root, rel, rti, rte);
 
@@ -455,6 +457,7 @@ add_lateral_paths(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
 	};
 	ListCell *lc;
 
+	iopool_hook_reached(IOPOOL_HOOK_JOIN_PATHLIST);
 	if (prev_set_join_pathlist != NULL)
 		prev_set_join_pathlist(root, joinrel, outerrel, innerrel, jointype,
 							   extra);
