@@ -169,6 +169,14 @@ typedef struct IopoolApiOptions
 	 * go before it does.  Memory that is never freed needs no context.
 	 */
 	MemoryContext buffer_context;
+
+	/*
+	 * The segment of dynamic shared memory (dsm.h) that buffers of the caller
+	 * are in; NULL: there is none.  When this backend detaches from it, the
+	 * stream ends.  An error detaches from the segment of a parallel query
+	 * before it frees anything else.
+	 */
+	struct dsm_segment *buffer_segment;
 } IopoolApiOptions;
 
 #define IOPOOL_API_OPTIONS_INIT          \

@@ -464,12 +464,12 @@ sub start_sql
 	return IopoolTest::Session->new($node, $sql, %params);
 }
 
-# pid of the backend of a session, once it has connected.
+# pid of the backend of a session, once it has connected; not of its workers.
 sub backend_pid
 {
 	my ($node, $session) = @_;
 	my $query = "SELECT pid FROM pg_stat_activity"
-	  . " WHERE application_name = '$session->{name}'";
+	  . " WHERE application_name = '$session->{name}' AND leader_pid IS NULL";
 	my $pid = '';
 
 	poll_until(sub { ($pid = ask($node, $query)) ne '' })

@@ -10,7 +10,7 @@
  * What lives how long.  The stream has a context of its own, a child of the
  * consumer's, with the engine's stream and all that it allocates in it, so
  * that deleting it drains first.  A guard in the context of the consumer's
- * buffers ends the stream before these go.  Reset callbacks run youngest
+ * buffers, or a callback of their segment, ends the stream before these go.  Reset callbacks run youngest
  * first: the engine's, registered after ours, has drained when ours lets go of
  * the files.
  *
@@ -20,6 +20,7 @@
 
 #include <errno.h>
 
+#include "storage/dsm.h"
 #include "utils/memutils.h"
 
 #include "api/api.h"
@@ -39,8 +40,9 @@ typedef struct ApiRead
 
 struct IopoolApiStream
 {
-	MemoryContext cxt;	 /* holds all of it */
-	MemoryContext guard; /* in the context of the buffers, or NULL */
+	MemoryContext cxt;			 /* holds all of it */
+	MemoryContext guard;		 /* in the context of the buffers, or NULL */
+	struct dsm_segment *segment; /* that buffers are in, or NULL */
 	MemoryContextCallback at_reset;
 	IopoolStream *stream;
 	bool is_aligned;
@@ -108,6 +110,16 @@ drop_all(IopoolApiStream *api, dlist_head *reads)
 		drop_read(api, dlist_container(ApiRead, node, iter.cur));
 }
 
+/* The segment of the consumer's buffers goes away. */
+static void
+segment_gone(dsm_segment *segment, Datum arg)
+{
+	IopoolApiStream *api = (IopoolApiStream *) DatumGetPointer(arg);
+
+	api->segment = NULL;
+	iopool_stream_end(api->stream, NULL);
+}
+
 /* The memory of the stream goes away; the engine has drained it. */
 static void
 stream_gone(void *arg)
@@ -117,6 +129,8 @@ stream_gone(void *arg)
 	iopool_api_unregister(api);
 	if (api->guard != NULL)
 		MemoryContextDelete(api->guard); /* calls buffers_gone() */
+	if (api->segment != NULL)
+		cancel_on_dsm_detach(api->segment, segment_gone, PointerGetDatum(api));
 	drop_all(api, &api->queue);
 	drop_all(api, &api->pulled);
 }
@@ -204,6 +218,12 @@ api_begin(MemoryContext cxt, const IopoolApiOptions *given)
 		if (all.buffer_context != NULL)
 			api->guard =
 				iopool_api_guard(all.buffer_context, buffers_gone, api);
+		if (all.buffer_segment != NULL)
+		{
+			on_dsm_detach(all.buffer_segment, segment_gone,
+						  PointerGetDatum(api));
+			api->segment = all.buffer_segment;
+		}
 		iopool_api_register(api, IOPOOL_API_STREAM);
 	}
 	PG_CATCH();

@@ -240,6 +240,7 @@ foreach my $method (test_methods())
 			reader_is_right($node, $held, $label);
 		}
 		savepoint($node, "$method, $mode", $mode);
+		shared($node, $method, $mode);
 		timeout($node, "$method, $mode", $mode) if goes_on_alone($method);
 		ended($node, $method, $mode);
 	}
@@ -247,6 +248,43 @@ foreach my $method (test_methods())
 }
 
 done_testing();
+
+# Reads into the segment of a parallel query.  An error detaches from the segment
+# before anything else ends: not while the kernel writes there.
+sub shared
+{
+	my ($node, $method, $mode) = @_;
+	my $label = "$method, $mode, memory of a parallel query";
+	my $offsets = 'ARRAY(SELECT n * 4096::bigint FROM generate_series(0, 80) AS n ORDER BY n % 7)';
+	my $sum = unpack('%64C*', substr(slurp_file($fs->backing('plain')), 0, 81 * 4096));
+	my $segments = q{SELECT count(*) FROM regexp_split_to_table(pg_read_file('/proc/self/maps'), '\n') AS l WHERE l ~ '/PostgreSQL[.]'};
+
+	foreach my $nworkers (0, 2)
+	{
+		is($node->safe_psql('postgres', "SELECT sum FROM consumer_shared('$plain', $offsets, 4096, $nworkers, '$mode')"),
+			$sum, "$label: all bytes, with $nworkers workers");
+	}
+	return unless goes_on_alone($method);
+
+	$fs->gate('held');
+	# a session has a segment of its own from its first parallel query on
+	my $session = start_sql($node, "SELECT FROM consumer_shared('$plain', ARRAY[0], 8, 1);\n$segments;\nSELECT sum FROM consumer_shared('$held', $offsets, 4096, 2, '$mode', 0);\nSELECT 'goes on';");
+	my $pid = backend_pid($node, $session);
+	ok($fs->wait_blocked('held', 1), "$label: reads are held");
+	ok(poll_until(sub { ($session->output)[0] =~ /^\d+$/m }), "$label: segments before");
+	my ($before) = ($session->output)[0] =~ /^(\d+)$/m;
+	# which is reported before anything is cleaned up
+	ok(poll_until(sub { ($session->output)[1] =~ /on purpose/ }), "$label: an error");
+	ok(stays(sub { (() = slurp_file("/proc/$pid/maps") =~ m{/PostgreSQL\.}g) > $before && ($session->output)[0] !~ /goes on/ }),
+		"$label: the segment is there as long as they are");
+	$fs->ungate('held');
+	my ($out, $err) = $session->finish;
+	like($err, qr/on purpose/, "$label: the error");
+	like($out, qr/goes on/, "$label: the session goes on");
+	rings_home($node, $label);
+	reader_is_right($node, $held, $label);
+	return;
+}
 
 # A stream that lives from statement to statement, through savepoints.
 sub savepoint

@@ -114,3 +114,9 @@ EXCEPTION WHEN OTHERS THEN
 	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
 	RETURN SQLSTATE || ': ' || SQLERRM || CASE WHEN detail <> '' THEN ' ' || detail ELSE '' END;
 END $$;
+
+-- Reads into the memory of a parallel query (shared.c)
+
+CREATE FUNCTION consumer_shared(path text, offsets bigint[], length int, nworkers int, io_mode text DEFAULT 'session', fail_after int DEFAULT -1,
+	OUT sum bigint, OUT blocks_by_workers int, OUT nworkers_launched int)
+LANGUAGE c STRICT AS 'MODULE_PATHNAME';
