@@ -313,7 +313,14 @@ sub statement
 }
 
 sub keys_of { my ($from) = @_; return join ', ', @{ $from->{keys} }; }
-sub data_of { my ($from) = @_; return $from->{calls}[-1]{alias} . '.data'; }
+# The bytes of the last call, of whole files with what is known of them.
+sub data_of
+{
+	my ($from) = @_;
+	my $call = $from->{calls}[-1];
+	my $f = $call->{alias};
+	return $call->{form} eq 'whole files' ? "($f.data || int8send($f.size) || timestamptz_send($f.modified))" : "$f.data";
+}
 sub digest_of { my ($from) = @_; return 'md5(string_agg(' . data_of($from) . ", '' ORDER BY " . keys_of($from) . '))'; }
 sub pair_of { my ($from) = @_; return ("$from->{id} AS id", 'md5(' . data_of($from) . ') AS d'); }
 

@@ -75,6 +75,7 @@ read_fully(IopoolPool *pool, IopoolFile *file, int64 offset, int64 len,
 		   char *dest)
 {
 	int64 nread = 0;
+	int nstops = 0;
 
 	while (nread < len)
 	{
@@ -97,8 +98,8 @@ read_fully(IopoolPool *pool, IopoolFile *file, int64 offset, int64 len,
 			break;
 		if (file->alignment > 0)
 		{
-			int64 next =
-				iopool_file_resume_direct(file, io.offset, offset + nread);
+			int64 next = iopool_file_resume_direct(file, io.offset,
+												   offset + nread, &nstops);
 
 			if (next < 0)
 				break;

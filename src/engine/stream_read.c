@@ -273,8 +273,9 @@ take_bytes(IopoolRead *read, int result, int64 *valid_end)
 		int64 next = upto;
 
 		if (read->io.is_direct)
-			next = iopool_file_resume_direct(read->extent->file,
-											 read->io.offset, upto);
+			next =
+				iopool_file_resume_direct(read->extent->file, read->io.offset,
+										  upto, &read->nstops);
 		if (next >= 0)
 		{
 			read->io.offset = next;
@@ -560,6 +561,7 @@ iopool_stream_start_read(IopoolStream *stream, IopoolPiece *piece)
 	read->io.rw_flags = file->rw_flags;
 	stream->has_flags |= file->rw_flags != 0;
 	read->start = piece->start;
+	read->nstops = 0;
 
 	if (read->io.is_direct && stream->options.is_aligned)
 	{

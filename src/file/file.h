@@ -130,7 +130,7 @@ extern bool iopool_file_clip(IopoolFile *file, int64 offset, int64 length,
 							 IopoolClip *clip, IopoolFailure *failure);
 extern bool iopool_file_goes_on_at(const IopoolFile *file, int64 offset);
 extern int64 iopool_file_resume_direct(IopoolFile *file, int64 from,
-									   int64 upto);
+									   int64 upto, int *nstops);
 extern bool iopool_file_takes_advice(IopoolFile *file);
 
 #endif /* IOPOOL_FILE_H */

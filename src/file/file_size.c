@@ -37,6 +37,9 @@
 /* Room for what lies behind the size of a whole file, in bytes, at first. */
 #define OPEN_END_ROOM (64 * 1024)
 
+/* A direct read begins with the same block again so many times at most. */
+#define MAX_STOPS 16
+
 /* File systems where a file ends where fstat(2) says so. */
 static const uint32 exact_magics[] = {
 	EXT4_SUPER_MAGIC,
@@ -224,16 +227,28 @@ iopool_file_clip(IopoolFile *file, int64 offset, int64 length,
 	return true;
 }
 
+/* Does the file refuse direct reads that begin inside a block, at this offset? */
+static bool
+insists_on_blocks(const IopoolFile *file, int64 offset)
+{
+	char byte;
+
+	return pread(file->fd, &byte, 1, offset) < 0 && errno == EINVAL;
+}
+
 /*
  * Where a direct read goes on that started at file offset from and stopped at
- * upto before its end; -1: nowhere, the file ends there.
+ * upto before its end; -1: nowhere, the file ends there.  *nstops counts for a
+ * read how often it began with the block that it stopped in.
  *
- * Most file systems stop inside a block only at the end of the file.  One
- * that does so elsewhere gets the block read again, and if that brings
- * nothing new, the rest from where it stopped: it does not insist on blocks.
+ * Most file systems stop inside a block only at the end of the file.  If there
+ * is more by now, the file has grown, and the block is read again.  One that
+ * stops elsewhere gets the block read again as well, and then the rest from
+ * where it stopped: it does not insist on blocks.
  */
 int64
-iopool_file_resume_direct(IopoolFile *file, int64 from, int64 upto)
+iopool_file_resume_direct(IopoolFile *file, int64 from, int64 upto,
+						  int *nstops)
 {
 	int64 block = upto - upto % file->alignment;
 
@@ -241,7 +256,12 @@ iopool_file_resume_direct(IopoolFile *file, int64 from, int64 upto)
 		return upto;
 	if (upto >= iopool_file_size(file) && !iopool_file_goes_on_at(file, upto))
 		return -1;
-	return block > from ? block : upto;
+	if (block > from)
+		return block;
+	/* a file cannot go on growing at the same place, so that has an end */
+	if (++*nstops <= MAX_STOPS && insists_on_blocks(file, upto))
+		return block;
+	return upto;
 }
 
 /* Can the file be mapped so that others see the same pages? */

@@ -44,6 +44,7 @@ struct IopoolRead
 	struct IopoolPending *single; /* the one range it is for, or NULL */
 	int64 start;				  /* file offsets, in bytes */
 	int64 end;
+	int nstops; /* see iopool_file_resume_direct() */
 
 	/* private to lease.c */
 	dlist_node node; /* in lease->prepared */

@@ -38,6 +38,8 @@ my %calls = (
 	  q{SELECT iopool_read_array(ARRAY['PG_VERSION'], ARRAY[0], ARRAY[2])},
 	'iopool_prefetch' =>
 	  q{SELECT iopool_prefetch('PG_VERSION', ARRAY[0], ARRAY[2])},
+	'iopool_read_files' => q{SELECT * FROM iopool_read_files(ARRAY['PG_VERSION'])},
+	'iopool_read_files of nothing' => q{SELECT * FROM iopool_read_files('{}')},
 	'iopool_stat' => q{SELECT * FROM iopool_stat('PG_VERSION')},
 	'iopool_stat of nothing' => q{SELECT * FROM iopool_stat('none', true)},
 	'iopool_list' => q{SELECT * FROM iopool_list('.')},

@@ -146,6 +146,7 @@ sub works
 			is($err, '', "$label: $what works");
 		}
 	}
+	is($node->safe_psql('app', 'SELECT * FROM own.numbers'), '{1}|{1}', "$label: numbers need no preloading");
 	return if !$is_preloaded;
 
 	is($node->safe_psql('app', q{SET iopool.pool = 'default'; SET SESSION AUTHORIZATION reader; SELECT iopool_read('tiles:words', 8, 8) = int8send(8)}),

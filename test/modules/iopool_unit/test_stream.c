@@ -1481,6 +1481,29 @@ stream_direct_odd(int rounds)
 }
 
 /*
+ * The same where the file system insists on blocks: the file has grown since the
+ * read stopped at its end.
+ */
+static void
+stream_direct_grown(int rounds)
+{
+	for (int64 stop = 1; stop < 20000; stop += 301)
+	{
+		TestStream *test = plain_stream(1, 1, 20000, 0);
+		IopoolResult result;
+
+		world->files[0]->alignment = 512;
+		mock_script.odd_stop = stop;
+		CHECK(take_next(test->stream, &result));
+		check_result(test, &result);
+		end_stream(test);
+		mock_verdict();
+		mock_files_remove();
+		mock_reset();
+	}
+}
+
+/*
  * Invariant 2: the kernel refuses this process for good.  Who waits hears of it
  * at once; for a stream in the background nothing is tried over and over, and
  * who looks at it hears of it as well.
@@ -1567,6 +1590,7 @@ const UnitCase unit_stream_cases[] = {
 	{"stream_64bit", stream_64bit},
 	{"stream_64bit_direct", stream_64bit_direct},
 	{"stream_direct_odd", stream_direct_odd},
+	{"stream_direct_grown", stream_direct_grown},
 	{"stream_refused", stream_refused},
 	{"stream_end_of_file", stream_end_of_file},
 	{"stream_random", stream_random},
