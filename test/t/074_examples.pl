@@ -20,7 +20,7 @@ my %required = map { $_ => 1 } split ' ', $ENV{IOPOOL_TEST_EXTENSIONS} // '';
 
 my $top = dirname(dirname(dirname(abs_path(__FILE__))));
 my $srv = abs_path(PostgreSQL::Test::Utils::tempdir()) . '/srv';
-my @examples = map { basename(dirname($_)) } glob("$top/examples/*/README.md");
+my @examples = map { basename(dirname($_)) } glob("$top/examples/*/run.sh");
 
 sub run_block
 {
@@ -71,7 +71,36 @@ foreach my $name (@examples)
 	}
 }
 
+# The template of a consumer of the C interface is that of the page, and is built
+# by PGXS with the header of now, and with that of 0.2, which works all the same.
+my $consumer = "$top/examples/c-consumer";
+my %headers = ('of now' => $ENV{IOPOOL_TEST_INCLUDE}, 'of 0.2' => "$top/test/headers/0.2");
+my %libraries;
+like($index, qr/\]\(c-consumer\/README\.md\)/, 'c-consumer: the index has it');
+foreach my $file (qw(tree_sum.c tree_sum--1.0.sql tree_sum.control Makefile))
+{
+	cmp_ok(index(slurp_file("$top/doc/c-api.md"), "`$file`:\n\n```"), '>', 0, "c-consumer: the page has $file");
+	cmp_ok(index(slurp_file("$top/doc/c-api.md"), "\n" . slurp_file("$consumer/$file") . "```\n"), '>', 0, "c-consumer: $file is as on the page");
+}
+foreach my $header (sort grep { defined $headers{$_} } keys %headers)
+{
+	my $build = PostgreSQL::Test::Utils::tempdir() . '/consumer';
+	my ($ok, $out, $err) = run_with('', 'bash', '-e', '-c',
+		q{mkdir "$0"; cp "$1"/* "$0"; cd "$0"; make -s PG_CONFIG="$2" PG_CPPFLAGS="-I$3" COPT=-Werror with_llvm=no},
+		$build, $consumer, $ENV{IOPOOL_TEST_PG_CONFIG} // 'pg_config', $headers{$header});
+	ok($ok, "c-consumer: built with the header $header") or diag($err);
+	$libraries{$header} = "$build/tree_sum";
+}
+
+# A node of the tree: its value, the number of its children, and their offsets.
+sub tree_node
+{
+	my ($value, @children) = @_;
+	return pack('q<*', $value, scalar @children, @children, (0) x (510 - @children));
+}
+
 mkdir $srv or die;
+PostgreSQL::Test::Utils::append_to_file("$srv/tree", join('', tree_node(1, map { 4096 * $_ } 1 .. 100), map { tree_node($_) } 1 .. 100));
 foreach my $method (test_methods())
 {
 	my $node = iopool_node("examples_$method", $method, shared_buffers => '8MB', init => [ extra => [ '--encoding=UTF8', '--locale=C' ] ]);
@@ -85,6 +114,11 @@ foreach my $method (test_methods())
 			skip "$name: there is no extension $extension", 1 unless $available{$extension} || $required{$extension};
 			test_example($node, $method, $name);
 		}
+	}
+	foreach my $header (sort keys %libraries)
+	{
+		is( $node->safe_psql('postgres', "CREATE OR REPLACE FUNCTION tree_sum(path text, root bigint) RETURNS bigint LANGUAGE c STRICT AS '$libraries{$header}'; SELECT tree_sum('$srv/tree', 0)"),
+			5051, "$method: c-consumer, with the header $header");
 	}
 	# what the index says: run one again, and remove it
 	my ($blocks) = code_blocks($index);

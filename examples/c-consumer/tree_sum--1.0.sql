@@ -1,0 +1,2 @@
+CREATE FUNCTION tree_sum(path text, root bigint DEFAULT 0) RETURNS bigint
+LANGUAGE c STRICT AS 'MODULE_PATHNAME';
