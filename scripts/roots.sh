@@ -150,6 +150,8 @@ make_root()
     fi
     # mmdebstrap leaves the directory to root alone.
     chmod 755 "$new/root"
+    # the archive was asked now
+    touch "$new/root"
     [[ ! -d $root ]] || mv -T "$root" "$new/old"
     mv -T "$new/root" "$root"
     rm -rf --one-file-system "$new"

@@ -237,7 +237,8 @@ wait_for_all
 if [[ -z ${ONLY:-} ]]; then
     JOBS=1
     for name in "${selected[@]}"; do
-        if [[ $name != *-* ]]; then
+        # what these test is the kernel's
+        if [[ $name != *-* ]] && ! is_between "$name"; then
             start "$name" machine
         fi
     done

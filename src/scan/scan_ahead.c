@@ -16,6 +16,7 @@
 
 #include "utils/memutils.h"
 
+#include "base/compat.h"
 #include "scan/scan_internal.h"
 
 /* Rows that are taken ahead at least before a read at once is tried again. */

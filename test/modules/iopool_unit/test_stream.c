@@ -1308,6 +1308,28 @@ raising_source(void *arg, IopoolRange *range)
 	return test_source(test, range);
 }
 
+/* next_result(); an error of the source is caught, and there is more to come. */
+static bool
+next_or_caught(TestStream *test, bool forgets)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	volatile bool is_over = false;
+
+	PG_TRY();
+	{
+		is_over = !next_result(test);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(cxt);
+		FlushErrorState();
+		if (forgets && mock_chance(30))
+			forget_all(test);
+	}
+	PG_END_TRY();
+	return !is_over;
+}
+
 /*
  * A stream that lives on after an error of its source has lost nothing; one
  * that is cancelled then reads nothing of what was pulled.
@@ -1315,31 +1337,15 @@ raising_source(void *arg, IopoolRange *range)
 static void
 stream_interrupted(int rounds)
 {
-	MemoryContext cxt = CurrentMemoryContext;
-
 	for (int forgets = 0; forgets < 2; forgets++)
 	{
 		TestStream *test = plain_stream(8, MAX_RANGES, 100, 300);
-		volatile bool is_over = false;
 
 		nraised = 0;
 		test->stream->options.source = raising_source;
 		test->stream->options.merge_gap = 1000;
-		while (!is_over)
-		{
-			PG_TRY();
-			{
-				is_over = !next_result(test);
-			}
-			PG_CATCH();
-			{
-				MemoryContextSwitchTo(cxt);
-				FlushErrorState();
-				if (forgets && mock_chance(30))
-					forget_all(test);
-			}
-			PG_END_TRY();
-		}
+		while (next_or_caught(test, forgets != 0))
+			;
 		CHECK(nraised > 10);
 		CHECK_EQUAL(test->nout, MAX_RANGES);
 		end_stream(test);
