@@ -123,6 +123,13 @@ FETCH 2 FROM c;
 FETCH PRIOR FROM c;
 FETCH LAST FROM c;
 COMMIT;
+-- a directory that is called otherwise meanwhile
+BEGIN;
+DECLARE c CURSOR FOR SELECT path, data FROM photo;
+MOVE 1 FROM c;
+ALTER SERVER photos RENAME TO pictures;
+FETCH 1 FROM c;
+ROLLBACK;
 -- what cannot be read ends the query, what has gone does not
 \! chmod a-r "$PG_ABS_BUILDDIR/results/iopool_table/photo/2023/2.jpg"
 SELECT state, replace(message, :'dir', '') AS message FROM failure($$SELECT sum(length(data)) FROM photo WHERE path ^@ 'photos:2023'$$);
@@ -132,6 +139,8 @@ SELECT count(*) FROM photo WHERE path ^@ 'photos:2023';
 \! chmod a-rwx "$PG_ABS_BUILDDIR/results/iopool_table/photo/2024/05"
 SELECT path FROM photo WHERE path IN ('photos:2024/05/1.jpg', 'photos:2024/05/2.jpg', 'photos:top.jpg', 'photos:2024/05/3.jpg');
 \! chmod a+rx,u+w "$PG_ABS_BUILDDIR/results/iopool_table/photo/2024/05"
+-- no scan, no counts
+SELECT scan ? 'Names' AS counted FROM unnest(ARRAY['true', '(SELECT false)']) AS condition, scan_of('SELECT data FROM photo WHERE ' || condition) AS scan;
 -- names of another directory are not looked for
 SELECT condition, scan->'Directories' AS directories, scan->'Names' AS names
 FROM unnest(ARRAY['path = ''other:top.jpg''', 'path ^@ ''other:''', 'path LIKE ''x%''', 'path = ''''', 'path = ''photos:2024/''']) AS condition,

@@ -17,6 +17,7 @@
 #include "postgres.h"
 
 #include "executor/executor.h"
+#include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "parser/parsetree.h"
@@ -358,6 +359,17 @@ next_at_once(IopoolTableScan *scan)
 	return NULL;
 }
 
+/*
+ * A file has gone.  So it may seem where the directory has another name by now:
+ * whoever may read any file has then looked for one of that name elsewhere.
+ * Raises if it has.
+ */
+static void
+check_directory(const IopoolTableScan *scan)
+{
+	(void) get_foreign_server_oid(scan->table->directory, false);
+}
+
 /* The first of the rows that are read ahead; NULL: its file has gone. */
 static TupleTableSlot *
 show_first(IopoolTableScan *scan)
@@ -376,6 +388,8 @@ show_first(IopoolTableScan *scan)
 	if (scan->result.buffer != NULL)
 		slot =
 			show_file(scan, &row->file, PointerGetDatum(scan->result.buffer));
+	else
+		check_directory(scan);
 	drop_row(scan, row);
 	return slot;
 }

@@ -72,6 +72,7 @@ iopool_table_explain(ForeignScanState *node, ExplainState *es)
 	List *context =
 		set_deparse_context_plan(es->deparse_cxt, &plan->scan.plan, NIL);
 	IopoolScanStats stats = scan->stats;
+	bool has_counts;
 
 	ExplainPropertyText("Directory", scan->table->directory, es);
 	ExplainPropertyText("Pattern", scan->table->pattern, es);
@@ -82,17 +83,20 @@ iopool_table_explain(ForeignScanState *node, ExplainState *es)
 										  plan->fdw_recheck_quals),
 									  context, es),
 							es);
-	if (es->analyze && plan->fdw_recheck_quals != NIL)
-		ExplainPropertyUInteger("Files Skipped", NULL, scan->nskipped, es);
+
 	if (scan->walk != NULL)
 		iopool_scan_add_walk(&stats, scan->walk);
-	if (es->analyze)
+	/* no scan, or, for all that is known here, in a parallel worker */
+	has_counts = es->analyze && stats.walk.ndirectories > 0;
+	if (has_counts && plan->fdw_recheck_quals != NIL)
+		ExplainPropertyUInteger("Files Skipped", NULL, scan->nskipped, es);
+	if (has_counts)
 		iopool_scan_explain_walk(&stats.walk, es);
 	if (!scan->reads)
 		return;
 	if (scan->feed != NULL)
 		iopool_feed_get_stats(scan->feed, &stats.feed);
 	iopool_scan_explain_pools(&stats.feed, es);
-	if (es->analyze)
+	if (has_counts)
 		iopool_scan_explain_reads(&stats.feed, es);
 }
