@@ -123,11 +123,28 @@ FETCH 2 FROM c;
 FETCH PRIOR FROM c;
 FETCH LAST FROM c;
 COMMIT;
+-- a directory that is called otherwise meanwhile
+BEGIN;
+DECLARE c CURSOR FOR SELECT path, data FROM photo;
+MOVE 1 FROM c;
+ALTER SERVER photos RENAME TO pictures;
+FETCH 1 FROM c;
+ROLLBACK;
 -- what cannot be read ends the query, what has gone does not
 \! chmod a-r "$PG_ABS_BUILDDIR/results/iopool_table/photo/2023/2.jpg"
 SELECT state, replace(message, :'dir', '') AS message FROM failure($$SELECT sum(length(data)) FROM photo WHERE path ^@ 'photos:2023'$$);
 SELECT count(*) FROM photo WHERE path ^@ 'photos:2023';
 \! chmod a+r "$PG_ABS_BUILDDIR/results/iopool_table/photo/2023/2.jpg"
+-- names that cannot be looked at are told once, however many are asked for
+\! chmod a-rwx "$PG_ABS_BUILDDIR/results/iopool_table/photo/2024/05"
+SELECT path FROM photo WHERE path IN ('photos:2024/05/1.jpg', 'photos:2024/05/2.jpg', 'photos:top.jpg', 'photos:2024/05/3.jpg');
+\! chmod a+rx,u+w "$PG_ABS_BUILDDIR/results/iopool_table/photo/2024/05"
+-- no scan, no counts
+SELECT scan ? 'Names' AS counted FROM unnest(ARRAY['true', '(SELECT false)']) AS condition, scan_of('SELECT data FROM photo WHERE ' || condition) AS scan;
+-- names of another directory are not looked for
+SELECT condition, scan->'Directories' AS directories, scan->'Names' AS names
+FROM unnest(ARRAY['path = ''other:top.jpg''', 'path ^@ ''other:''', 'path LIKE ''x%''', 'path = ''''', 'path = ''photos:2024/''']) AS condition,
+	scan_of('SELECT path FROM photo WHERE ' || condition) AS scan;
 -- read only
 SELECT statement, f.state, f.message FROM unnest(ARRAY[
 	'INSERT INTO photo VALUES (''x'')', 'UPDATE photo SET size = 1', 'DELETE FROM photo', 'TRUNCATE photo', 'COPY photo FROM ''/dev/null''',
@@ -183,6 +200,37 @@ SELECT scan->'Plan Rows' AS rows FROM scan_of($$SELECT * FROM photo$$, '') AS sc
 ANALYZE photo;
 \! chmod a+r "$PG_ABS_BUILDDIR/results/iopool_table/photo/2023/2.jpg"
 
+-- it is the owner's rights that count
+SELECT current_database() AS db, current_user AS me \gset
+ALTER DATABASE :"db" OWNER TO regress_iopool_app;
+CREATE FOREIGN TABLE owned (path text, data bytea) SERVER photos OPTIONS (pattern '2023/*');
+ALTER FOREIGN TABLE owned OWNER TO regress_iopool_owner;
+REVOKE USAGE ON FOREIGN SERVER photos FROM regress_iopool_app;
+SET ROLE regress_iopool_app;
+ANALYZE owned;
+RESET ROLE;
+ALTER DATABASE :"db" OWNER TO :"me";
+SELECT reltuples FROM pg_class WHERE oid = 'owned'::regclass;
+REVOKE USAGE ON FOREIGN SERVER photos FROM regress_iopool_owner;
+SELECT * FROM failure('ANALYZE owned');
+-- statistics on expressions, which see a stand-in for the data
+CREATE STATISTICS on_text ON (convert_from(data, 'UTF8')) FROM photo;
+ANALYZE photo;
+-- and very long files make no width that the planner cannot add up
+\! truncate -s 1000M "$PG_ABS_BUILDDIR/results/iopool_table/photo/long"
+CREATE FOREIGN TABLE long_file (path text, data bytea) SERVER photos OPTIONS (pattern 'long');
+ANALYZE long_file;
+CREATE FUNCTION width_of(query text) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+	plan json;
+BEGIN
+	EXECUTE 'EXPLAIN (FORMAT json) ' || query INTO plan;
+	RETURN plan->0->'Plan'->'Plan Width';
+END
+$$;
+SELECT width_of('SELECT a.data, b.data, c.data FROM long_file AS a, long_file AS b, long_file AS c') BETWEEN 1000000 AND 1000000000 AS wide;
+\! rm "$PG_ABS_BUILDDIR/results/iopool_table/photo/long"
+
 -- a table for each subdirectory
 CREATE SCHEMA imported;
 IMPORT FOREIGN SCHEMA "." EXCEPT (loop) FROM SERVER photos INTO imported OPTIONS (pattern '**/*.jpg');
@@ -191,6 +239,11 @@ SELECT path, data FROM imported."a[b]*";
 SELECT count(*) FROM imported."2024";
 IMPORT FOREIGN SCHEMA "2024" LIMIT TO ("05") FROM SERVER photos INTO imported;
 SELECT path, size FROM imported."05" ORDER BY path;
+-- whose name is too long for a table's
+\! n=$(printf 'x%.0s' $(seq 70)) && cd "$PG_ABS_BUILDDIR/results/iopool_table/photo" && mkdir -p "very/$n" && printf long >"very/$n/1.jpg"
+SELECT repeat('x', 63) AS long_name \gset
+IMPORT FOREIGN SCHEMA very LIMIT TO (:"long_name") FROM SERVER photos INTO imported;
+SELECT path, data FROM imported.:"long_name";
 SELECT schema, f.state, f.message FROM unnest(ARRAY['2024/', '../photo', './2024', 'none', 'top.jpg', '/']) AS schema,
 	failure(format('IMPORT FOREIGN SCHEMA %I FROM SERVER photos INTO imported', schema)) AS f;
 SELECT * FROM failure($$IMPORT FOREIGN SCHEMA "." FROM SERVER photos INTO imported OPTIONS (patern '*')$$);
@@ -200,6 +253,6 @@ SET client_min_messages = 'warning';
 DROP SERVER photos CASCADE;
 DROP SCHEMA imported CASCADE;
 DROP TABLE wanted;
-DROP FUNCTION check_condition, scan_of;
+DROP FUNCTION check_condition, scan_of, width_of;
 DROP OWNED BY regress_iopool_app;
 DROP ROLE regress_iopool_app, regress_iopool_owner;

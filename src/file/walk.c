@@ -12,6 +12,9 @@
  * been taken by something else, is what a read would find there by now, or
  * nothing.
  *
+ * Where certain paths are wanted, the walk goes down from the root for each of
+ * them, and looks up the names on the way.
+ *
  * The walk belongs to a memory context, whose reset closes what is open.
  *
  *-------------------------------------------------------------------------
@@ -98,7 +101,7 @@ has_prefix(const IopoolWalk *walk, bool is_directory)
 		return false;
 	if (path->len < walk->prefix_len)
 		return is_directory && walk->prefix[path->len] == '/';
-	if (walk->is_whole)
+	if (walk->paths != NIL)
 		return !is_directory && path->len == walk->prefix_len;
 	return true;
 }
@@ -150,11 +153,31 @@ truncate_path(IopoolWalk *walk, int len)
 	walk->path.data[len] = '\0';
 }
 
-/*
- * The next file; false: there are no more, and what has been left out is told.
- */
-bool
-iopool_walk_next(IopoolWalk *walk, IopoolWalkFile *file)
+/* Look for that path, or for all that begin so. */
+static void
+set_prefix(IopoolWalk *walk, const char *prefix)
+{
+	walk->prefix = prefix;
+	walk->prefix_len = strlen(prefix);
+}
+
+/* The next of the paths that are wanted, from the root on; false: none. */
+static bool
+begin_next_path(IopoolWalk *walk)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (walk->pathno + 1 >= list_length(walk->paths))
+		return false;
+	set_prefix(walk, list_nth(walk->paths, ++walk->pathno));
+	truncate_path(walk, walk->root_len);
+	iopool_pattern_begin(walk->pattern, walk->below_state);
+	descend(walk, true);
+	return true;
+}
+
+/* The next file that is below the level that is being read. */
+static bool
+next_below(IopoolWalk *walk, IopoolWalkFile *file)
 {
 	while (walk->depth > 0)
 	{
@@ -188,6 +211,20 @@ iopool_walk_next(IopoolWalk *walk, IopoolWalkFile *file)
 			return true;
 		}
 	}
+	return false;
+}
+
+/*
+ * The next file; false: there are no more, and what has been left out is told.
+ */
+bool
+iopool_walk_next(IopoolWalk *walk, IopoolWalkFile *file)
+{
+	do
+	{
+		if (next_below(walk, file))
+			return true;
+	} while (begin_next_path(walk));
 	iopool_walk_warn_of_skipped(walk);
 	return false;
 }
@@ -240,7 +277,8 @@ end_at_reset(void *arg)
 /*
  * Begin to list the files below the directory that a path names for the current
  * user, whose paths below it match the pattern.  Raises if he may not, and if
- * there is none.  The walk is in cxt, which ends it.
+ * there is none.  The walk is in cxt, which ends it; so long, the list of paths
+ * has to stay.
  */
 IopoolWalk *
 iopool_walk_begin(MemoryContext cxt, const IopoolWalkOptions *options)
@@ -253,12 +291,11 @@ iopool_walk_begin(MemoryContext cxt, const IopoolWalkOptions *options)
 	walk->cxt = cxt;
 	walk->root = pstrdup(options->path);
 	walk->pattern = iopool_pattern_compile(pstrdup(options->pattern));
-	if (options->prefix != NULL)
-	{
-		walk->prefix = pstrdup(options->prefix);
-		walk->prefix_len = strlen(options->prefix);
-	}
-	walk->is_whole = options->is_whole;
+	walk->paths = options->paths;
+	if (walk->paths != NIL)
+		set_prefix(walk, linitial(walk->paths));
+	else if (options->prefix != NULL)
+		set_prefix(walk, pstrdup(options->prefix));
 	walk->wants_directories = options->wants_directories;
 	state_size =
 		sizeof(IopoolPatternState) * iopool_pattern_nwords(walk->pattern);
@@ -268,6 +305,7 @@ iopool_walk_begin(MemoryContext cxt, const IopoolWalkOptions *options)
 	walk->levels = palloc(sizeof(IopoolWalkLevel *) * walk->max_levels);
 	initStringInfo(&walk->path);
 	appendStringInfoString(&walk->path, walk->root);
+	walk->root_len = walk->path.len;
 
 	iopool_access_begin(&walk->access, cxt);
 	walk->dir = iopool_access_path(&walk->access, walk->root, &relative);

@@ -9,6 +9,7 @@
 #define IOPOOL_WALK_H
 
 #include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
 
 typedef struct IopoolWalk IopoolWalk;
 
@@ -17,7 +18,7 @@ typedef struct IopoolWalkOptions
 	const char *path; /* of the directory, as a reading function takes it */
 	const char *pattern;
 	const char *prefix;		/* only paths that begin so, or NULL */
-	bool is_whole;			/* and have no more than that */
+	List *paths;			/* only these (char *), each once; NIL: all */
 	bool wants_directories; /* instead of files */
 } IopoolWalkOptions;
 

@@ -53,13 +53,17 @@ struct IopoolWalk
 	IopoolPattern *pattern;
 	IopoolPatternState *name_state;	 /* after the name that is looked at */
 	IopoolPatternState *below_state; /* and after a slash */
-	const char *prefix;				 /* of paths that are wanted, or NULL */
-	int prefix_len;
-	bool is_whole; /* they have no more than that */
 	bool wants_directories;
+
+	List *paths; /* that are wanted, in the memory of the caller; NIL: all */
+	int pathno;	 /* the one that is looked for */
+	/* of paths that are looked for, or NULL; all of it, if there are paths */
+	const char *prefix;
+	int prefix_len;
 
 	StringInfoData path; /* of what is looked at */
 	int relative;		 /* where in it the part below dir begins */
+	int root_len;		 /* of the part that is root */
 
 	IopoolWalkLevel **levels; /* [max_levels] */
 	int max_levels;

@@ -173,15 +173,19 @@ next_names(const IopoolWalk *walk, IopoolWalkLevel *level)
 	const char *rest;
 	size_t len;
 
-	if (names != IOPOOL_PATTERN_ANY_NAME ||
-		level->path_len >= walk->prefix_len)
+	if (walk->prefix == NULL)
 		return names;
-	if (memcmp(walk->path.data, walk->prefix, level->path_len) != 0)
+	if (memcmp(walk->path.data, walk->prefix,
+			   Min(level->path_len, walk->prefix_len)) != 0)
 		return IOPOOL_PATTERN_NO_NAME;
+	if (level->path_len >= walk->prefix_len)
+		return walk->paths != NIL ? IOPOOL_PATTERN_NO_NAME : names;
+	if (names != IOPOOL_PATTERN_ANY_NAME)
+		return names;
 
 	rest = walk->prefix + level->path_len;
 	len = strcspn(rest, "/");
-	if (rest[len] == '\0' && !walk->is_whole)
+	if (rest[len] == '\0' && walk->paths == NIL)
 		return IOPOOL_PATTERN_ANY_NAME;
 	/* no path that is listed has such names */
 	if (len == 0 || len >= sizeof(level->single) ||

@@ -14,6 +14,7 @@
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "foreign/foreign.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -109,6 +110,29 @@ iopool_table_file_values(const IopoolTable *table, const IopoolWalkFile *file,
 		values[table->attnos[i] - 1] = all[i];
 		nulls[table->attnos[i] - 1] = false;
 	}
+}
+
+/*
+ * From here on, the rights of that user count.  Errors need no care: whoever
+ * catches them sets the user back.
+ */
+IopoolTableUser
+iopool_table_become(Oid userid)
+{
+	IopoolTableUser was;
+
+	GetUserIdAndSecContext(&was.userid, &was.sec_context);
+	if (was.userid != userid)
+		SetUserIdAndSecContext(userid,
+							   was.sec_context | SECURITY_LOCAL_USERID_CHANGE);
+	return was;
+}
+
+/* Those of the user from before do again. */
+void
+iopool_table_become_again(const IopoolTableUser *user)
+{
+	SetUserIdAndSecContext(user->userid, user->sec_context);
 }
 
 /* Whole scans can run in a worker: the functions can, too. */

@@ -7,6 +7,9 @@
  * on them.  What is told of the data is that there is some in each row, and, by
  * the number of pages, how much on average.
  *
+ * Rights are those of the owner, whoever says ANALYZE: what is found is kept for
+ * all who may look at the table.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -29,15 +32,21 @@
 #define STAND_IN 1040
 
 static IopoolWalk *
-begin_walk(const IopoolTable *table, MemoryContext cxt)
+begin_walk(Relation rel, const IopoolTable *table, MemoryContext cxt)
 {
+	IopoolTableUser saved;
+	IopoolWalk *walk;
+
 	IopoolWalkOptions options = {
 		.path = table->path,
 		.pattern = table->pattern,
 	};
 
 	iopool_request_enter();
-	return iopool_walk_begin(cxt, &options);
+	saved = iopool_table_become(rel->rd_rel->relowner);
+	walk = iopool_walk_begin(cxt, &options);
+	iopool_table_become_again(&saved);
+	return walk;
 }
 
 /* A row of the sample. */
@@ -77,14 +86,16 @@ acquire_sample(Relation rel, int elevel, HeapTuple *rows, int max_rows,
 	MemoryContext cxt =
 		AllocSetContextCreate(CurrentMemoryContext, "iopool analyze",
 							  ALLOCSET_DEFAULT_SIZES);
-	IopoolWalk *walk = begin_walk(table, cxt);
-	bytea *stand_in = palloc0(STAND_IN);
+	IopoolWalk *walk = begin_walk(rel, table, cxt);
+	bytea *stand_in = palloc(STAND_IN);
 	ReservoirStateData reservoir;
 	IopoolWalkFile file;
 	double nskip = -1;
 	int nrows = 0;
 
+	/* what expressions of statistics can take for text */
 	SET_VARSIZE(stand_in, STAND_IN);
+	memset(VARDATA(stand_in), ' ', STAND_IN - VARHDRSZ);
 	reservoir_init_selection_state(&reservoir, max_rows);
 	*ntotal = 0;
 	*ndead = 0;
@@ -126,7 +137,7 @@ iopool_table_analyze(Relation rel, AcquireSampleRowsFunc *func,
 	MemoryContext cxt =
 		AllocSetContextCreate(CurrentMemoryContext, "iopool analyze",
 							  ALLOCSET_DEFAULT_SIZES);
-	IopoolWalk *walk = begin_walk(table, cxt);
+	IopoolWalk *walk = begin_walk(rel, table, cxt);
 	IopoolWalkFile file;
 	double nbytes = 0;
 

@@ -13,6 +13,7 @@
 #include "catalog/pg_collation.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/restrictinfo.h"
@@ -188,9 +189,11 @@ like_prefix(const char *pattern)
 	return prefix;
 }
 
+/* There may be many. */
 static int
 compare_texts(const ListCell *a, const ListCell *b)
 {
+	CHECK_FOR_INTERRUPTS();
 	return strcmp(lfirst(a), lfirst(b));
 }
 
@@ -209,12 +212,14 @@ distinct_texts(Datum array)
 					  TYPALIGN_INT, &elems, &nulls, &nelems);
 	for (int i = 0; i < nelems; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (!nulls[i])
 			texts = lappend(texts, TextDatumGetCString(elems[i]));
 	}
 	list_sort(texts, compare_texts);
 	foreach(lc, texts)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (distinct == NIL || strcmp(llast(distinct), lfirst(lc)) != 0)
 			distinct = lappend(distinct, lfirst(lc));
 	}

@@ -17,12 +17,12 @@
 #include "postgres.h"
 
 #include "executor/executor.h"
+#include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "parser/parsetree.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/ruleutils.h"
 
 #include "base/compat.h"
 #include "ring/settings.h"
@@ -31,89 +31,12 @@
 /* Files that are taken ahead at most. */
 #define MAX_FILES 4096
 
-/* A file that is read ahead. */
-typedef struct TableRow
-{
-	dlist_node node;
-	IopoolWalkFile file; /* its path is in path */
-	text *path;
-	IopoolCall *call;
-	ErrorData *error; /* of conditions, raised when its turn comes, or NULL */
-} TableRow;
-
-typedef struct TableScan
-{
-	/* constant */
-	ForeignScanState *node;
-	IopoolTable *table;
-	IopoolTableCondKind kind;
-	ExprState *cond; /* its value, or NULL */
-	ExprState *early;
-	bool holds_errors; /* of the early conditions */
-	bool reads;
-	Oid userid;
-	MemoryContext cxt;	   /* of files; a child of the query's */
-	ExprContext *econtext; /* of the early conditions */
-	TupleTableSlot *slot;  /* that they are evaluated over */
-
-	/* where it is */
-	bool has_begun;
-	List *values; /* of the condition, in cxt, that are still to come */
-	IopoolWalk *walk;
-	MemoryContext walk_cxt;
-	bool has_ended; /* no more files */
-	bool has_error; /* a row ahead will raise: no more are taken */
-
-	/* what is read */
-	IopoolFeed *feed;
-	bool has_added;
-	dlist_head rows; /* of TableRow, first first */
-	int nrows;
-	IopoolScanAhead ahead;
-	IopoolScanBuffer buffer;
-	IopoolResult result; /* of the last row */
-
-	/* over all scans */
-	uint64 nskipped;
-	IopoolScanStats stats; /* of walks and feeds that have ended */
-} TableScan;
-
-typedef struct SavedUser
-{
-	Oid userid;
-	int sec_context;
-} SavedUser;
-
-/* ------------------------------------------------------------------------
- * Whose rights count
- */
-
-/* Errors need no care: whoever catches them sets the user back. */
-static SavedUser
-become_reader(const TableScan *scan)
-{
-	SavedUser saved;
-
-	GetUserIdAndSecContext(&saved.userid, &saved.sec_context);
-	if (saved.userid != scan->userid)
-		SetUserIdAndSecContext(scan->userid,
-							   saved.sec_context |
-								   SECURITY_LOCAL_USERID_CHANGE);
-	return saved;
-}
-
-static void
-become_again(const SavedUser *saved)
-{
-	SetUserIdAndSecContext(saved->userid, saved->sec_context);
-}
-
 /* ------------------------------------------------------------------------
  * Files that are found
  */
 
 static void
-end_walk(TableScan *scan)
+end_walk(IopoolTableScan *scan)
 {
 	if (scan->walk != NULL)
 		iopool_scan_add_walk(&scan->stats, scan->walk);
@@ -124,90 +47,87 @@ end_walk(TableScan *scan)
 	scan->walk_cxt = NULL;
 }
 
-/* Walk among paths that are, or begin with, the value; NULL: among all. */
+/* Walk among paths that are, or begin with, the values; NIL: among all. */
 static void
-begin_walk(TableScan *scan, const char *value)
+begin_walk(IopoolTableScan *scan, List *values)
 {
 	IopoolWalkOptions options = {
 		.path = scan->table->path,
 		.pattern = scan->table->pattern,
-		.prefix = value,
-		.is_whole =
-			scan->kind == IOPOOL_TABLE_EQUAL || scan->kind == IOPOOL_TABLE_ANY,
 	};
 
+	if (scan->kind == IOPOOL_TABLE_EQUAL || scan->kind == IOPOOL_TABLE_ANY)
+		options.paths = values;
+	else if (values != NIL)
+		options.prefix = linitial(values);
 	scan->walk_cxt = AllocSetContextCreate(scan->cxt, "iopool table walk",
 										   ALLOCSET_DEFAULT_SIZES);
 	scan->walk = iopool_walk_begin(scan->walk_cxt, &options);
 }
 
-/* Compute the condition, if there is one; false: it is NULL. */
-static bool
-take_values(TableScan *scan)
+/*
+ * The values of the condition, in the scan's context; NIL: it is NULL, or lets
+ * nothing through.
+ */
+static List *
+take_values(IopoolTableScan *scan)
 {
 	ExprContext *econtext = scan->econtext;
 	MemoryContext old_cxt;
+	List *values;
 	Datum value;
 	bool isnull;
 
-	if (scan->cond == NULL)
-		return true;
 	ResetExprContext(econtext);
 	value = ExecEvalExprSwitchContext(scan->cond, econtext, &isnull);
 	if (isnull)
-		return false;
+		return NIL;
 	old_cxt = MemoryContextSwitchTo(scan->cxt);
-	scan->values = iopool_table_cond_values(scan->kind, value);
+	values = iopool_table_cond_values(scan->kind, value);
 	MemoryContextSwitchTo(old_cxt);
-	return true;
+	return values;
 }
 
-/* Begin with the first walk.  The right is asked for, whatever is to be found. */
+/* Begin to look.  The right is asked for, whatever is to be found. */
 static void
-begin_files(TableScan *scan)
+begin_files(IopoolTableScan *scan)
 {
-	bool has_values = take_values(scan);
-	SavedUser saved = become_reader(scan);
+	List *values = NIL;
+	IopoolTableUser saved;
 
-	iopool_request_enter();
-	scan->has_begun = true;
-	if (!has_values || (scan->cond != NULL && scan->values == NIL))
+	if (scan->cond != NULL)
 	{
-		begin_walk(scan, "");
-		scan->has_ended = true;
+		values = take_values(scan);
+		scan->has_ended = values == NIL;
 	}
-	else
-		begin_walk(scan, scan->cond != NULL ? linitial(scan->values) : NULL);
-	become_again(&saved);
+	saved = iopool_table_become(scan->userid);
+	iopool_request_enter();
+	begin_walk(scan, values);
+	iopool_table_become_again(&saved);
+	scan->has_begun = true;
 }
 
-/* The next file of any walk. */
+/* The next file. */
 static bool
-next_file(TableScan *scan, IopoolWalkFile *file)
+next_file(IopoolTableScan *scan, IopoolWalkFile *file)
 {
-	SavedUser saved;
+	IopoolTableUser saved;
 
 	if (!scan->has_begun)
 		begin_files(scan);
 	if (scan->has_ended)
 		return false;
-	saved = become_reader(scan);
-	while (!iopool_walk_next(scan->walk, file))
-	{
+	saved = iopool_table_become(scan->userid);
+	scan->has_ended = !iopool_walk_next(scan->walk, file);
+	if (scan->has_ended)
 		end_walk(scan);
-		scan->values = list_delete_first(scan->values);
-		scan->has_ended = scan->values == NIL;
-		if (scan->has_ended)
-			break;
-		begin_walk(scan, linitial(scan->values));
-	}
-	become_again(&saved);
+	iopool_table_become_again(&saved);
 	return !scan->has_ended;
 }
 
 /* Do the early conditions let this file through? */
 static bool
-is_wanted(TableScan *scan, const IopoolWalkFile *file)
+is_wanted(IopoolTableScan *scan, const IopoolWalkFile *file)
 {
 	TupleTableSlot *slot = scan->slot;
 	MemoryContext old_cxt;
@@ -235,7 +155,7 @@ is_wanted(TableScan *scan, const IopoolWalkFile *file)
  * The same of a file that is taken ahead, whose error waits for its turn.
  */
 static bool
-is_wanted_or_fails(TableScan *scan, const IopoolWalkFile *file,
+is_wanted_or_fails(IopoolTableScan *scan, const IopoolWalkFile *file,
 				   ErrorData **error)
 {
 	volatile bool result = true;
@@ -257,7 +177,7 @@ is_wanted_or_fails(TableScan *scan, const IopoolWalkFile *file,
 
 /* The next file that the early conditions let through. */
 static bool
-next_wanted(TableScan *scan, IopoolWalkFile *file, ErrorData **error)
+next_wanted(IopoolTableScan *scan, IopoolWalkFile *file, ErrorData **error)
 {
 	while (next_file(scan, file))
 	{
@@ -282,7 +202,7 @@ next_wanted(TableScan *scan, IopoolWalkFile *file, ErrorData **error)
  * context.
  */
 static TupleTableSlot *
-show_file(TableScan *scan, const IopoolWalkFile *file, Datum data)
+show_file(IopoolTableScan *scan, const IopoolWalkFile *file, Datum data)
 {
 	TupleTableSlot *slot = scan->node->ss.ss_ScanTupleSlot;
 	AttrNumber attno = scan->table->attnos[IOPOOL_TABLE_DATA];
@@ -303,7 +223,7 @@ show_file(TableScan *scan, const IopoolWalkFile *file, Datum data)
 
 /* The next row of a scan that needs no data. */
 static TupleTableSlot *
-next_listed(TableScan *scan)
+next_listed(IopoolTableScan *scan)
 {
 	IopoolWalkFile file;
 	ErrorData *error;
@@ -314,7 +234,7 @@ next_listed(TableScan *scan)
 }
 
 static void
-begin_feed(TableScan *scan)
+begin_feed(IopoolTableScan *scan)
 {
 	const IopoolFeedOptions options = {
 		.in_order = true,
@@ -329,7 +249,7 @@ begin_feed(TableScan *scan)
 }
 
 static void
-end_feed(TableScan *scan)
+end_feed(IopoolTableScan *scan)
 {
 	if (scan->feed != NULL)
 		iopool_feed_end(scan->feed, &scan->stats.feed);
@@ -339,11 +259,11 @@ end_feed(TableScan *scan)
 
 /* Read a file ahead. */
 static void
-add_row(TableScan *scan, const IopoolWalkFile *file, ErrorData *error)
+add_row(IopoolTableScan *scan, const IopoolWalkFile *file, ErrorData *error)
 {
 	MemoryContext old_cxt = MemoryContextSwitchTo(scan->cxt);
-	TableRow *row = palloc0(sizeof(TableRow));
-	SavedUser saved;
+	IopoolTableRow *row = palloc0(sizeof(IopoolTableRow));
+	IopoolTableUser saved;
 
 	row->path = cstring_to_text_with_len(file->path, file->path_len);
 	row->file = *file;
@@ -357,18 +277,18 @@ add_row(TableScan *scan, const IopoolWalkFile *file, ErrorData *error)
 	if (error != NULL)
 		return;
 
-	saved = become_reader(scan);
+	saved = iopool_table_become(scan->userid);
 	begin_feed(scan);
 	row->call =
 		iopool_feed_new_range(scan->feed, row->path, 0, IOPOOL_WHOLE_FILE);
 	row->call->missing_ok = true;
 	iopool_feed_add(scan->feed, row->call);
 	scan->has_added = true;
-	become_again(&saved);
+	iopool_table_become_again(&saved);
 }
 
 static void
-drop_row(TableScan *scan, TableRow *row)
+drop_row(IopoolTableScan *scan, IopoolTableRow *row)
 {
 	dlist_delete(&row->node);
 	scan->nrows--;
@@ -378,7 +298,7 @@ drop_row(TableScan *scan, TableRow *row)
 
 /* Take files ahead until the feed has enough to do. */
 static void
-add_rows(TableScan *scan)
+add_rows(IopoolTableScan *scan)
 {
 	while (scan->nrows == 0 ||
 		   (iopool_enable_stream_scan && !scan->has_error &&
@@ -400,28 +320,28 @@ add_rows(TableScan *scan)
 
 /* Read a file at once, if it is in the page cache. */
 static bool
-read_now(TableScan *scan, const IopoolWalkFile *file, Datum *data)
+read_now(IopoolTableScan *scan, const IopoolWalkFile *file, Datum *data)
 {
 	IopoolScanRange range = {
 		.path = cstring_to_text_with_len(file->path, file->path_len),
 		.length = IOPOOL_WHOLE_FILE,
 		.missing_ok = true,
 	};
-	SavedUser saved = become_reader(scan);
+	IopoolTableUser saved = iopool_table_become(scan->userid);
 	bool is_read;
 
 	begin_feed(scan);
 	is_read =
 		iopool_scan_read_now(scan->feed, &range, &scan->buffer,
 							 scan->node->ss.ps.state->es_query_cxt, data);
-	become_again(&saved);
+	iopool_table_become_again(&saved);
 	pfree(range.path);
 	return is_read;
 }
 
 /* The next row, if it can be read at once, or NULL. */
 static TupleTableSlot *
-next_at_once(TableScan *scan)
+next_at_once(IopoolTableScan *scan)
 {
 	IopoolWalkFile file;
 	ErrorData *error;
@@ -439,30 +359,44 @@ next_at_once(TableScan *scan)
 	return NULL;
 }
 
+/*
+ * A file has gone.  So it may seem where the directory has another name by now:
+ * whoever may read any file has then looked for one of that name elsewhere.
+ * Raises if it has.
+ */
+static void
+check_directory(const IopoolTableScan *scan)
+{
+	(void) get_foreign_server_oid(scan->table->directory, false);
+}
+
 /* The first of the rows that are read ahead; NULL: its file has gone. */
 static TupleTableSlot *
-show_first(TableScan *scan)
+show_first(IopoolTableScan *scan)
 {
-	TableRow *row = dlist_head_element(TableRow, node, &scan->rows);
+	IopoolTableRow *row =
+		dlist_head_element(IopoolTableRow, node, &scan->rows);
 	TupleTableSlot *slot = NULL;
-	SavedUser saved;
+	IopoolTableUser saved;
 
 	if (row->error != NULL)
 		ReThrowError(row->error);
-	saved = become_reader(scan);
+	saved = iopool_table_become(scan->userid);
 	iopool_feed_next(scan->feed, &scan->result);
 	iopool_feed_drop_call(scan->feed, row->call);
-	become_again(&saved);
+	iopool_table_become_again(&saved);
 	if (scan->result.buffer != NULL)
 		slot =
 			show_file(scan, &row->file, PointerGetDatum(scan->result.buffer));
+	else
+		check_directory(scan);
 	drop_row(scan, row);
 	return slot;
 }
 
 /* The next row with its data. */
 static TupleTableSlot *
-next_read(TableScan *scan)
+next_read(IopoolTableScan *scan)
 {
 	for (;;)
 	{
@@ -493,7 +427,7 @@ next_read(TableScan *scan)
 
 /* What the last row was made of is not needed any more. */
 static void
-free_last(TableScan *scan)
+free_last(IopoolTableScan *scan)
 {
 	ExecClearTuple(scan->node->ss.ss_ScanTupleSlot);
 	if (scan->result.buffer != NULL)
@@ -504,7 +438,7 @@ free_last(TableScan *scan)
 TupleTableSlot *
 iopool_table_iterate(ForeignScanState *node)
 {
-	TableScan *scan = node->fdw_state;
+	IopoolTableScan *scan = node->fdw_state;
 
 	free_last(scan);
 	return scan->reads ? next_read(scan) : next_listed(scan);
@@ -520,7 +454,7 @@ iopool_table_begin(ForeignScanState *node, int eflags)
 {
 	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
 	EState *estate = node->ss.ps.state;
-	TableScan *scan = palloc0(sizeof(TableScan));
+	IopoolTableScan *scan = palloc0(sizeof(IopoolTableScan));
 	List *early = plan->fdw_exprs;
 
 	node->fdw_state = scan;
@@ -553,14 +487,13 @@ iopool_table_begin(ForeignScanState *node, int eflags)
 
 /* Nothing is in flight after this, nothing is open, and no ring is held. */
 static void
-stop(TableScan *scan)
+stop(IopoolTableScan *scan)
 {
 	free_last(scan);
 	ExecClearTuple(scan->slot);
 	end_feed(scan);
 	end_walk(scan);
 	MemoryContextReset(scan->cxt);
-	scan->values = NIL;
 	scan->has_begun = false;
 	scan->has_ended = false;
 	scan->has_error = false;
@@ -588,61 +521,4 @@ void
 iopool_table_shutdown(ForeignScanState *node)
 {
 	iopool_stream_leave(true);
-}
-
-/* ------------------------------------------------------------------------
- * EXPLAIN
- */
-
-static void
-show_cond(const TableScan *scan, List *context, ExplainState *es)
-{
-	static const char *const labels[] = {
-		[IOPOOL_TABLE_EQUAL] = "Path",
-		[IOPOOL_TABLE_ANY] = "Paths",
-		[IOPOOL_TABLE_PREFIX] = "Path Prefix",
-		[IOPOOL_TABLE_LIKE] = "Path Pattern",
-	};
-	ForeignScan *plan = (ForeignScan *) scan->node->ss.ps.plan;
-
-	if (scan->kind == IOPOOL_TABLE_NO_COND)
-		return;
-	ExplainPropertyText(labels[scan->kind],
-						deparse_expression(linitial(plan->fdw_exprs), context,
-										   es->verbose, false),
-						es);
-}
-
-/* ExplainForeignScan */
-void
-iopool_table_explain(ForeignScanState *node, ExplainState *es)
-{
-	const TableScan *scan = node->fdw_state;
-	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
-	List *context =
-		set_deparse_context_plan(es->deparse_cxt, &plan->scan.plan, NIL);
-	IopoolScanStats stats = scan->stats;
-
-	ExplainPropertyText("Directory", scan->table->directory, es);
-	ExplainPropertyText("Pattern", scan->table->pattern, es);
-	show_cond(scan, context, es);
-	if (plan->fdw_recheck_quals != NIL)
-		ExplainPropertyText("File Filter",
-							deparse_expression((Node *) make_ands_explicit(
-												   plan->fdw_recheck_quals),
-											   context, es->verbose, false),
-							es);
-	if (es->analyze && plan->fdw_recheck_quals != NIL)
-		ExplainPropertyUInteger("Files Skipped", NULL, scan->nskipped, es);
-	if (scan->walk != NULL)
-		iopool_scan_add_walk(&stats, scan->walk);
-	if (es->analyze)
-		iopool_scan_explain_walk(&stats.walk, es);
-	if (!scan->reads)
-		return;
-	if (scan->feed != NULL)
-		iopool_feed_get_stats(scan->feed, &stats.feed);
-	iopool_scan_explain_pools(&stats.feed, es);
-	if (es->analyze)
-		iopool_scan_explain_reads(&stats.feed, es);
 }

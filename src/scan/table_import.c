@@ -12,6 +12,7 @@
 #include "commands/defrem.h"
 #include "foreign/foreign.h"
 #include "lib/stringinfo.h"
+#include "parser/scansup.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -132,11 +133,15 @@ iopool_table_import(ImportForeignSchemaStmt *stmt, Oid serverid)
 		const char *relative = path + strlen(stmt->server_name) + 1;
 		const char *slash = strrchr(relative, '/');
 		const char *name = slash != NULL ? slash + 1 : relative;
+		char *table_name = pstrdup(name);
 
-		if (IsImportableForeignTable(name, stmt))
+		/* as the names in LIMIT TO and EXCEPT are */
+		truncate_identifier(table_name, strlen(table_name), false);
+		if (IsImportableForeignTable(table_name, stmt))
 			statements =
 				lappend(statements,
 						table_statement(stmt, relative, name, pattern));
+		pfree(table_name);
 		pfree(path);
 	}
 	MemoryContextDelete(cxt);

@@ -23,6 +23,13 @@ typedef enum IopoolTableColumn
 	IOPOOL_TABLE_NCOLUMNS
 } IopoolTableColumn;
 
+/* Who was the current user before another's rights counted. */
+typedef struct IopoolTableUser
+{
+	Oid userid;
+	int sec_context;
+} IopoolTableUser;
+
 typedef struct IopoolTable
 {
 	char *directory; /* the server's name */
@@ -59,11 +66,60 @@ enum
 	IOPOOL_TABLE_PLAN_READS, /* data is wanted */
 };
 
+/* A file that is read ahead. */
+typedef struct IopoolTableRow
+{
+	dlist_node node;
+	IopoolWalkFile file; /* its path is in path */
+	text *path;
+	IopoolCall *call;
+	ErrorData *error; /* of conditions, raised when its turn comes, or NULL */
+} IopoolTableRow;
+
+typedef struct IopoolTableScan
+{
+	/* constant */
+	ForeignScanState *node;
+	IopoolTable *table;
+	IopoolTableCondKind kind;
+	ExprState *cond; /* its value, or NULL */
+	ExprState *early;
+	bool holds_errors; /* of the early conditions */
+	bool reads;
+	Oid userid;
+	MemoryContext cxt;	   /* of files; a child of the query's */
+	ExprContext *econtext; /* of the early conditions */
+	TupleTableSlot *slot;  /* that they are evaluated over */
+
+	/* where it is */
+	bool has_begun;
+	IopoolWalk *walk;
+	MemoryContext walk_cxt;
+	bool has_ended; /* no more files */
+	bool has_error; /* a row ahead will raise: no more are taken */
+
+	/* what is read */
+	IopoolFeed *feed;
+	bool has_added;
+	dlist_head rows; /* of IopoolTableRow, first first */
+	int nrows;
+	IopoolScanAhead ahead;
+	IopoolScanBuffer buffer;
+	IopoolResult result; /* of the last row */
+
+	/* over all scans */
+	uint64 nskipped;
+	IopoolScanStats stats; /* of walks and feeds that have ended */
+} IopoolTableScan;
+
 /* table.c */
 extern IopoolTable *iopool_table_get(Relation rel);
 extern void iopool_table_file_values(const IopoolTable *table,
 									 const IopoolWalkFile *file, text *path,
 									 Datum *values, bool *nulls);
+
+extern IopoolTableUser iopool_table_become(Oid userid);
+extern void iopool_table_become_again(const IopoolTableUser *user);
 
 /* table_cond.c */
 extern IopoolTableCond iopool_table_find_cond(PlannerInfo *root,
@@ -87,6 +143,8 @@ extern TupleTableSlot *iopool_table_iterate(ForeignScanState *node);
 extern void iopool_table_rescan(ForeignScanState *node);
 extern void iopool_table_end(ForeignScanState *node);
 extern void iopool_table_shutdown(ForeignScanState *node);
+
+/* table_explain.c */
 extern void iopool_table_explain(ForeignScanState *node, ExplainState *es);
 
 /* table_analyze.c */

@@ -31,6 +31,13 @@
 /* Files of a directory that ANALYZE has not seen. */
 #define DEFAULT_NFILES 1000
 
+/*
+ * Widest data, in bytes, as far as the planner has to know: it is more than any
+ * memory for sorts and hashes, and the planner adds up widths of many columns
+ * as 32-bit integers.
+ */
+#define MAX_WIDTH (16 * 1024 * 1024)
+
 /* Cost of a file that is listed, in those of a tuple. */
 #define LISTED_TUPLES 4
 
@@ -125,7 +132,7 @@ set_data_width(RelOptInfo *rel, const TableRel *info)
 	if (attno == 0)
 		return;
 	width = &rel->attr_widths[attno - rel->min_attr];
-	new_width = (int32) Min(info->npages * BLCKSZ, (double) MaxAllocSize);
+	new_width = (int32) Min(info->npages * BLCKSZ, (double) MAX_WIDTH);
 	pull_varattnos((Node *) rel->reltarget->exprs, rel->relid, &attnos);
 	if (bms_is_member(attno - FirstLowInvalidHeapAttributeNumber, attnos))
 		rel->reltarget->width += new_width - *width;
