@@ -930,6 +930,15 @@ sub let_pass
 	return;
 }
 
+# From now on, each read of the file takes so many microseconds at least; 0: as
+# long as it takes.
+sub delay
+{
+	my ($self, $name, $usec) = @_;
+	$self->sidecar($name, 'delay', $usec);
+	return;
+}
+
 # How many reads of the file the gate holds now.
 sub blocked
 {

@@ -1,7 +1,7 @@
 /*
  * gatefs.c
  *		A read-only FUSE view of a directory whose reads a test can hold,
- *		shorten and fail.
+ *		delay, shorten and fail.
  *
  * usage: gatefs BACKING_DIR MOUNTPOINT -f
  *
@@ -11,6 +11,8 @@
  *	NAME.gate	while it exists, reads of NAME block
  *	NAME.pass	holds "N SIZE": N of these that ask for SIZE bytes at most go
  *				through all the same; without it the count starts anew
+ *	NAME.delay	holds N: a read of NAME takes N microseconds at least, and does
+ *				not keep others from being read meanwhile
  *	NAME.short	holds N: no read returns more than N bytes
  *	NAME.eio	holds "START END": reads that overlap [START, END) fail: EIO
  *	NAME.size	holds N: the kernel is told that the file has N bytes, though
@@ -215,6 +217,22 @@ wait_for_gate(Name *name, size_t size)
 	pthread_mutex_unlock(&names_lock);
 }
 
+/* Makes a read as slow as NAME.delay says. */
+static void
+take_time(const Name *name)
+{
+	struct timespec delay;
+	long long usec;
+	long long unused;
+
+	if (read_sidecar(name->path, ".delay", &usec, &unused) < 1 || usec <= 0)
+		return;
+	delay.tv_sec = usec / 1000000;
+	delay.tv_nsec = usec % 1000000 * 1000;
+	while (nanosleep(&delay, &delay) != 0 && errno == EINTR)
+		;
+}
+
 /* Returns 0 or the error that NAME.retry wants this read to fail with. */
 static int
 transient_error(Name *name)
@@ -364,6 +382,7 @@ gatefs_read(const char *path, char *buf, size_t size, off_t offset,
 		return read_blocked(handle->name, buf, size, offset);
 
 	wait_for_gate(handle->name, size);
+	take_time(handle->name);
 
 	error = transient_error(handle->name);
 	if (error != 0)

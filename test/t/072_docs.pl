@@ -43,8 +43,9 @@ my %nblocks = (
 	'doc/performance.md' => 4,
 	'doc/reference.md' => 27,
 	'doc/requests.md' => 10,
+	'doc/scale-out.md' => 8,
 	'docker/README.md' => 2,
-	'examples/README.md' => 2,
+	'examples/README.md' => 3,
 	'test/README.md' => 2,
 );
 
@@ -213,7 +214,7 @@ find(
 		wanted => sub {
 			$File::Find::prune = 1 if /\/(?:\.git|results|tmp_check)$/;
 			# 074_examples runs each example, on every method
-			push @pages, s{^\Q$top\E/}{}r if /\.md$/ && !m{/examples/\w+/};
+			push @pages, s{^\Q$top\E/}{}r if /\.md$/ && !m{/examples/[\w-]+/};
 		}
 	},
 	$top);

@@ -60,7 +60,7 @@ sub test_example
 	return;
 }
 
-is_deeply(\@examples, [qw(jsonl pmtiles rerank thumbnails zip)], 'the examples are there');
+is_deeply(\@examples, [qw(jsonl pmtiles rerank scale-out thumbnails zip)], 'the examples are there');
 my $index = slurp_file("$top/examples/README.md");
 foreach my $name (@examples)
 {
@@ -127,7 +127,7 @@ foreach my $method (test_methods())
 		my ($ok, undef, $err) = run_block($node, $block);
 		ok($ok, "$method: README.md, line $block->{line}") or diag($err);
 	}
-	is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_roles WHERE rolname = 'example_reader'}), 0, "$method: the role is gone");
+	is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_roles WHERE rolname LIKE 'example%'}), 0, "$method: the roles are gone");
 	rings_home($node, $method);
 	$node->stop;
 }
