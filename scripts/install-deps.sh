@@ -117,6 +117,8 @@ if wants test || wants ci; then
     need genisoimage have genisoimage
     need libtiff-tools have raw2tiff
     need hdf5-tools have h5import
+    # what 076_deploy loads profiles with; in the roots, apt depends on it
+    need libseccomp2 python3 -c 'import ctypes; ctypes.CDLL("libseccomp.so.2")'
 fi
 if wants ci; then
     need clang have clang
