@@ -131,6 +131,11 @@ if wants ci; then
     need python3-psycopg2 /usr/bin/python3 -c 'import psycopg2'
     need libpostgresql-jdbc-java test -e /usr/share/java/postgresql.jar
     need default-jdk-headless have javac
+    # what check-deploy asks
+    need python3-yaml /usr/bin/python3 -c 'import yaml'
+    need python3-kubernetes /usr/bin/python3 -c 'import kubernetes.client'
+    need docker-compose have docker-compose
+    need systemd have systemd-analyze
 fi
 if wants docs; then
     need graphviz have dot
