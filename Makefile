@@ -9,6 +9,7 @@
 #   make test-packages                      build Debian packages, and try them in a throw-away system
 #   make format, make format-check          clang-format
 #   make check-layers, make check-docs      rules of the source tree, and of the documentation
+#   make check-deploy                       what deploy/ has for containers and services
 #   make docs                               draw the pictures of the documentation anew
 #
 # Settings, all on the command line:
@@ -47,7 +48,7 @@ endif
 # Targets that work before PostgreSQL is there.
 
 .PHONY: all check check-unit test fuzz test-all test-packages demo bench deps dist format format-check docs \
-	check-layers check-docs dist-clean regress-list method-list
+	check-layers check-docs check-deploy dist-clean regress-list method-list
 
 all:
 
@@ -104,11 +105,14 @@ docs:
 check-docs:
 	@scripts/check-docs
 
+check-deploy:
+	@scripts/check-deploy
+
 regress-list:
 	@echo $(REGRESS)
 
 STANDALONE = check check-unit test fuzz test-all test-packages demo bench deps dist format format-check docs \
-	check-layers check-docs regress-list
+	check-layers check-docs check-deploy regress-list
 
 # --------------------------------------------------------------------------
 

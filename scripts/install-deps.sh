@@ -117,6 +117,8 @@ if wants test || wants ci; then
     need genisoimage have genisoimage
     need libtiff-tools have raw2tiff
     need hdf5-tools have h5import
+    # what 077_deploy loads profiles with; in the roots, apt depends on it
+    need libseccomp2 python3 -c 'import ctypes; ctypes.CDLL("libseccomp.so.2")'
 fi
 if wants ci; then
     need clang have clang
@@ -129,6 +131,11 @@ if wants ci; then
     need python3-psycopg2 /usr/bin/python3 -c 'import psycopg2'
     need libpostgresql-jdbc-java test -e /usr/share/java/postgresql.jar
     need default-jdk-headless have javac
+    # what check-deploy asks
+    need python3-yaml /usr/bin/python3 -c 'import yaml'
+    need python3-kubernetes /usr/bin/python3 -c 'import kubernetes.client'
+    need docker-compose have docker-compose
+    need systemd have systemd-analyze
 fi
 if wants docs; then
     need graphviz have dot

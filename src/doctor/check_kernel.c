@@ -28,6 +28,9 @@
 #define URING_CALLS	 "io_uring_setup io_uring_enter io_uring_register"
 #define LIBAIO_CALLS "io_setup io_submit io_getevents io_destroy"
 
+/* Allows all of them, and whatever else a server needs. */
+#define PROFILE_FILE "deploy/seccomp.json"
+
 /*
  * Advice, followed by what lets system calls (names with a blank between)
  * through a seccomp filter.
@@ -41,7 +44,8 @@ iopool_check_seccomp_hint(const char *advice, const char *calls)
 	appendStringInfo(&hint, "%s\n", advice);
 	appendStringInfoString(
 		&hint,
-		"docker run --security-opt seccomp=profile.json, with this among the \"syscalls\" of the profile:\n{\"names\": [\"");
+		"docker run --security-opt seccomp=" PROFILE_FILE
+		"\nThe file is in iopool's source and documentation (Debian: /usr/share/doc/postgresql-*-iopool). See deploy/README.md for Kubernetes.\nA profile of your own needs this among its \"syscalls\":\n{\"names\": [\"");
 	for (const char *c = calls; *c != '\0'; c++)
 	{
 		if (*c == ' ')
