@@ -164,6 +164,8 @@ package_is_whole()
     grep -q GNU_RELRO "$T/elf"
     [[ -s $lib/bitcode/iopool.index.bc ]]
     cmp "$T/tree/README.md" "$dir/usr/share/doc/postgresql-$1-iopool/README.md"
+    # iopool_check() names it; an engine does not read it compressed
+    cmp "$T/tree/deploy/seccomp.json" "$dir/usr/share/doc/postgresql-$1-iopool/deploy/seccomp.json"
     links_lead_somewhere "$dir/usr/share/doc/postgresql-$1-iopool"
 }
 
