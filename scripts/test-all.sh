@@ -60,9 +60,9 @@ BETWEEN_TESTS="001_preload 002_settings 010_isolation 021_crash 050_unit 051_sea
     081_upgrade_dump 083_single_user 084_logical 085_pg_stat_statements 100_c_api 113_request_pgbouncer
     096_table 114_caught_errors 117_barriers 120_stream_scan 121_fuzz"
 
-# TAP files for the sanitizers: the engine by itself, and the generator of
-# queries.
-SANITIZE_TESTS="050_unit 121_fuzz"
+# TAP files for the sanitizers: the engine by itself, foreign tables, and the
+# generator of queries.
+SANITIZE_TESTS="050_unit 096_table 121_fuzz"
 SANITIZE_TRAPS="assertion past_malloc past_palloc after_pfree after_delete overflow misaligned"
 # The server's headers are as its own code is: what overflows there wraps
 # around, and so nothing of theirs is compiled to be reported without -fwrapv.

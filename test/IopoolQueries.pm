@@ -48,6 +48,7 @@ use Exporter 'import';
 use IopoolChoices;
 use IopoolNatural;
 use IopoolSources;
+use IopoolTables;
 
 our @EXPORT = qw(query session_schema query_files query_tags node_tags);
 
@@ -349,7 +350,7 @@ my @selects = (
 	[ 'view', 2, sub { my ($q, $f) = @_; return pick('view', "SELECT id, md5(data) FROM v_read WHERE kind <> 2", 'SELECT id, ordinal, md5(data) FROM v_batch WHERE id < 17', 'SELECT count(*), sum(length(data)) FROM v_batch WHERE kind < 5 AND id < 30',
 		'SELECT v.id, f.ordinal, md5(f.data) FROM v_read AS v, LATERAL iopool_read_batch(v.path, ARRAY[coalesce(length(v.data), 5), 0], ARRAY[9]) AS f', 'SELECT s.k, v.id, v.ordinal, md5(v.data) FROM small AS s LEFT JOIN v_batch AS v ON v.id = s.k', 'SELECT v FROM v_read AS v WHERE v.id < 9') }, 1 ]);
 
-push @selects, natural_selects();
+push @selects, natural_selects(), table_selects();
 
 # A select with its WITH: (text, whether its rows are in order).
 sub a_select
@@ -362,6 +363,11 @@ sub a_select
 			my $is_many = @where || $select->[0] eq 'rescanned' ? 1 : 0;
 			use_tag($q, "select: $select->[0]");
 			return [ $select->[2]->($q), 0 ] if $select->[0] eq 'view';
+			if ($select->[0] =~ /^table/)
+			{
+				my ($sql, $is_ordered) = $select->[2]->($q);
+				return [ $sql, $is_ordered // 0 ];
+			}
 			if ($select->[0] =~ /^natural/)
 			{
 				my ($sql, $is_ordered, $with) = $select->[2]->($q, natural($q, %want));
@@ -735,7 +741,7 @@ sub node_tags
 {
 	my %plain = map { ("select: $_->[0]" => 1) } natural_selects();
 	delete @plain{ map { "select: $_" } natural_nodes() };
-	return grep { !$plain{$_} && !/^call: (?!read$|batch$|batch of|whole files|list)|^run: (PL|lock|count)|^select: view|^numbers/ } query_tags();
+	return grep { !$plain{$_} && !/^call: (?!read$|batch$|batch of|whole files|list)|^run: (PL|lock|count)|^select: (view|table)|^numbers/ } query_tags();
 }
 
 1;

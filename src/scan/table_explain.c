@@ -12,6 +12,7 @@
 #include "utils/ruleutils.h"
 
 #include "base/compat.h"
+#include "ring/shmem.h"
 #include "scan/table_internal.h"
 
 /*
@@ -92,7 +93,8 @@ iopool_table_explain(ForeignScanState *node, ExplainState *es)
 		ExplainPropertyUInteger("Files Skipped", NULL, scan->nskipped, es);
 	if (has_counts)
 		iopool_scan_explain_walk(&stats.walk, es);
-	if (!scan->reads)
+	/* without preloading, there are no pools */
+	if (!scan->reads || iopool_shared == NULL)
 		return;
 	if (scan->feed != NULL)
 		iopool_feed_get_stats(scan->feed, &stats.feed);

@@ -346,6 +346,24 @@ END $$;
 CREATE FUNCTION core.iopool_list(path text, pattern text DEFAULT '*', OUT path text, OUT size bigint, OUT modified timestamptz)
 	RETURNS SETOF record LANGUAGE sql STRICT COST 1000 ROWS 1000 AS 'SELECT * FROM core.list_of($1, $2)';
 
+-- Foreign tables, and for the witness plain ones of the same rows, in another
+-- order.
+CREATE FOREIGN TABLE tree_file (path text, size bigint, modified timestamptz, data bytea) SERVER da OPTIONS (pattern '**');
+CREATE TABLE tree_part (data bytea, path text, size bigint, modified timestamptz) PARTITION BY RANGE (path COLLATE "C");
+CREATE FOREIGN TABLE tree_part_1 PARTITION OF tree_part FOR VALUES FROM ('da:') TO ('da:ids/') SERVER da OPTIONS (pattern '?');
+CREATE FOREIGN TABLE tree_part_2 PARTITION OF tree_part FOR VALUES FROM ('da:ids/') TO ('da:ids0') SERVER da OPTIONS (pattern 'ids/*');
+CREATE FOREIGN TABLE tree_part_3 (path text, modified timestamptz, data bytea, size bigint) SERVER da OPTIONS (pattern 'tree/**');
+ALTER TABLE tree_part ATTACH PARTITION tree_part_3 FOR VALUES FROM ('da:tree/') TO ('da:tree0');
+CREATE VIEW v_tree WITH (security_barrier) AS SELECT * FROM tree_file WHERE size % 5 <> 1 AND path LIKE 'da:_%';
+CREATE TABLE core.tree_file AS SELECT l.*, pg_read_binary_file(core.file_of(l.path)) AS data FROM core.list_of('da:', '**') AS l ORDER BY md5(l.path);
+CREATE VIEW core.tree_part AS SELECT data, path, size, modified FROM core.tree_file;
+CREATE VIEW core.v_tree WITH (security_barrier) AS SELECT * FROM core.tree_file WHERE size % 5 <> 1 AND path LIKE 'da:_%';
+CREATE TABLE tree_name AS
+	SELECT n, CASE n % 8 WHEN 3 THEN path || 'x' WHEN 5 THEN replace(path, '/', '//') WHEN 6 THEN NULL ELSE path END AS path,
+		left(path, fz_mix(n, 5, 16)) AS prefix, left(replace(path, '\', '\\'), 3 + fz_mix(n, 6, 6)) || '%' AS pattern
+	FROM (SELECT row_number() OVER (ORDER BY path COLLATE "C") AS n, path FROM core.tree_file) AS x;
+GRANT SELECT ON tree_file, tree_part, v_tree, tree_name, core.tree_file, core.tree_part, core.v_tree TO app;
+
 -- Numbers, by arithmetic.
 CREATE FUNCTION core.unsigned(data bytea, size int) RETURNS TABLE (n numeric, i bigint) LANGUAGE sql IMMUTABLE AS $$
 	SELECT sum(get_byte(data, at) * 256::numeric ^ (at % size)), at / size FROM generate_series(0, octet_length(data) - 1) AS at GROUP BY at / size

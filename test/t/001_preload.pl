@@ -73,6 +73,18 @@ my ($ret, $out, $err) = $node->psql('postgres',
 	on_error_stop => 0);
 like($err, qr/shared_preload_libraries/, 'LOAD does not replace preloading');
 
+# A foreign table can be made, as a dump does, and explained, but not read.
+my $dir = PostgreSQL::Test::Utils::tempdir();
+$node->safe_psql('postgres', qq{SET client_min_messages = error; CREATE SERVER d FOREIGN DATA WRAPPER iopool_directory OPTIONS (path '$dir');
+	CREATE FOREIGN TABLE file (path text, data bytea) SERVER d});
+like($node->safe_psql('postgres', 'EXPLAIN (COSTS OFF) SELECT data FROM file'), qr/Foreign Scan on file/, 'EXPLAIN of a foreign table');
+foreach my $statement ('SELECT path FROM file', 'SELECT data FROM file', 'ANALYZE file', 'IMPORT FOREIGN SCHEMA "." FROM SERVER d INTO public')
+{
+	($ret, $out, $err) = $node->psql('postgres', $statement);
+	like($err, qr/iopool must be loaded via "shared_preload_libraries"/, $statement);
+}
+$node->safe_psql('postgres', 'DROP SERVER d CASCADE');
+
 is($node->psql('postgres', 'DROP EXTENSION iopool'), 0, 'DROP EXTENSION works');
 
 # Preloaded as one library of several, and in a session_preload only.

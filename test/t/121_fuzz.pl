@@ -16,8 +16,8 @@ use IopoolFuzz;
 use IopoolQueries;
 use IopoolTest;
 
-my $nqueries = 340;
-my $seed = $ENV{IOPOOL_TEST_SEED} // 20_261;
+my $nqueries = 420;
+my $seed = $ENV{IOPOOL_TEST_SEED} // 5_000;
 my $wanted = $ENV{IOPOOL_TEST_QUERIES} // $nqueries;
 my (%drawn, %with_node);
 my $ntotal = 0;
