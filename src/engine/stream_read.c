@@ -8,8 +8,7 @@
  * read, makes a failed read of several ranges again for each alone, and
  * settles the ranges whose bytes are all accounted for.
  *
- * read_done() and all that it calls must not raise, because completions are
- * also reaped while a transaction aborts.
+ * read_done() must not raise: completions are reaped while a transaction aborts.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,9 +21,8 @@
 #include "engine/stream_internal.h"
 
 /*
- * A long range is split so that the window fills the queue, into reads of
- * this size at least and at most.  Small reads cost the processor, and above
- * the maximum nothing is gained.
+ * A long range is split so that the window fills the queue, into reads of this
+ * size at least and at most.  Smaller ones cost the processor, longer gain none.
  */
 #define MIN_SPLIT (64 * 1024)
 #define MAX_SPLIT (1024 * 1024)
