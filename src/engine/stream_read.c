@@ -8,7 +8,7 @@
  * read, makes a failed read of several ranges again for each alone, and
  * settles the ranges whose bytes are all accounted for.
  *
- * read_done() must not raise: completions are reaped while a transaction aborts.
+ * read_done() must not raise: it runs while a transaction aborts, too.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,7 +22,7 @@
 
 /*
  * A long range is split so that the window fills the queue, into reads of this
- * size at least and at most.  Smaller ones cost the processor, longer gain none.
+ * size at least and at most.  Smaller ones cost the processor.
  */
 #define MIN_SPLIT (64 * 1024)
 #define MAX_SPLIT (1024 * 1024)
