@@ -115,9 +115,10 @@ is_of_arguments(const ErrorData *error)
 }
 
 /*
- * In PG_CATCH(): take the error, into cxt, to be raised when a row's turn comes.
- * The caller knows that nothing is held where it comes from.  One that does not
- * come from a value or a name is raised at once.
+ * In PG_CATCH(), in the memory context of before: take the error, into cxt, to
+ * be raised when a row's turn comes.  The caller knows that nothing is held where
+ * it comes from.  One that does not come from a value or a name is raised at
+ * once.
  */
 ErrorData *
 iopool_scan_hold_error(MemoryContext cxt)
@@ -125,6 +126,7 @@ iopool_scan_hold_error(MemoryContext cxt)
 	MemoryContext old_cxt = MemoryContextSwitchTo(cxt);
 	ErrorData *error = CopyErrorData();
 
+	Assert(old_cxt != ErrorContext);
 	if (!is_of_arguments(error))
 	{
 		MemoryContextSwitchTo(ErrorContext);

@@ -158,6 +158,7 @@ static bool
 is_wanted_or_fails(IopoolTableScan *scan, const IopoolWalkFile *file,
 				   ErrorData **error)
 {
+	MemoryContext old_cxt = CurrentMemoryContext;
 	volatile bool result = true;
 
 	*error = NULL;
@@ -169,6 +170,7 @@ is_wanted_or_fails(IopoolTableScan *scan, const IopoolWalkFile *file,
 	}
 	PG_CATCH();
 	{
+		MemoryContextSwitchTo(old_cxt);
 		*error = iopool_scan_hold_error(scan->cxt);
 	}
 	PG_END_TRY();
