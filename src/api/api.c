@@ -10,9 +10,9 @@
  * What lives how long.  The stream has a context of its own, a child of the
  * consumer's, with the engine's stream and all that it allocates in it, so
  * that deleting it drains first.  A guard in the context of the consumer's
- * buffers, or a callback of their segment, ends the stream before these go.  Reset callbacks run youngest
- * first: the engine's, registered after ours, has drained when ours lets go of
- * the files.
+ * buffers, or a callback of their segment, ends the stream before these go.
+ * Reset callbacks run youngest first: the engine's, registered after ours, has
+ * drained when ours lets go of the files.
  *
  *-------------------------------------------------------------------------
  */
