@@ -15,14 +15,17 @@ SMALL_FILES=${SMALL_FILES:-10000}
 LOOPS=${LOOPS:-50000}
 NUMBERS=${NUMBERS:-1000}
 
-# Bytes that a way reads in a run, and ranges
+# Bytes that a way reads in a run, and ranges: at most, and at least, so that
+# memory which is new for the first ones does not decide
 WAYS_BYTES=$((160 * 1048576))
 WAYS_READS=40000
+WAYS_FEWEST=60
 
 ways_reads()
 {
     local reads=$((WAYS_BYTES / $1))
     ((reads <= WAYS_READS)) || reads=$WAYS_READS
+    ((reads >= WAYS_FEWEST)) || reads=$WAYS_FEWEST
     ((reads <= SIZE * 1048576 / $1)) || reads=$((SIZE * 1048576 / $1))
     echo "$reads"
 }
