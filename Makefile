@@ -6,6 +6,7 @@
 #   make fuzz                               generated queries for SECONDS=60; SEED=n repeats them
 #   make test-all                           make test for every supported PostgreSQL and set of libraries
 #   make dist                               the last commit as a release: iopool-VERSION.zip, as PGXN wants it
+#   make release-notes                      what a release is about: the text of its tag
 #   make test-packages                      build Debian packages, and try them in a throw-away system
 #   make format, make format-check          clang-format
 #   make check-layers, make check-docs      rules of the source tree, and of the documentation
@@ -47,7 +48,7 @@ endif
 # --------------------------------------------------------------------------
 # Targets that work before PostgreSQL is there.
 
-.PHONY: all check check-unit test fuzz test-all test-packages demo bench deps dist format format-check docs \
+.PHONY: all check check-unit test fuzz test-all test-packages demo bench deps dist release-notes format format-check docs \
 	check-layers check-docs check-deploy dist-clean regress-list method-list
 
 all:
@@ -81,6 +82,11 @@ DIST := iopool-$(shell sed -n '/"version"/ { s/.*: *"\([^"]*\)".*/\1/p; q }' MET
 dist:
 	git archive --format=zip --prefix=$(DIST)/ --output=$(DIST).zip HEAD
 
+# A title, and what CHANGELOG.md begins its newest version with
+release-notes:
+	@printf 'iopool %s\n\n' '$(DIST:iopool-%=%)'
+	@awk '/^## / { if (seen++) exit; next } /^### / { exit } seen && (text || NF) { print; text = 1 }' CHANGELOG.md | sed '$${/^$$/d}'
+
 CLANG_FORMAT ?= clang-format
 FORMAT_FILES = $(sort $(wildcard src/*.[ch] src/*/*.[ch] test/*.c test/*.h test/*/*.c test/modules/*/*.c scripts/*.c bench/*.c))
 
@@ -111,7 +117,7 @@ check-deploy:
 regress-list:
 	@echo $(REGRESS)
 
-STANDALONE = check check-unit test fuzz test-all test-packages demo bench deps dist format format-check docs \
+STANDALONE = check check-unit test fuzz test-all test-packages demo bench deps dist release-notes format format-check docs \
 	check-layers check-docs check-deploy regress-list
 
 # --------------------------------------------------------------------------

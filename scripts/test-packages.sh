@@ -80,6 +80,15 @@ make_dist()
     as_user_in "$T/tree" make --no-print-directory dist
 }
 
+# A title, and a text below it, without the headings of the changelog
+notes_are_there()
+{
+    make -C "$T/tree" --no-print-directory release-notes | tee "$T/notes"
+    [[ $(sed 2q "$T/notes") == "iopool ${release#iopool-}" ]]
+    [[ $(wc -l <"$T/notes") -ge 4 ]]
+    ! grep '^#' "$T/notes"
+}
+
 # All that is tracked, but for what .gitattributes leaves out, in one directory.
 dist_is_complete()
 {
@@ -301,6 +310,7 @@ check "make dist makes a release" make_dist
 if [[ $result == ok ]]; then
     release=$(basename "$(find "$T/tree" -maxdepth 1 -name 'iopool-*.zip')" .zip)
     check "the release is complete" dist_is_complete
+    check "the release has notes" notes_are_there
     "$TOP/scripts/roots.sh" make "${majors[@]}"
     for major in "${majors[@]}"; do
         try_packages "$major"
