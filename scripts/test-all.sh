@@ -139,6 +139,13 @@ declare -A running=() started=()
 summary=()
 failures=()
 
+# slowest log: the runs that took longest, and their seconds
+slowest()
+{
+    sed -n -E 's/^([^ ]+) +[0-9]+ passed, .* \(([0-9]+) s\)$/\2 \1/p' "$1" | sort -rn | head -n 8 |
+        awk '{ printf "%s%s %d s", separator, $2, $1; separator = ", " }'
+}
+
 # finish name: count a combination that ended, and show what failed in it
 finish()
 {
@@ -152,6 +159,7 @@ finish()
     else
         grep -E '^building for|SKIPPED|# (skip|SKIP)' "$T/$name.log" || true
     fi
+    note "slowest: $(slowest "$T/$name.log")"
     summary+=("$(printf '%-24s %5d passed, %d failed  (%d s)' "$name" "$ok" "$bad" "$seconds")")
     note "${summary[-1]}"
     mapfile -t -O ${#failures[@]} failures < <(grep '^FAILED' "$T/$name.log" | sed "s/^FAILED */FAILED  $name, /")
