@@ -74,7 +74,8 @@ close_stream(IopoolStream *stream, bool has_failed)
 	stream->uses_lease = false;
 	stream->is_open = false;
 	dlist_delete(&stream->node);
-	iopool_stream_give_up_buffers(stream);
+	if (stream->buffers->is_counted || !has_failed)
+		iopool_stream_give_up_buffers(stream);
 	let_others_go(stream);
 }
 
@@ -232,6 +233,7 @@ emit_range(IopoolStream *stream, IopoolPending *pending, IopoolResult *result)
 			pending->allocated_size = Max(stream->options.header_size, 1);
 			pending->allocated = MemoryContextAlloc(stream->options.buffer_cxt,
 													pending->allocated_size);
+			stream->buffers->nshort++;
 		}
 		result->buffer = pending->allocated;
 		result->buffer_size = pending->allocated_size;

@@ -22,16 +22,18 @@
 #define IOPOOL_SMALL_BUFFER 8192
 
 /*
- * Long buffers that have been put back, for the next ranges of one stream, or
- * of some.
+ * Buffers of one stream, or of some.  Long ones that have been put back are for
+ * the next ranges.
  */
 typedef struct IopoolBuffers
 {
-	MemoryContext cxt;
-	dlist_head free; /* of IopoolFreeBuffer, last put back first */
+	MemoryContext cxt; /* of long ones */
+	bool is_counted;   /* whose they are counts what is used */
+	dlist_head free;   /* of IopoolFreeBuffer, last put back first */
 	int nfree;
 	Size nbytes; /* of all of these */
-	int nused;	 /* that are not free */
+	int nused;	 /* long ones that are not free */
+	int nshort;	 /* short ones that have not been put back */
 } IopoolBuffers;
 
 /*
@@ -181,6 +183,9 @@ extern void iopool_stream_end(IopoolStream *stream,
 extern void iopool_stream_register_callbacks(void);
 
 /* stream_buffer.c */
+extern IopoolBuffers *iopool_buffers_begin(MemoryContext parent);
+extern void iopool_buffers_end(IopoolBuffers *buffers);
+extern char *iopool_buffers_get(IopoolBuffers *buffers, Size size, Size *got);
 extern void iopool_buffers_init(IopoolBuffers *buffers, MemoryContext cxt);
 extern void iopool_buffers_advise_huge(char *memory, Size size);
 extern void iopool_buffers_clear(IopoolBuffers *buffers);

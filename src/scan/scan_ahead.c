@@ -26,6 +26,9 @@
 /* Longest range that is read at once: its memory is kept. */
 #define CACHED_MAX (32 * 1024 * 1024)
 
+/* Bytes of buffers that are kept beside the one that became too short. */
+#define MAX_FREE (1024 * 1024)
+
 /* A read would have to wait: rows are to be taken ahead from this one on. */
 void
 iopool_scan_go_ahead(IopoolScanAhead *ahead)
@@ -45,33 +48,42 @@ iopool_scan_stay_ahead(IopoolScanAhead *ahead)
 	ahead->nleft = FIRST_DISTANCE;
 }
 
+/* The last result is not needed any more, and neither is its memory. */
+void
+iopool_scan_free_buffer(IopoolFeed *feed, IopoolScanBuffer *buffer)
+{
+	if (buffer->data != NULL)
+		iopool_buffers_put_back(iopool_feed_buffers(feed), buffer->data,
+								buffer->size, MAX_FREE);
+	buffer->data = NULL;
+	buffer->size = 0;
+}
+
 /* Memory for a result, that of the last one if it is enough. */
 static char *
-result_buffer(IopoolScanBuffer *buffer, MemoryContext cxt, int64 length)
+result_buffer(IopoolFeed *feed, IopoolScanBuffer *buffer, int64 length)
 {
 	Size size = VARHDRSZ + length;
 
 	if (buffer->size < size)
 	{
-		if (buffer->data != NULL)
-			pfree(buffer->data);
-		buffer->data = NULL;
-		buffer->size = 0;
-		buffer->data = MemoryContextAlloc(cxt, Max(size, 8192));
-		buffer->size = Max(size, 8192);
+		iopool_scan_free_buffer(feed, buffer);
+		buffer->data =
+			iopool_buffers_get(iopool_feed_buffers(feed),
+							   Max(size, IOPOOL_SMALL_BUFFER), &buffer->size);
 		iopool_buffers_advise_huge(buffer->data, buffer->size);
 	}
 	return buffer->data;
 }
 
 /*
- * Read a range at once, as a bytea in the buffer, which is in cxt and lasts
+ * Read a range at once, as a bytea in the buffer, which is of the feed and lasts
  * until the next read; false if that cannot be.  Raises as
  * iopool_feed_new_range().
  */
 bool
 iopool_scan_read_now(IopoolFeed *feed, const IopoolScanRange *range,
-					 IopoolScanBuffer *buffer, MemoryContext cxt, Datum *value)
+					 IopoolScanBuffer *buffer, Datum *value)
 {
 	int64 length = range->length;
 	int64 nbytes;
@@ -87,7 +99,7 @@ iopool_scan_read_now(IopoolFeed *feed, const IopoolScanRange *range,
 			iopool_feed_available(feed, range->path, range->offset, length);
 	if (length < 0 || length > CACHED_MAX)
 		return false;
-	data = result_buffer(buffer, cxt, length);
+	data = result_buffer(feed, buffer, length);
 	nbytes = iopool_feed_read_cached(feed, range->path, range->offset, length,
 									 data + VARHDRSZ);
 	if (nbytes < 0)

@@ -289,8 +289,9 @@ extern void iopool_scan_go_ahead(IopoolScanAhead *ahead);
 extern void iopool_scan_stay_ahead(IopoolScanAhead *ahead);
 extern bool iopool_scan_read_now(IopoolFeed *feed,
 								 const IopoolScanRange *range,
-								 IopoolScanBuffer *buffer, MemoryContext cxt,
-								 Datum *value);
+								 IopoolScanBuffer *buffer, Datum *value);
+extern void iopool_scan_free_buffer(IopoolFeed *feed,
+									IopoolScanBuffer *buffer);
 
 /* scan_single.c */
 extern void iopool_scan_begin_single(IopoolScanState *state);

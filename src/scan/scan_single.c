@@ -58,8 +58,7 @@ read_cached(IopoolScanState *state, IopoolScanCall *call, Datum *value,
 		return true;
 	if (!iopool_scan_get_range(call, args, &range))
 		iopool_range_check(range.offset, range.length);
-	return iopool_scan_read_now(state->feed, &range, &call->buffer,
-								state->css.ss.ps.state->es_query_cxt, value);
+	return iopool_scan_read_now(state->feed, &range, &call->buffer, value);
 }
 
 /* Put the result of a call beside the outer columns, if it has a column. */

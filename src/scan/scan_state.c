@@ -42,7 +42,11 @@ void
 iopool_scan_end_feed(IopoolScanState *state)
 {
 	if (state->feed != NULL)
+	{
+		for (int i = 0; i < state->ncalls; i++)
+			iopool_scan_free_buffer(state->feed, &state->calls[i].buffer);
 		iopool_feed_end(state->feed, &state->stats.feed);
+	}
 	state->feed = NULL;
 	state->has_added = false;
 }

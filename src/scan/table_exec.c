@@ -254,7 +254,10 @@ static void
 end_feed(IopoolTableScan *scan)
 {
 	if (scan->feed != NULL)
+	{
+		iopool_scan_free_buffer(scan->feed, &scan->buffer);
 		iopool_feed_end(scan->feed, &scan->stats.feed);
+	}
 	scan->feed = NULL;
 	scan->has_added = false;
 }
@@ -333,9 +336,7 @@ read_now(IopoolTableScan *scan, const IopoolWalkFile *file, Datum *data)
 	bool is_read;
 
 	begin_feed(scan);
-	is_read =
-		iopool_scan_read_now(scan->feed, &range, &scan->buffer,
-							 scan->node->ss.ps.state->es_query_cxt, data);
+	is_read = iopool_scan_read_now(scan->feed, &range, &scan->buffer, data);
 	iopool_table_become_again(&saved);
 	pfree(range.path);
 	return is_read;

@@ -95,17 +95,28 @@ log_at_reset(void *arg)
 }
 
 /*
- * A feed without calls, in a child of parent; it ends with iopool_feed_end(),
- * or with parent.  Paths are read with the rights and settings of now.
+ * A feed without calls, below parent; it ends with iopool_feed_end(), or with
+ * parent.  Paths are read with the rights and settings of now.
  */
 IopoolFeed *
 iopool_feed_begin(MemoryContext parent, const IopoolFeedOptions *options)
 {
-	MemoryContext cxt =
-		AllocSetContextCreate(parent, "iopool feed", FEED_SIZES);
-	IopoolFeed *feed = MemoryContextAllocZero(cxt, sizeof(IopoolFeed));
+	MemoryContext buffer_cxt = options->buffer_cxt;
+	IopoolBuffers *buffers = options->buffers;
+	MemoryContext cxt;
+	IopoolFeed *feed;
 
+	/* above the streams, which wait for their reads before it goes */
+	if (buffer_cxt == NULL)
+	{
+		buffers = iopool_buffers_begin(parent);
+		parent = buffer_cxt = buffers->cxt;
+	}
+	cxt = AllocSetContextCreate(parent, "iopool feed", FEED_SIZES);
+	feed = MemoryContextAllocZero(cxt, sizeof(IopoolFeed));
 	feed->cxt = cxt;
+	feed->buffer_cxt = buffer_cxt;
+	feed->buffers = buffers;
 	feed->options = *options;
 	feed->failed = -1;
 	feed->distance = MAX_DISTANCE;
@@ -413,6 +424,13 @@ iopool_feed_put_back(IopoolFeed *feed, IopoolResult *result)
 	result->buffer = NULL;
 }
 
+/* The buffers of a feed that has its own, or NULL. */
+IopoolBuffers *
+iopool_feed_buffers(const IopoolFeed *feed)
+{
+	return feed->options.buffer_cxt == NULL ? feed->buffers : NULL;
+}
+
 /* The streams that read, as iopool_stream_step() wants them. */
 IopoolStream *const *
 iopool_feed_streams(const IopoolFeed *feed, int *nstreams)
@@ -499,8 +517,12 @@ iopool_feed_close(IopoolFeed *feed)
 void
 iopool_feed_end(IopoolFeed *feed, IopoolFeedStats *stats)
 {
+	IopoolBuffers *buffers = iopool_feed_buffers(feed);
+
 	iopool_feed_close(feed);
 	if (stats != NULL)
 		iopool_feed_get_stats(feed, stats);
 	MemoryContextDelete(feed->cxt);
+	if (buffers != NULL)
+		iopool_buffers_end(buffers);
 }

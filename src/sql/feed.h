@@ -29,7 +29,8 @@ typedef struct IopoolFeedOptions
 	/* Whose feed it is: a call's, a node's or a request's. */
 	IopoolStreamKind kind;
 
-	MemoryContext buffer_cxt; /* see IopoolStreamOptions */
+	/* see IopoolStreamOptions; NULL: the feed has its own, until it ends */
+	MemoryContext buffer_cxt;
 	IopoolBuffers *buffers;
 } IopoolFeedOptions;
 
@@ -65,6 +66,7 @@ extern bool iopool_feed_take(IopoolFeed *feed, IopoolResult *result);
 extern void iopool_feed_next(IopoolFeed *feed, IopoolResult *result);
 extern bool iopool_feed_is_quick(const IopoolFeed *feed);
 extern void iopool_feed_put_back(IopoolFeed *feed, IopoolResult *result);
+extern IopoolBuffers *iopool_feed_buffers(const IopoolFeed *feed);
 extern void iopool_feed_drop_call(IopoolFeed *feed, IopoolCall *call);
 extern IopoolStream *const *iopool_feed_streams(const IopoolFeed *feed,
 												int *nstreams);

@@ -35,6 +35,8 @@ typedef struct IopoolFeedPart
 struct IopoolFeed
 {
 	MemoryContext cxt;
+	MemoryContext buffer_cxt; /* as in the options of its streams */
+	IopoolBuffers *buffers;
 	MemoryContextCallback at_reset;
 	IopoolFeedOptions options;
 	bool is_complete; /* no more calls will come */

@@ -47,7 +47,7 @@ static int64 held_bytes = 0;
  * Where the requests of this transaction have their long results; and what the
  * context takes by itself.  There is none before there is such a result.
  */
-static IopoolBuffers buffers;
+static IopoolBuffers buffers = {.is_counted = true};
 static int64 buffers_base = 0;
 
 /* How many of these there have been. */
@@ -203,6 +203,7 @@ iopool_request_make_buffers(const IopoolRequest *request)
 							AllocSetContextCreate(TopTransactionContext,
 												  "iopool request buffers",
 												  ALLOCSET_SMALL_SIZES));
+		buffers.is_counted = true;
 		buffers_base = MemoryContextMemAllocated(buffers.cxt, false);
 	}
 }
@@ -211,7 +212,7 @@ iopool_request_make_buffers(const IopoolRequest *request)
 void
 iopool_request_forget_buffers(void)
 {
-	memset(&buffers, 0, sizeof(buffers));
+	buffers = (IopoolBuffers){.is_counted = true};
 	buffers_base = 0;
 	iopool_request_generation++;
 }

@@ -133,7 +133,10 @@ read_at_once(FmgrInfo *flinfo, const SingleCall *call, bytea **data)
 static bytea *
 read_by_feed(const SingleCall *single)
 {
-	IopoolFeedOptions options = {.in_order = true};
+	IopoolFeedOptions options = {
+		.in_order = true,
+		.buffer_cxt = CurrentMemoryContext,
+	};
 	IopoolArgs args = {
 		.nranges = 1,
 		.path = single->path,
@@ -150,7 +153,7 @@ read_by_feed(const SingleCall *single)
 	iopool_feed_next(feed, &result);
 	iopool_feed_close(feed);
 
-	/* the buffer stays in the feed's context, a child of the caller's */
+	/* the buffer is the caller's, or stays in the feed's context, a child */
 	return (bytea *) result.buffer;
 }
 
