@@ -7,8 +7,8 @@
 #
 #   host              the PostgreSQL of this machine
 #   NN                PostgreSQL NN, in a root that roots.sh makes and keeps. The whole suite runs on the oldest and the
-#                     newest release; on those between, pg_regress in mode buffered, and those TAP files that a release can
-#                     make a difference to (see BETWEEN_TESTS)
+#                     newest release; on those between, with one method, pg_regress in mode buffered, and those TAP
+#                     files that a release can make a difference to (see BETWEEN_TESTS)
 #   19-no-liburing    compiled without a library: pg_regress on all methods that are left, in mode buffered, and those
 #   19-no-libaio      TAP files that tell what is compiled in (see BUILD_TESTS)
 #   19-io_method      the server's own reads go through io_uring too: pg_regress in mode buffered, and those TAP
@@ -55,7 +55,10 @@ RING_TESTS="001_preload 002_settings 003_method 020_interrupt 021_crash 031_file
     080_standby 082_settings_live 083_single_user 111_request_life"
 
 # TAP files that a release between the oldest and the newest can make a
-# difference to: what PostgreSQL does, and not what the kernel does.
+# difference to: what PostgreSQL does, and not what the kernel does. The code
+# of the methods is the same for all releases (check-layers.sh sees to it), so
+# one of them stands for all; the oldest and the newest have each.
+BETWEEN_METHODS="io_uring"
 BETWEEN_TESTS="001_preload 002_settings 010_isolation 021_crash 050_unit 051_seal 060_doctor 071_upgrade 074_examples 080_standby
     081_upgrade_dump 083_single_user 084_logical 085_pg_stat_statements 100_c_api 113_request_pgbouncer
     096_table 114_caught_errors 117_barriers 120_stream_scan 121_fuzz"
@@ -99,8 +102,11 @@ settings_of()
             ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:detect_stack_use_after_return=0 \
             UBSAN_OPTIONS=abort_on_error=1:print_stacktrace=1 IOPOOL_REQUIRE_METHODS="io_uring libaio sync" ;;
         *)
-            ! is_between "$1" || echo MODES=buffered
-            echo IOPOOL_REQUIRE_METHODS="io_uring libaio sync"
+            if is_between "$1"; then
+                printf '%s\n' MODES=buffered METHODS="$BETWEEN_METHODS" IOPOOL_REQUIRE_METHODS="$BETWEEN_METHODS"
+            else
+                echo IOPOOL_REQUIRE_METHODS="io_uring libaio sync"
+            fi
             # its root has pgvector
             [[ $1 != 18 ]] || echo IOPOOL_TEST_EXTENSIONS=vector
             ;;
