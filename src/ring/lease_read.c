@@ -459,16 +459,16 @@ iopool_lease_drain(IopoolLease *lease, const int *in_flight)
 }
 
 /*
- * The same for all that is in flight.  False: there is a barrier for the
- * caller to absorb, who calls again then.
+ * The same.  False: there is a barrier for the caller to absorb, who calls
+ * again then.
  */
 bool
-iopool_lease_drain_to_barrier(IopoolLease *lease)
+iopool_lease_drain_to_barrier(IopoolLease *lease, const int *in_flight)
 {
 	bool is_drained;
 
 	lease->handle.interrupt = &ProcSignalBarrierPending;
-	is_drained = drain(lease, &lease->in_flight);
+	is_drained = drain(lease, in_flight);
 	lease->handle.interrupt = NULL;
 	return is_drained;
 }
