@@ -121,7 +121,7 @@ extern IopoolRead *iopool_lease_get_read(IopoolLease *lease);
 extern void iopool_lease_put_read(IopoolRead *read);
 extern void iopool_lease_prepare(IopoolRead *read);
 extern int iopool_lease_read_plainly(IopoolRead *read);
-extern void iopool_lease_submit(IopoolLease *lease);
+extern bool iopool_lease_submit(IopoolLease *lease);
 extern void iopool_lease_poll(IopoolLease *lease, unsigned wait_nr,
 							  IopoolDeadline deadline);
 extern void iopool_lease_drain(IopoolLease *lease, const int *in_flight);

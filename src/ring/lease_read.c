@@ -325,24 +325,32 @@ stop_starting(IopoolLease *lease)
 	cancel_prepared(lease);
 }
 
-/* Start what is prepared, and take nothing; there has to be a ring. */
-void
+/*
+ * Start what is prepared, and take nothing; there has to be a ring.  False: left
+ * early, for an interrupt; call again when it has been served.
+ */
+bool
 iopool_lease_submit(IopoolLease *lease)
 {
 	instr_time began;
+	int rc = 0;
 
 	if (!iopool_lease_enter(lease))
-		return;
+		return true;
 	INSTR_TIME_SET_CURRENT(began);
+	lease->handle.interrupt = &InterruptPending;
 	fill_ring(lease);
 	if (lease->fatal_errno == 0)
-		iopool_refusal_take_result(lease,
-								   lease->method->submit(&lease->handle, 0, 0),
-								   false);
+	{
+		rc = lease->method->submit(&lease->handle, 0, 0);
+		iopool_refusal_take_result(lease, rc, false);
+	}
 	if (lease->fatal_errno != 0)
 		stop_starting(lease);
+	lease->handle.interrupt = NULL;
 	iopool_lease_leave(lease, false);
 	lease->submit_us += us_since(began);
+	return rc != -EINTR;
 }
 
 /* What iopool_lease_poll() does, with the ring entered. */
