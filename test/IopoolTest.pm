@@ -843,10 +843,12 @@ use Test::More;
 
 my @mounted;
 
-# Mounts a gatefs over a backing directory of its own.
+# Mounts a gatefs over a backing directory of its own.  background: files are read
+# through the page cache, and so many pages are read ahead at a time; whoever
+# announces another one waits.
 sub new
 {
-	my ($class) = @_;
+	my ($class, %params) = @_;
 	my $base = PostgreSQL::Test::Utils::tempdir_short();
 	my $self = bless { base => $base, pid => undef }, $class;
 
@@ -856,6 +858,7 @@ sub new
 	my $pid = fork() // die "could not fork: $!";
 	if ($pid == 0)
 	{
+		$ENV{GATEFS_BACKGROUND} = $params{background} if defined $params{background};
 		exec($program, "$base/backing", "$base/mount", '-f')
 		  or POSIX::_exit(127);
 	}

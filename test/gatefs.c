@@ -30,7 +30,10 @@
  * file that was opened, also when its name is given to another one.
  *
  * A blocked read occupies a thread; GATEFS_MAX_THREADS and _MAX_BACKGROUND
- * bound how many reads may be held at once.  Requests are not interruptible
+ * bound how many reads may be held at once.  With GATEFS_BACKGROUND=N in the
+ * environment, files are read through the page cache, which asks for pages that
+ * are announced in the background; N of these requests are on their way at most,
+ * and whoever makes another one waits.  Requests are not interruptible
  * once they are here: a client that is killed meanwhile stays until the gate
  * opens, as it would with a slow disk.
  */
@@ -57,6 +60,8 @@
 #define GATEFS_MAX_BACKGROUND 1024
 #define GATEFS_MAX_THREADS	  1024
 #define GATEFS_IDLE_THREADS	  16
+
+#define BACKGROUND_VARIABLE "GATEFS_BACKGROUND"
 
 #define GATE_POLL_NSEC (5 * 1000 * 1000)
 
@@ -349,7 +354,7 @@ gatefs_open(const char *path, struct fuse_file_info *fi)
 	}
 
 	fi->fh = (uintptr_t) handle;
-	fi->direct_io = 1;
+	fi->direct_io = handle->fd < 0 || getenv(BACKGROUND_VARIABLE) == NULL;
 	return 0;
 }
 
@@ -427,8 +432,11 @@ gatefs_readdir(const char *path, void *buf, fuse_fill_dir_t filler,
 static void *
 gatefs_init(struct fuse_conn_info *conn, struct fuse_config *cfg)
 {
-	conn->max_background = GATEFS_MAX_BACKGROUND;
-	conn->congestion_threshold = GATEFS_MAX_BACKGROUND;
+	const char *background = getenv(BACKGROUND_VARIABLE);
+
+	conn->max_background = background != NULL ? (unsigned) atoi(background)
+											  : GATEFS_MAX_BACKGROUND;
+	conn->congestion_threshold = conn->max_background;
 
 	/* A test changes the backing directory behind the kernel's back. */
 	cfg->entry_timeout = 0;

@@ -421,6 +421,7 @@ api_end(IopoolApiStream *api)
 	/* one that has ended by itself is still to be freed */
 	if (!iopool_api_is_registered(api, IOPOOL_API_STREAM))
 		check_stream(api);
+	iopool_stream_settle(api->stream);
 	iopool_stream_end(api->stream, NULL);
 	MemoryContextDelete(api->cxt);
 }

@@ -317,15 +317,27 @@ iopool_stream_take(IopoolStream *stream, IopoolResult *result)
 }
 
 /*
+ * Wait for what is in flight, before the stream ends with something left to do.
+ * That does the same, but absorbs no barrier meanwhile.  Raises as
+ * iopool_stream_drain().
+ */
+void
+iopool_stream_settle(IopoolStream *stream)
+{
+	if (stream->is_open)
+		iopool_stream_drain(stream->lease, &stream->in_flight);
+}
+
+/*
  * Wait for what is in flight, and let go of the ring until the next result is
- * asked for.  Does not raise.
+ * asked for.  Raises as iopool_stream_drain().
  */
 void
 iopool_stream_suspend(IopoolStream *stream)
 {
 	if (!stream->uses_lease)
 		return;
-	iopool_lease_drain(stream->lease, &stream->in_flight);
+	iopool_stream_drain(stream->lease, &stream->in_flight);
 	stream->uses_lease = false;
 	iopool_lease_remove_user(stream->lease, false);
 	let_others_go(stream);
@@ -334,12 +346,12 @@ iopool_stream_suspend(IopoolStream *stream)
 /*
  * Forget what has not been read yet: its ranges end with ECANCELED, after
  * what is in flight has come.  The results are still to be taken, and the
- * stream can be used on.
+ * stream can be used on.  Raises as iopool_stream_drain().
  */
 void
 iopool_stream_cancel(IopoolStream *stream)
 {
-	iopool_lease_drain(stream->lease, &stream->in_flight);
+	iopool_stream_drain(stream->lease, &stream->in_flight);
 	/* what was pulled when the source raised */
 	iopool_stream_plan_group(stream);
 	while (!dlist_is_empty(&stream->todo))

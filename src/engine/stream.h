@@ -172,6 +172,7 @@ extern bool iopool_stream_take(IopoolStream *stream, IopoolResult *result);
 extern void iopool_stream_acquire(IopoolFileSet *set, IopoolFile *file);
 extern void iopool_stream_raise_idle(void) __attribute__((noreturn));
 extern void iopool_stream_abort(IopoolStream *stream);
+extern void iopool_stream_settle(IopoolStream *stream);
 extern void iopool_stream_suspend(IopoolStream *stream);
 extern void iopool_stream_cancel(IopoolStream *stream);
 extern bool iopool_stream_is_quick(const IopoolStream *stream);

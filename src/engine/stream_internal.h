@@ -132,6 +132,7 @@ extern bool iopool_stream_read_now(IopoolStream *stream,
 extern void iopool_stream_add_lease(IopoolLease **leases, int *nleases,
 									IopoolLease *lease);
 extern int iopool_stream_busy_leases(IopoolLease **leases, bool or_lacks_ring);
+extern void iopool_stream_drain(IopoolLease *lease, const int *in_flight);
 extern void iopool_stream_drain_all(void);
 extern void iopool_stream_leave_by_error(void);
 

@@ -50,13 +50,24 @@ iopool_stream_busy_leases(IopoolLease **leases, bool or_lacks_ring)
 }
 
 /*
- * The backend leaves iopool, and may come to wait for anybody: let others have
- * its rings.  Rings of calls that are still going on are kept, and so are those
- * of consumers who are back in a moment: these rest.  for_long: nobody asks for
- * more for a while, or ever, so all rings are left.  Does not raise.
+ * Start nothing new on a lease, and wait until *in_flight is zero: the lease's
+ * own count, or that of one of its streams.
+ *
+ * The reads may not come in for long, and whoever has emitted a barrier waits
+ * for this process, too.  So barriers are absorbed meanwhile, unless interrupts
+ * are held off, as they are while a transaction aborts.  Raises what that
+ * raises, and nothing else; the reads are still in flight then.
  */
 void
-iopool_stream_leave(bool for_long)
+iopool_stream_drain(IopoolLease *lease, const int *in_flight)
+{
+	while (!iopool_lease_drain_to_barrier(lease, in_flight))
+		ProcessProcSignalBarrier();
+}
+
+/* See iopool_stream_leave(); raises as iopool_stream_drain() if it may. */
+static void
+leave_rings(bool for_long, bool may_raise)
 {
 	IopoolLease *leases[IOPOOL_MAX_POOLS + 1];
 	bool stays[IOPOOL_MAX_POOLS + 1] = {false};
@@ -90,14 +101,35 @@ iopool_stream_leave(bool for_long)
 	}
 	for (int i = 0; i < nleases; i++)
 	{
-		if (!stays[i])
-			iopool_lease_go(leases[i]);
+		if (stays[i])
+			continue;
+		/* iopool_lease_go() would wait for these, and absorb no barrier */
+		if (may_raise &&
+			iopool_lease_absence(leases[i]) == IOPOOL_ABSENCE_FORBIDDEN)
+			iopool_stream_drain(leases[i], &leases[i]->in_flight);
+		iopool_lease_go(leases[i]);
 	}
 	/* what others have collected came with that */
 	iopool_stream_release_idle();
 }
 
-/* Start nothing new, and wait for what is in flight.  Does not raise. */
+/*
+ * The backend leaves iopool, and may come to wait for anybody: let others have
+ * its rings.  Rings of calls that are still going on are kept, and so are those
+ * of consumers who are back in a moment: these rest.  for_long: nobody asks for
+ * more for a while, or ever, so all rings are left.  Raises as
+ * iopool_stream_drain().
+ */
+void
+iopool_stream_leave(bool for_long)
+{
+	leave_rings(for_long, true);
+}
+
+/*
+ * Start nothing new, and wait for what is in flight.  Raises as
+ * iopool_stream_drain().
+ */
 void
 iopool_stream_drain_all(void)
 {
@@ -107,25 +139,7 @@ iopool_stream_drain_all(void)
 	for (int i = 0; i < nleases; i++)
 	{
 		iopool_lease_cancel_prepared(leases[i]);
-		iopool_lease_drain(leases[i], &leases[i]->in_flight);
-	}
-}
-
-/*
- * The same, where barriers can be absorbed meanwhile: the reads may not come in
- * for long, and whoever has emitted a barrier waits for it.  May raise.
- */
-static void
-drain_and_absorb(void)
-{
-	IopoolLease *leases[IOPOOL_MAX_POOLS + 1];
-	int nleases = iopool_stream_busy_leases(leases, true);
-
-	for (int i = 0; i < nleases; i++)
-	{
-		iopool_lease_cancel_prepared(leases[i]);
-		while (!iopool_lease_drain_to_barrier(leases[i]))
-			ProcessProcSignalBarrier();
+		iopool_stream_drain(leases[i], &leases[i]->in_flight);
 	}
 }
 
@@ -145,8 +159,9 @@ iopool_stream_check_interrupts(void)
 		return;
 	PG_TRY();
 	{
-		if (QueryCancelPending || ProcDiePending)
-			drain_and_absorb();
+		if ((QueryCancelPending || ProcDiePending) &&
+			INTERRUPTS_CAN_BE_PROCESSED())
+			iopool_stream_drain_all();
 		CHECK_FOR_INTERRUPTS();
 	}
 	PG_CATCH();
@@ -178,7 +193,7 @@ iopool_stream_leave_by_error(void)
 		iopool_lease_cancel_prepared(leases[i]);
 	}
 	iopool_stream_release_idle();
-	iopool_stream_leave(true);
+	leave_rings(true, false);
 }
 
 /*

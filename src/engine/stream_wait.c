@@ -86,9 +86,11 @@ submit_all(void)
 
 	for (int i = 0; i < nleases; i++)
 	{
-		if (leases[i]->nprepared > 0 &&
-			iopool_lease_ready(leases[i], IOPOOL_NO_WAIT))
-			iopool_lease_submit(leases[i]);
+		if (leases[i]->nprepared == 0 ||
+			!iopool_lease_ready(leases[i], IOPOOL_NO_WAIT))
+			continue;
+		while (!iopool_lease_submit(leases[i]))
+			iopool_stream_check_interrupts();
 	}
 }
 

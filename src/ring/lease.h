@@ -121,11 +121,12 @@ extern IopoolRead *iopool_lease_get_read(IopoolLease *lease);
 extern void iopool_lease_put_read(IopoolRead *read);
 extern void iopool_lease_prepare(IopoolRead *read);
 extern int iopool_lease_read_plainly(IopoolRead *read);
-extern void iopool_lease_submit(IopoolLease *lease);
+extern bool iopool_lease_submit(IopoolLease *lease);
 extern void iopool_lease_poll(IopoolLease *lease, unsigned wait_nr,
 							  IopoolDeadline deadline);
 extern void iopool_lease_drain(IopoolLease *lease, const int *in_flight);
-extern bool iopool_lease_drain_to_barrier(IopoolLease *lease);
+extern bool iopool_lease_drain_to_barrier(IopoolLease *lease,
+										  const int *in_flight);
 extern void iopool_lease_cancel_prepared(IopoolLease *lease);
 extern void iopool_lease_tick(IopoolLease *lease);
 extern int iopool_lease_auto_gap(const IopoolLease *lease, bool is_direct);

@@ -325,24 +325,32 @@ stop_starting(IopoolLease *lease)
 	cancel_prepared(lease);
 }
 
-/* Start what is prepared, and take nothing; there has to be a ring. */
-void
+/*
+ * Start what is prepared, and take nothing; there has to be a ring.  False: left
+ * early, for an interrupt; call again when it has been served.
+ */
+bool
 iopool_lease_submit(IopoolLease *lease)
 {
 	instr_time began;
+	int rc = 0;
 
 	if (!iopool_lease_enter(lease))
-		return;
+		return true;
 	INSTR_TIME_SET_CURRENT(began);
+	lease->handle.interrupt = &InterruptPending;
 	fill_ring(lease);
 	if (lease->fatal_errno == 0)
-		iopool_refusal_take_result(lease,
-								   lease->method->submit(&lease->handle, 0, 0),
-								   false);
+	{
+		rc = lease->method->submit(&lease->handle, 0, 0);
+		iopool_refusal_take_result(lease, rc, false);
+	}
 	if (lease->fatal_errno != 0)
 		stop_starting(lease);
+	lease->handle.interrupt = NULL;
 	iopool_lease_leave(lease, false);
 	lease->submit_us += us_since(began);
+	return rc != -EINTR;
 }
 
 /* What iopool_lease_poll() does, with the ring entered. */
@@ -459,16 +467,16 @@ iopool_lease_drain(IopoolLease *lease, const int *in_flight)
 }
 
 /*
- * The same for all that is in flight.  False: there is a barrier for the
- * caller to absorb, who calls again then.
+ * The same.  False: there is a barrier for the caller to absorb, who calls
+ * again then.
  */
 bool
-iopool_lease_drain_to_barrier(IopoolLease *lease)
+iopool_lease_drain_to_barrier(IopoolLease *lease, const int *in_flight)
 {
 	bool is_drained;
 
 	lease->handle.interrupt = &ProcSignalBarrierPending;
-	is_drained = drain(lease, &lease->in_flight);
+	is_drained = drain(lease, in_flight);
 	lease->handle.interrupt = NULL;
 	return is_drained;
 }

@@ -90,17 +90,24 @@ iopool_handle_is_interrupted(const IopoolHandle *handle)
 }
 
 /*
- * How long a method may wait now: timeout_us, or a moment where there is an
- * interrupt.  Not no time at all, because the interrupt may stay.
+ * How long a method may wait in the kernel now, of timeout_us: a moment where
+ * there is an interrupt, and not no time at all, because the interrupt may stay.
+ *
+ * A signal that arrives between the look in here and the system call does not
+ * end the wait.  So none that interrupts may end lasts long.
  */
 static inline int64
 iopool_handle_wait_us(const IopoolHandle *handle, int64 timeout_us)
 {
 	const int64 moment_us = 1000;
+	const int64 longest_us = 500 * 1000;
+	int64 limit_us = longest_us;
 
-	if (!iopool_handle_is_interrupted(handle))
+	if (handle->interrupt == NULL)
 		return timeout_us;
-	return timeout_us < 0 ? moment_us : Min(timeout_us, moment_us);
+	if (iopool_handle_is_interrupted(handle))
+		limit_us = moment_us;
+	return timeout_us < 0 ? limit_us : Min(timeout_us, limit_us);
 }
 
 /* After so many such reads in a row, a method is taken to be quick. */
@@ -176,9 +183,10 @@ typedef struct IopoolMethod
 	/*
 	 * Start everything prepared, then wait until wait_nr completions can be
 	 * reaped, a signal arrives or timeout_us microseconds have passed; -1: no
-	 * limit, 0: only look.  A method that reads by itself comes back between
-	 * two reads, not within one, and that only where the handle is
-	 * interrupted.  Keeps nquick of the handle.
+	 * limit, 0: only look.  A method that reads by itself, or tells the kernel
+	 * what it is going to read, comes back between two of these calls, not
+	 * within one, and that only where the handle is interrupted.  Keeps nquick
+	 * of the handle.
 	 *
 	 * A transient failure (see refusal.c) may leave reads prepared; call
 	 * again.  Any other failure means that the ring cannot be used any more,

@@ -265,10 +265,12 @@ uring_submit(IopoolHandle *handle, unsigned wait_nr, int64 timeout_us)
 		return rc;
 
 	/*
-	 * XXX A signal that arrives between this look and the system call does
-	 * not end the wait.  What it is about waits for a read to complete.
+	 * XXX Kernels that take no timeout are not asked again and again where
+	 * there is none: a signal that arrives right here does not end their wait.
 	 */
-	timeout_us = iopool_handle_wait_us(handle, timeout_us);
+	if ((ring->features & IORING_FEAT_EXT_ARG) != 0 || timeout_us >= 0 ||
+		iopool_handle_is_interrupted(handle))
+		timeout_us = iopool_handle_wait_us(handle, timeout_us);
 	if (timeout_us >= 0)
 		return wait_until(ring, wait_nr, timeout_us);
 	if (io_uring_cq_ready(ring) >= wait_nr)

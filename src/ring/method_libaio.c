@@ -352,7 +352,8 @@ libaio_submit(IopoolHandle *handle, unsigned wait_nr, int64 timeout_us)
 	rc = submit_prepared(ring);
 	if (ring->nready < (int) wait_nr)
 		iopool_sync_queue_try(&ring->sync, handle, wait_nr - ring->nready);
-	iopool_sync_queue_advise(&ring->sync, handle);
+	if (!iopool_sync_queue_advise(&ring->sync, handle))
+		return rc != 0 ? rc : -EINTR;
 
 	nready = ring->nready + ring->sync.ndone;
 	if (nready < (int) wait_nr && ring->sync.nqueued > 0)

@@ -182,8 +182,12 @@ has_first_page(const IopoolIo *io)
 	return read_nowait(&look) > 0;
 }
 
-/* Tell the kernel about the reads that it has not heard of. */
-void
+/*
+ * Tell the kernel about the reads that it has not heard of.  False: there is an
+ * interrupt for the caller to serve, who calls again.  A kernel that has enough
+ * to do lets each of them wait until it has less.
+ */
+bool
 iopool_sync_queue_advise(IopoolSyncQueue *queue, IopoolHandle *handle)
 {
 	while (queue->nadvised < queue->nqueued)
@@ -206,7 +210,12 @@ iopool_sync_queue_advise(IopoolSyncQueue *queue, IopoolHandle *handle)
 								 POSIX_FADV_WILLNEED);
 		}
 		queue->nadvised++;
+		/* looked at behind one: it may stay, and all have to be told once */
+		if (queue->nadvised < queue->nqueued &&
+			iopool_handle_is_interrupted(handle))
+			return false;
 	}
+	return true;
 }
 
 /*
@@ -419,7 +428,8 @@ static int
 sync_submit(IopoolHandle *handle, unsigned wait_nr, int64 timeout_us)
 {
 	iopool_sync_queue_try(handle->local, handle, wait_nr);
-	iopool_sync_queue_advise(handle->local, handle);
+	if (!iopool_sync_queue_advise(handle->local, handle))
+		return -EINTR;
 	iopool_sync_queue_run(handle->local, handle, wait_nr, timeout_us);
 	return 0;
 }

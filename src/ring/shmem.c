@@ -30,6 +30,9 @@ IopoolShared *iopool_shared = NULL;
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
 
+/* Have they been set? */
+static bool is_installed = false;
+
 /* Largest shared state of any compiled method: "auto" is not resolved yet. */
 static Size
 max_method_state(void)
@@ -163,7 +166,6 @@ pool_configs(void)
 static void
 iopool_shmem_request(void)
 {
-
 	if (prev_shmem_request_hook)
 		prev_shmem_request_hook();
 
@@ -213,13 +215,22 @@ iopool_shmem_install(void)
 	shmem_request_hook = iopool_shmem_request;
 	prev_shmem_startup_hook = shmem_startup_hook;
 	shmem_startup_hook = iopool_shmem_startup;
+	is_installed = true;
 }
 
 /* Raise 55000 unless the pools exist. */
 void
 iopool_shmem_require(void)
 {
-	if (iopool_shared == NULL)
+	if (iopool_shared != NULL)
+		return;
+	if (is_installed)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("iopool has no shared memory"),
+				 errdetail("Another extension has taken shmem_startup_hook and does not pass it on."),
+				 errhint("Put iopool last in \"shared_preload_libraries\" and restart the server.")));
+	else
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("iopool must be loaded via \"shared_preload_libraries\""),

@@ -33,7 +33,7 @@ extern void iopool_sync_queue_init(IopoolSyncQueue *queue, void *memory,
 extern void iopool_sync_queue_add(IopoolSyncQueue *queue, const IopoolIo *io);
 extern void iopool_sync_queue_try(IopoolSyncQueue *queue, IopoolHandle *handle,
 								  unsigned ndone);
-extern void iopool_sync_queue_advise(IopoolSyncQueue *queue,
+extern bool iopool_sync_queue_advise(IopoolSyncQueue *queue,
 									 IopoolHandle *handle);
 extern void iopool_sync_queue_run(IopoolSyncQueue *queue,
 								  const IopoolHandle *handle, unsigned ndone,

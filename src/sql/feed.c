@@ -244,7 +244,7 @@ iopool_feed_take(IopoolFeed *feed, IopoolResult *result)
 	return take_result(feed, NULL, result);
 }
 
-/* Wait for what is in flight.  Does not raise. */
+/* Wait for what is in flight. */
 static void
 suspend_streams(IopoolFeed *feed)
 {
@@ -501,11 +501,14 @@ iopool_feed_get_stats(const IopoolFeed *feed, IopoolFeedStats *stats)
 /*
  * Nothing more will be read, and whatever is still to do is left undone: let
  * go of rings and files, and log it if it took long.  Waits for what is in
- * flight.  Results that have been taken stay.  Harmless to repeat.
+ * flight, and raises as iopool_stream_settle() before anything has ended.
+ * Results that have been taken stay.  Harmless to repeat.
  */
 void
 iopool_feed_close(IopoolFeed *feed)
 {
+	for (int i = 0; i < feed->nparts; i++)
+		iopool_stream_settle(feed->streams[i]);
 	for (int i = 0; i < feed->nparts; i++)
 		iopool_stream_end(feed->streams[i], NULL);
 	if (feed->files != NULL)

@@ -85,7 +85,7 @@ iopool_request_detach(IopoolRequest *request)
 
 /*
  * Forget a request: its reads are drained, its files closed, its memory freed.
- * Does not raise.
+ * Does not raise if it has failed; else as iopool_feed_close().
  */
 static void
 destroy_request(IopoolRequest *request, bool has_failed)

@@ -58,6 +58,32 @@ like(plan_of($lateral), qr/IopoolLateral/, 'alone: nodes');
 is($node->safe_psql('postgres', 'SET iopool.enable_stream_scan = off; ' . q{SELECT status FROM iopool_check() WHERE check_name = 'planner_hooks'}), 'ok',
 	'hooks that are reached, and do nothing by request');
 
+# Whoever may ask gets the same answer, whatever the settings, rights and names
+# around: the query is planned, and not run.
+$node->safe_psql('postgres', q{
+	CREATE ROLE watcher;
+	GRANT pg_monitor TO watcher;
+	CREATE SCHEMA trap AUTHORIZATION watcher;
+	CREATE FUNCTION trap.generate_series(int, int) RETURNS SETOF int LANGUAGE plpgsql AS $$ BEGIN RAISE 'trapped'; END $$;
+	CREATE FUNCTION trap.count() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RAISE 'trapped'; END $$;
+	CREATE FUNCTION planned() RETURNS bigint LANGUAGE sql IMMUTABLE AS
+		$$ SELECT count(*) FROM iopool_check() WHERE check_name IN ('planner_hooks', 'object_access_hook') AND status = 'ok' $$;
+	REVOKE EXECUTE ON FUNCTION generate_series(int, int), count() FROM PUBLIC;});
+my $both_ok = q{SELECT count(*) FROM iopool_check() WHERE check_name IN ('planner_hooks', 'object_access_hook') AND status = 'ok'};
+my %around = (
+	'a role without a right to the query' => "SET ROLE watcher; SET search_path = trap, pg_catalog, public; SELECT sum((check_name IN ('planner_hooks', 'object_access_hook') AND status = 'ok')::int) FROM iopool_check()",
+	'a join order that is searched otherwise' => "SET geqo_threshold = 2; SET from_collapse_limit = 1; SET join_collapse_limit = 1; $both_ok",
+	'plans that are disabled' => join('', map { "SET enable_$_ = off; " } qw(nestloop hashjoin mergejoin hashagg material)) . $both_ok,
+	'plans made each time' => "SET plan_cache_mode = force_custom_plan; $both_ok",
+	'a transaction that reads only' => "BEGIN READ ONLY ISOLATION LEVEL SERIALIZABLE; $both_ok; COMMIT",
+	'the query of a cursor' => "BEGIN; DECLARE c SCROLL CURSOR FOR $both_ok; FETCH c; COMMIT",
+	'a block that catches errors' => q{DO $$ BEGIN ASSERT planned() = 2; EXCEPTION WHEN division_by_zero THEN NULL; END $$; SELECT planned()},
+	'planning' => 'SELECT 1 FROM pg_class WHERE planned() = 1; SELECT planned()');
+foreach my $around (sort keys %around)
+{
+	is($node->safe_psql('postgres', $around{$around}), 2, "asked in $around");
+}
+
 # Each hook by itself, and what it takes away
 my %taken = (
 	planner_hook => [ 'planner_hooks', 'warn', $lateral, 1 ],
@@ -90,6 +116,47 @@ $node->restart;
 is(row_of('planner_hooks'), $good, 'the hint mends it');
 like(plan_of($lateral), qr/IopoolLateral/, 'and queries are read ahead');
 
+# A library that a session loads has to be there before.
+restart_with("'iopool'", 'set_rel_pathlist_hook');
+($mend) = $node->safe_psql('postgres', "LOAD '$module'; SELECT hint FROM iopool_check() WHERE check_name = 'planner_hooks'") =~
+  /^Load "iopool_usurp" with the server, before iopool: (ALTER SYSTEM .*); then restart the server\.$/;
+ok($mend, 'a library that the session has loaded');
+is(row_of('planner_hooks'), $good, 'and nobody else has');
+$node->safe_psql('postgres', $mend);
+$node->restart;
+is($node->safe_psql('postgres', "LOAD '$module'; SELECT status FROM iopool_check() WHERE check_name = 'planner_hooks'"), 'ok',
+	'the hint mends it');
+
+# What no order mends
+my $no_order = 'No order of shared_preload_libraries mends this. Do without that extension, or without what iopool does in its hooks.';
+restart_with("'iopool', '$module'", 'plans_alone');
+is(row_of('planner_hooks'), "warn|set_rel_pathlist_hook is not called; set_join_pathlist_hook is not called|$no_order",
+	'a planner that passes hooks over');
+unlike(plan_of($lateral), qr/IopoolLateral/, 'a planner that passes hooks over: what it takes away');
+
+# Where the server's command line sets the order, it is mended there.
+{
+	my $libraries = "iopool, $module";
+	$node->stop;
+	system('pg_ctl', '-w', '-s', '-D', $node->data_dir, '-l', $node->logfile,
+		'-o', "-c 'shared_preload_libraries=$libraries' -c iopool_usurp.hooks=set_rel_pathlist_hook", 'start') == 0 or die;
+	is(row_of('planner_hooks'), "warn|set_rel_pathlist_hook does not reach iopool: \"iopool_usurp\" has set it last"
+		  . "|Load iopool last: start the server with -c shared_preload_libraries='$module, iopool' on its command line.",
+		'an order of the command line');
+	system('pg_ctl', '-w', '-s', '-D', $node->data_dir, '-m', 'fast', 'stop') == 0 or die;
+	$node->start;
+}
+
+# Without its shared memory iopool can do nothing, and says why.
+restart_with("'iopool', '$module'", 'shmem_startup_hook');
+{
+	my (undef, undef, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n$lateral");
+	like($err, qr/ERROR:  55000: iopool has no shared memory\nDETAIL:  .*shmem_startup_hook.*\nHINT:  Put iopool last /, 'shared memory');
+	(undef, undef, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\nSELECT * FROM iopool_check()");
+	like($err, qr/ERROR:  55000: iopool has no shared memory/, 'shared memory: the doctor');
+	is(plan_of($lateral) =~ /Iopool/ ? 1 : 0, 1, 'shared memory: EXPLAIN');
+}
+
 # An order that is known to be wrong is told at start.  The library has the name
 # of one that does the same.
 mkdir "$tmp/lib" or die;
@@ -99,9 +166,21 @@ unlike(substr(slurp_file($node->logfile), $from), qr/cannot read ahead/, 'nothin
 is(row_of('planner_hooks'), $good, 'which the doctor finds right');
 $from = restart_with("'iopool', '$tmp/lib/citus.so'", 'set_rel_pathlist_hook');
 like(substr(slurp_file($node->logfile), $from),
-	qr/LOG:  iopool cannot read ahead of queries, because "citus" is loaded after it\n.*DETAIL: .*\n.*HINT:  Load iopool last: ALTER SYSTEM SET shared_preload_libraries = '\Q$tmp\E\/lib\/citus\.so', 'iopool';/,
+	qr/LOG:  iopool cannot read ahead of queries, because "citus" is loaded after it\n.*DETAIL: .*\n.*HINT:  Load iopool last: shared_preload_libraries = '\Q$tmp\E\/lib\/citus\.so, iopool'\.$/m,
 	'an order that is wrong is told');
 like(row_of('planner_hooks'), qr/"citus" has set it last/, 'which the doctor finds wrong');
+$from = restart_with("'$tmp/lib/citus', 'iopool', '$tmp/lib/citus'", 'set_rel_pathlist_hook');
+unlike(substr(slurp_file($node->logfile), $from), qr/cannot read ahead/, 'a library is loaded where it is named first');
+is(row_of('planner_hooks'), $good, 'a library that is named twice');
+mkdir "$tmp/a, 'lib'" or die;
+copy($module, "$tmp/a, 'lib'/citus.so") or die;
+$from = restart_with("'iopool', '$tmp/a, ''lib''/citus'", 'set_rel_pathlist_hook');
+my ($setting) = substr(slurp_file($node->logfile), $from) =~ /HINT:  Load iopool last: (shared_preload_libraries = .*)\.$/m;
+$node->safe_psql('postgres', 'ALTER SYSTEM RESET shared_preload_libraries');
+$node->append_conf('postgresql.conf', $setting);
+$node->restart;
+is($node->safe_psql('postgres', 'SHOW shared_preload_libraries'), qq{"$tmp/a, 'lib'/citus", iopool}, 'a name of other characters: what is told can be set');
+is(row_of('planner_hooks'), $good, 'and mends it');
 
 # Whoever may not name a path does not make a directory where nobody looks, and
 # whoever may does.

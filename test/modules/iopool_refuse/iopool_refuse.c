@@ -1,12 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * iopool_refuse.c
- *	  Has the kernel refuse system calls to a backend from now on.
+ *	  Has the kernel refuse system calls to a backend from now on, or not end
+ *	  them for signals.
  *
  * iopool_refuse(call text, errnum int) installs a seccomp filter, as a service
  * manager or a library may, so that the call fails with this errno, or returns
  * 0 where errnum is 0.  It cannot be undone: one backend a case.  Of mmap, only
  * calls that map a file fail, or the backend could not even report it.
+ *
+ * iopool_refuse_to_wake() has signals of other backends and timers handled by a
+ * thread of its own.  They do what they always do, but end no system call of the
+ * backend: as it is when a signal arrives right before the call.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,9 +19,12 @@
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "fmgr.h"
 #include "utils/builtins.h"
@@ -111,5 +119,41 @@ iopool_refuse(PG_FUNCTION_ARGS)
 	}
 	if (!is_known)
 		elog(ERROR, "unknown system call \"%s\"", name);
+	PG_RETURN_VOID();
+}
+
+static void *
+handle_signals(void *arg)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGUSR1);
+	sigaddset(&signals, SIGALRM);
+	pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+	for (;;)
+		pause();
+	return NULL;
+}
+
+PG_FUNCTION_INFO_V1(iopool_refuse_to_wake);
+
+Datum
+iopool_refuse_to_wake(PG_FUNCTION_ARGS)
+{
+	sigset_t all;
+	sigset_t mask;
+	pthread_t thread;
+	int rc;
+
+	/* the thread begins with all of them blocked */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &mask);
+	rc = pthread_create(&thread, NULL, handle_signals, NULL);
+	sigaddset(&mask, SIGUSR1);
+	sigaddset(&mask, SIGALRM);
+	pthread_sigmask(SIG_SETMASK, &mask, NULL);
+	if (rc != 0)
+		elog(ERROR, "could not start a thread: %s", strerror(rc));
 	PG_RETURN_VOID();
 }

@@ -1355,6 +1355,86 @@ stream_interrupted(int rounds)
 	}
 }
 
+static IopoolAbsence
+never_absent(const IopoolHandle *handle)
+{
+	return IOPOOL_ABSENCE_FORBIDDEN;
+}
+
+/*
+ * Whoever waits for the reads of a stream that is to do no more absorbs barriers
+ * meanwhile, unless interrupts are held off or nothing may raise.
+ */
+static void
+stream_absorbs(int rounds)
+{
+	IopoolMethod attended = mock_method;
+	enum
+	{
+		SETTLE,
+		SETTLE_HELD,
+		SUSPEND,
+		CANCEL,
+		LEAVE,
+		LEAVE_BY_ERROR,
+		END,
+		NUM_WAYS
+	} way;
+
+	attended.absence = never_absent;
+	for (way = SETTLE; way < NUM_WAYS; way++)
+	{
+		TestStream *test = plain_stream(8, 20, 1000, 2000);
+		IopoolLease *lease = test->stream->lease;
+		bool is_pending;
+
+		test->stream->options.kind = test->options.kind =
+			IOPOOL_STREAM_REQUEST;
+		mock_script.is_held = true;
+		iopool_stream_start(test->stream);
+		CHECK(lease->in_flight > 1);
+		InterruptPending = ProcSignalBarrierPending = true;
+		switch (way)
+		{
+			case SETTLE:
+				iopool_stream_settle(test->stream);
+				break;
+			case SETTLE_HELD:
+				HOLD_INTERRUPTS();
+				iopool_stream_settle(test->stream);
+				RESUME_INTERRUPTS();
+				break;
+			case SUSPEND:
+				iopool_stream_suspend(test->stream);
+				break;
+			case CANCEL:
+				iopool_stream_cancel(test->stream);
+				break;
+			case LEAVE:
+				lease->method = &attended;
+				iopool_stream_leave(true);
+				break;
+			case LEAVE_BY_ERROR:
+				lease->method = &attended;
+				iopool_stream_leave_by_error();
+				break;
+			default:
+				iopool_stream_end(test->stream, NULL);
+				break;
+		}
+		lease->method = &mock_method;
+		is_pending = ProcSignalBarrierPending;
+		CHECK_FOR_INTERRUPTS();
+		CHECK_EQUAL(lease->in_flight, 0);
+		CHECK_EQUAL(is_pending,
+					way == SETTLE_HELD || way == LEAVE_BY_ERROR || way == END);
+		end_stream(test);
+		mock_pool_check(world->pool, 0);
+		mock_files_remove();
+		mock_reset();
+	}
+}
+
 /*
  * Aligned streams read straight into the caller's memory, in whole blocks,
  * and never beyond its end; the file's end may be anywhere.
@@ -1592,6 +1672,7 @@ const UnitCase unit_stream_cases[] = {
 	{"stream_of_outer", stream_of_outer},
 	{"stream_memory", stream_memory},
 	{"stream_interrupted", stream_interrupted},
+	{"stream_absorbs", stream_absorbs},
 	{"stream_aligned", stream_aligned},
 	{"stream_64bit", stream_64bit},
 	{"stream_64bit_direct", stream_64bit_direct},
