@@ -105,7 +105,7 @@ my %ends = (
 foreach my $method (test_methods())
 {
 	my $node = iopool_node("barriers_$method", $method,
-		'iopool.rings' => 2, 'iopool.ring_entries' => 64);
+		'iopool.rings' => 2, 'iopool.ring_entries' => 64, 'iopool.pools' => 'other(rings=1)');
 	$node->safe_psql('postgres', "CREATE FUNCTION iopool_refuse_to_wake() RETURNS void LANGUAGE c AS '$module'");
 
 	foreach my $mode (io_modes())
@@ -166,6 +166,22 @@ foreach my $method (test_methods())
 		ok($fs->blocked('held') > 0 && !$session->has_ended, "$label, no signal: all of them are held");
 		$fs->ungate('held');
 		like(($session->finish)[0], qr/^2000$/m, "$label, no signal: the bytes are right");
+
+		# A cancel in the line for a ring waits for reads of other pools, too.
+		if (goes_on_alone($method))
+		{
+			my ($holder) = start_script($node, $mode, 'SET iopool.pool = other; ' . batch_of(2000, 0) . ';');
+			$session = start_sql($node, "SET iopool.io_mode = $mode; BEGIN; SELECT $submit > 0; SET iopool.pool = other;\n" . batch_of(2, 0) . '; COMMIT;');
+			$pid = backend_pid($node, $session);
+			ok(ask_until($node, 'SELECT count(*) FROM iopool_waiters', 1), "$label, cancel in line: a ring is waited for");
+			ask($node, "SELECT pg_cancel_backend($pid)");
+			ok(cancel_has_come($node, $pid), "$label, cancel in line: the other ring drains");
+			barrier_passed($node, start_barrier($node), "$label, cancel in line");
+			ok($fs->blocked('held') > 0 && !$session->has_ended, "$label, cancel in line: all of them are held");
+			$fs->ungate('held');
+			like(($session->finish)[1], qr/ERROR:  57014/, "$label, cancel in line: is raised when they are in");
+			$holder->finish;
+		}
 
 		# Whoever ends a call early waits for what is in flight, too.
 		next unless goes_on_alone($method);
