@@ -5,11 +5,12 @@
  * usage: norings RULE[,RULE]... COMMAND [ARGUMENT]...
  *
  * RULE is ERROR[:SYSCALL[:CONDITION]...]; without SYSCALL, it is about
- * io_uring_setup.  CONDITION is N=VALUE or N&BITS, about argument N of the
+ * io_uring_setup.  ERROR KILL kills who makes the call.  CONDITION is N=VALUE or N&BITS, about argument N of the
  * call, counted from 0: only calls for which all of them hold fail.
  *
  *	norings EPERM COMMAND			a container runtime's profile
  *	norings ENOSYS COMMAND			a kernel without io_uring
+ *	norings KILL COMMAND			a unit of systemd
  *	norings EINVAL:io_uring_register:1=11 COMMAND
  *									a kernel that cannot restrict rings
  *
@@ -40,7 +41,7 @@ typedef struct Number
 static const Number errors[] = {
 	{"EPERM", EPERM},	{"ENOSYS", ENOSYS}, {"EINVAL", EINVAL},
 	{"EMFILE", EMFILE}, {"ENOMEM", ENOMEM}, {"EOPNOTSUPP", EOPNOTSUPP},
-	{NULL, 0},
+	{"KILL", 0},		{NULL, 0},
 };
 
 /* The filter compares numbers alone, so they have to be of this program. */
@@ -133,9 +134,11 @@ add_rule(char *rule)
 	char *rest = NULL;
 	char *error = strtok_r(rule, ":", &rest);
 	char *name = strtok_r(NULL, ":", &rest);
+	unsigned int number = lookup(errors, error ? error : "");
 	struct sock_filter verdict =
 		BPF_STMT(BPF_RET | BPF_K,
-				 SECCOMP_RET_ERRNO | lookup(errors, error ? error : ""));
+				 number == 0 ? SECCOMP_RET_KILL_PROCESS
+							 : SECCOMP_RET_ERRNO | number);
 
 	load(offsetof(struct seccomp_data, nr));
 	require(BPF_JEQ, lookup(syscalls, name ? name : "io_uring_setup"));

@@ -19,6 +19,7 @@
 /* os_limits.c */
 extern bool iopool_os_limits_sysctl(const char *name, int64 *value);
 extern bool iopool_os_limits_is_filtered(void);
+extern bool iopool_os_limits_kills(const int *calls, int ncalls);
 extern char *iopool_os_limits_text(rlim_t value);
 extern int iopool_os_limits_free_files(void);
 extern bool iopool_os_limits_files_suffice(int nrings_open, int nrings_more);

@@ -26,10 +26,12 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <liburing.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "port/pg_bitutils.h"
 
+#include "base/os_limits.h"
 #include "ring/method.h"
 
 /* Of rings that only serve to ask the kernel something. */
@@ -93,12 +95,24 @@ uring_close_ring(void *shared)
 	io_uring_queue_exit(shared);
 }
 
+/* 0, or -EPERM where a process does not survive the calls. */
+static int
+check_survival(void)
+{
+	static const int calls[] = {SYS_io_uring_setup, SYS_io_uring_register,
+								SYS_io_uring_enter};
+
+	return iopool_os_limits_kills(calls, lengthof(calls)) ? -EPERM : 0;
+}
+
 static int
 uring_probe(int entries)
 {
 	struct io_uring ring;
-	int rc = uring_make_ring(&ring, entries);
+	int rc = check_survival();
 
+	if (rc == 0)
+		rc = uring_make_ring(&ring, entries);
 	if (rc == 0)
 		io_uring_queue_exit(&ring);
 	return rc;
@@ -384,7 +398,9 @@ iopool_method_io_uring_examine(IopoolUringFacts *facts)
 	memset(facts, 0, sizeof(IopoolUringFacts));
 	memset(&answer, 0, sizeof(answer));
 
-	facts->setup = io_uring_queue_init(PROBE_ENTRIES, &ring, 0);
+	facts->setup = check_survival();
+	if (facts->setup == 0)
+		facts->setup = io_uring_queue_init(PROBE_ENTRIES, &ring, 0);
 	if (facts->setup < 0)
 		return;
 	facts->probe = io_uring_register_probe(&ring, &answer.probe, PROBE_OPS);

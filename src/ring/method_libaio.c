@@ -30,8 +30,10 @@
 
 #include <errno.h>
 #include <libaio.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/os_limits.h"
 #include "ring/method.h"
 #include "ring/sync_queue.h"
 
@@ -116,9 +118,14 @@ libaio_local_size(int entries)
 static int
 libaio_probe(int entries)
 {
+	static const int calls[] = {SYS_io_setup, SYS_io_submit, SYS_io_getevents,
+								SYS_io_destroy};
 	io_context_t context = NULL;
-	int rc = io_setup(entries, &context);
+	int rc;
 
+	if (iopool_os_limits_kills(calls, lengthof(calls)))
+		return -EPERM;
+	rc = io_setup(entries, &context);
 	if (rc == 0)
 		(void) io_destroy(context);
 	return rc;

@@ -62,21 +62,24 @@ foreach my $method (@methods)
 	unlike($log, qr/method auto chose/, "$method by name: no line about auto");
 }
 
-# A kernel that refuses io_uring, in the two ways that kernels do.  The third,
-# the sysctl kernel.io_uring_disabled, needs root: test/machine does it.
+# A kernel that refuses io_uring, in the two ways that kernels do, and a filter that
+# kills who asks for it.  The sysctl kernel.io_uring_disabled needs root:
+# test/machine does it.
 my %reason = (
 	EPERM => qr/io_uring.*Operation not permitted/,
-	ENOSYS => qr/io_uring.*Function not implemented/);
+	ENOSYS => qr/io_uring.*Function not implemented/,
+	KILL => qr/io_uring.*Operation not permitted/);
 my %hint = (
 	EPERM => qr/seccomp/,
-	ENOSYS => qr/Linux \d+\.\d+/);
+	ENOSYS => qr/Linux \d+\.\d+/,
+	KILL => qr/seccomp/);
 if (!grep { $_ eq 'io_uring' } @methods)
 {
 	# The kernel is not asked for what is not compiled in.
 	my $not_compiled = qr/io_uring is not compiled in.*liburing/;
 	$_ = qr/$_|$not_compiled/ foreach (values %reason, values %hint);
 }
-foreach my $error (qw(EPERM ENOSYS))
+foreach my $error (qw(EPERM ENOSYS KILL))
 {
 	my ($ok, $log, $method) =
 	  try_start('iopool.method = auto', $norings, $error);
@@ -103,6 +106,14 @@ foreach my $error (qw(EPERM ENOSYS))
 		$norings, $error);
 	ok(!$ok, "pool of io_uring with $error: the server does not start");
 	like($log, qr/FATAL:/, "pool of io_uring with $error: FATAL");
+}
+
+# A filter that kills who makes any call of asynchronous reads.
+{
+	my ($ok, $log, $method) = try_start('iopool.method = auto', $norings,
+		'KILL,KILL:io_setup');
+	ok($ok, 'auto with KILL of all: the server starts');
+	is($method, 'sync', 'auto with KILL of all: sync is in use');
 }
 
 # Methods mixed: each pool reads with its own.

@@ -84,15 +84,15 @@ foreach my $method (test_methods())
 	});
 }
 
-# A filter refuses io_uring_setup, in two ways.
-foreach my $error (qw(EPERM ENOSYS))
+# A filter refuses io_uring_setup, in two ways, or kills who makes it.
+foreach my $error (qw(EPERM ENOSYS KILL))
 {
-	my $text = $error eq 'EPERM' ? qr/not permitted/ : qr/not implemented/;
+	my $text = $error eq 'ENOSYS' ? qr/not implemented/ : qr/not permitted/;
 
 	with_server("auto, $error", 'iopool.method = auto', filter($error), sub {
 		my $report = doctor($node);
 		my $label = "auto, io_uring_setup: $error";
-		my $hint = $error eq 'EPERM' || $knows_switch
+		my $hint = $error ne 'ENOSYS' || $knows_switch
 		  ? qr/^Allow io_uring_setup.*$seccomp/
 		  : qr/Linux \d.*$seccomp/;
 
@@ -110,10 +110,13 @@ foreach my $error (qw(EPERM ENOSYS))
 			detail => qr/not known/);
 	});
 }
-with_server('sync, EPERM', 'iopool.method = sync', filter('EPERM'), sub {
-	row_is(doctor($node), $_, 'ok', 'sync, io_uring_setup: EPERM')
-	  foreach (qw(method io_uring));
-});
+foreach my $error (qw(EPERM KILL))
+{
+	with_server("sync, $error", 'iopool.method = sync', filter($error, "$error:io_setup"), sub {
+		row_is(doctor($node), $_, 'ok', "sync, io_uring_setup: $error")
+		  foreach (qw(method io_uring libaio));
+	});
+}
 
 # A filter, or an old kernel, refuses what rings need beside that.
 my $ask = 'io_uring_register:1=8';
