@@ -60,7 +60,7 @@ RING_TESTS="001_preload 002_settings 003_method 020_interrupt 021_crash 031_file
 # one of them stands for all; the oldest and the newest have each.
 BETWEEN_METHODS="io_uring"
 BETWEEN_TESTS="001_preload 002_settings 010_isolation 021_crash 050_unit 051_seal 060_doctor 071_upgrade 074_examples 080_standby
-    081_upgrade_dump 083_single_user 084_logical 085_pg_stat_statements 100_c_api 113_request_pgbouncer
+    081_upgrade_dump 083_single_user 084_logical 085_pg_stat_statements 100_c_api 103_c_api_shared 113_request_pgbouncer
     096_table 114_caught_errors 117_barriers 120_stream_scan 121_fuzz"
 
 # TAP files for the sanitizers: the engine by itself, foreign tables, and the

@@ -45,9 +45,10 @@
 /*
  * Version of the interface.  It changes when something is taken away or
  * changes its meaning.  Additions come at the end of IopoolApi and of the
- * structs that begin with their size, so a consumer goes on working with
- * later libraries of the same version without being compiled again.  Structs
- * without a size never change.
+ * structs that begin with their size, and never into padding there, which
+ * nobody need have set.  So a consumer goes on working with later libraries of
+ * the same version without being compiled again.  Structs without a size never
+ * change.
  */
 #define IOPOOL_API_VERSION 1
 
@@ -158,7 +159,7 @@ typedef struct IopoolApiOptions
 
 	/*
 	 * Bytes to leave free in front of the data in buffers that the stream
-	 * allocates, VARHDRSZ for a bytea; 1 MB at most.
+	 * allocates, VARHDRSZ for a bytea; less than 1 MB.
 	 */
 	Size header_size;
 

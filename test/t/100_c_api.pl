@@ -270,6 +270,7 @@ foreach my $method (test_methods())
 }
 
 example();
+headers();
 done_testing();
 
 # --------------------------------------------------------------------------
@@ -714,4 +715,112 @@ sub example
 		$node->stop;
 	}
 	return;
+}
+
+# What a consumer was compiled with stays where it is: fields and constants of the
+# headers of released versions, in this one.
+sub headers
+{
+	my $top = "$FindBin::RealBin/../..";
+	my @released = glob "$top/test/headers/*/extension/iopool/iopool_api.h";
+	my $now = slurp_file("$top/src/iopool_api.h");
+
+	ok(@released > 0, 'there are headers of released versions');
+	foreach my $path (@released)
+	{
+		my ($version) = $path =~ m{headers/([^/]+)/};
+		my $text = slurp_file($path);
+		my $probe = probe_of($text);
+		my $old = look_at_header($probe, $text, "old_$version");
+		my $new = look_at_header($probe, $now, "new_$version");
+		my $added = look_at_header(probe_of($now), $now, "added_$version");
+
+		cmp_ok(scalar(keys %$old), '>=', 80, "the header of $version: fields and constants");
+		is_deeply($new, $old, "the header of $version: all is as it was");
+		my ($was, $is) = map { fields_of($_) } $text, $now;
+		is_deeply({ map { $_ => $is->{$_} } keys %$was }, $was, "the header of $version: types are");
+
+		# What is new comes behind the bytes that an old consumer has, also
+		# behind those at the end that it need not have set.
+		my $sizes = look_at_header(join("\n", map { qq{SHOW("$_", sizeof($_), 0);} } structs_of($text)), $text, "sizes_$version");
+		my @within = grep { /^(\w+)[.]/ && !exists $old->{$_} && exists $sizes->{$1} && $added->{$_}[0] < $sizes->{$1}[0] } sort keys %$added;
+		is("@within", '', "the header of $version: additions come at the end");
+	}
+	return;
+}
+
+# Name and body of each struct and enum of a header.
+sub declarations_of
+{
+	my ($text, $kind) = @_;
+	my @found;
+	$text =~ s{/\*.*?\*/}{}gs;
+	push @found, [ $1, $2 ] while $text =~ /typedef $kind (\w+)\s*\{(.*?)\n\} \1;/gs;
+	return @found;
+}
+
+sub structs_of
+{
+	my ($text) = @_;
+	return map { $_->[0] } declarations_of($text, 'struct');
+}
+
+# Name => declaration, of each field.
+sub fields_of
+{
+	my ($text) = @_;
+	my %fields;
+
+	foreach (declarations_of($text, 'struct'))
+	{
+		my ($struct, $body) = @$_;
+		foreach (split /;/, $body =~ s/\s+/ /gr)
+		{
+			my ($name) = /\(\*(\w+)\)/ ? $1 : /(\w+)\s*$/ ? $1 : next;
+			$fields{"$struct.$name"} = $_;
+		}
+	}
+	return \%fields;
+}
+
+# C that shows the place of each field, the value of each constant, and the size
+# of what never grows.
+sub probe_of
+{
+	my ($text) = @_;
+	my @lines = ('SHOW("version", IOPOOL_API_VERSION, 0);');
+
+	my $fields = fields_of($text);
+	push @lines, map { /(\w+)[.](\w+)/; qq{SHOW("$_", offsetof($1, $2), sizeof((($1 *) 0)->$2));} } sort keys %$fields;
+	push @lines, map { qq{SHOW("$_", sizeof($_), 0);} } grep { !exists $fields->{"$_.size"} } structs_of($text);
+	foreach (declarations_of($text, 'enum'))
+	{
+		push @lines, map { /(\w+)/ ? qq{SHOW("$1", $1, 0);} : () } split /,/, $_->[1];
+	}
+	return join("\n", @lines);
+}
+
+# Name => [ the two numbers that a probe shows ], with a header.
+sub look_at_header
+{
+	my ($probe, $header, $name) = @_;
+	my $dir = "$base/$name";
+	my $server = $ENV{IOPOOL_TEST_PG_CONFIG} // 'pg_config';
+
+	chomp($server = `$server --includedir-server`);
+	mkdir $dir or die;
+	append_to_file("$dir/iopool_api.h", $header);
+	append_to_file("$dir/probe.c", qq{
+#include "postgres.h"
+#include "iopool_api.h"
+#undef printf
+#define SHOW(name, a, b) printf("%s %zu %zu\\n", name, (size_t) (a), (size_t) (b))
+int main(void)
+\{
+$probe
+return 0;
+\}
+});
+	system($ENV{CC} // 'cc', "-I$dir", "-I$server", '-o', "$dir/probe", "$dir/probe.c") == 0 or die 'the probe does not compile';
+	return { map { my ($what, @numbers) = split / /; $what => \@numbers } split /\n/, `$dir/probe` };
 }

@@ -4,11 +4,12 @@
  *	  An extension that reads through the C API of iopool.
  *
  * It is built with the installed header alone, as any other consumer is.  One
- * part of it is a small index on disk (graph.c, search.c); blocks.c is a
- * set-returning function; the rest makes each call of the API by itself from
- * SQL (handles.c, streams.c, sizes.c), for the tests of its contract.  That
- * rest takes any handle at its word and lets everybody do everything: it is
- * for servers that are thrown away.
+ * part of it is a search in a graph on disk (graph.c, search.c); blocks.c is a
+ * set-returning function; index.c an index access method with parallel scans;
+ * shared.c and shmem.c read into memory that processes share.  The rest makes
+ * each call of the API by itself from SQL (handles.c, streams.c, sizes.c), for
+ * the tests of its contract.  It takes any handle at its word and lets
+ * everybody do everything: it is for servers that are thrown away.
  *
  *-------------------------------------------------------------------------
  */

@@ -120,3 +120,16 @@ END $$;
 CREATE FUNCTION consumer_shared(path text, offsets bigint[], length int, nworkers int, io_mode text DEFAULT 'session', fail_after int DEFAULT -1,
 	OUT sum bigint, OUT blocks_by_workers int, OUT nworkers_launched int)
 LANGUAGE c STRICT AS 'MODULE_PATHNAME';
+
+-- Reads into shared memory of the server (shmem.c)
+
+CREATE FUNCTION consumer_shmem_read(path text, first int, io_mode text DEFAULT 'session', fails bool DEFAULT false)
+RETURNS int LANGUAGE c STRICT AS 'MODULE_PATHNAME';
+CREATE FUNCTION consumer_shmem_data() RETURNS bytea LANGUAGE c STRICT AS 'MODULE_PATHNAME';
+
+-- An index on disk, with parallel scans (index.c)
+
+CREATE FUNCTION consumer_index_handler(internal) RETURNS index_am_handler LANGUAGE c STRICT AS 'MODULE_PATHNAME';
+CREATE ACCESS METHOD consumer_index TYPE INDEX HANDLER consumer_index_handler;
+CREATE OPERATOR CLASS consumer_index_ops DEFAULT FOR TYPE bigint USING consumer_index AS
+	OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >;
