@@ -9,10 +9,10 @@
 #   NN                PostgreSQL NN, in a root that roots.sh makes and keeps. The whole suite runs on the oldest and the
 #                     newest release; on those between, with one method, pg_regress in mode buffered, and those TAP
 #                     files that a release can make a difference to (see BETWEEN_TESTS)
-#   19-no-liburing    compiled without a library: pg_regress on all methods that are left, in mode buffered, and those
-#   19-no-libaio      TAP files that tell what is compiled in (see BUILD_TESTS)
-#   19-io_method      the server's own reads go through io_uring too: pg_regress in mode buffered, and those TAP
-#                     files where its rings could be in the way of ours (see RING_TESTS)
+#   19-no-liburing    compiled without a library: on all methods that are left, in mode buffered, those tests that
+#   19-no-libaio      tell what is compiled in (see BUILD_TESTS)
+#   19-io_method      the server's own reads go through io_uring too: with io_uring, pg_regress in mode buffered, and
+#                     those TAP files where its rings could be in the way of ours (see RING_TESTS)
 #   18+assert-sanitize   a server that checks its assertions and marks free memory (see roots.sh), iopool built with
 #                     AddressSanitizer and UndefinedBehaviorSanitizer: pg_regress in mode buffered, and the
 #                     TAP files that reach most code (see SANITIZE_TESTS). The faults in SANITIZE_TRAPS are made once,
@@ -44,10 +44,11 @@ host_major()
     find_pg_config && "$PG_CONFIG" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/'
 }
 
-# TAP files that a missing library can make a difference to: it is gone from
-# the lists, the choice, the messages and the doctor. What the methods that are
-# left do is the same code as with the library, and is tested there.
-BUILD_TESTS="001_preload 002_settings 003_method 031_files 050_unit 060_doctor 071_upgrade 085_pg_stat_statements"
+# Tests that a missing library can make a difference to: it is gone from the
+# lists, the choice, the messages and the doctor. What the methods that are left
+# do is the same code as with the library, and is tested there.
+BUILD_TESTS="setup settings catalog views doctor read batch
+    001_preload 002_settings 003_method 031_files 050_unit 060_doctor 071_upgrade 085_pg_stat_statements"
 
 # TAP files that rings of the server's own can make a difference to: which start
 # and end with its processes, wait, and take descriptors and locked memory.
@@ -95,8 +96,8 @@ settings_of()
     case $1 in
         *-no-liburing) printf '%s\n' WITH_LIBURING=no MODES=buffered IOPOOL_REQUIRE_METHODS="libaio sync" ;;
         *-no-libaio) printf '%s\n' WITH_LIBAIO=no MODES=buffered IOPOOL_REQUIRE_METHODS="io_uring sync" ;;
-        *-io_method) printf '%s\n' MODES=buffered IOPOOL_TEST_CONF="io_method = io_uring" \
-            IOPOOL_REQUIRE_METHODS="io_uring libaio sync" ;;
+        *-io_method) printf '%s\n' METHODS=io_uring MODES=buffered IOPOOL_TEST_CONF="io_method = io_uring" \
+            IOPOOL_REQUIRE_METHODS=io_uring ;;
         # a query takes many times as long, and the others draw everything
         *-sanitize) printf '%s\n' IOPOOL_TEST_QUERIES=140 MODES=buffered COPT="$SANITIZE_FLAGS" IOPOOL_TEST_TRAPS="$SANITIZE_TRAPS" \
             ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:detect_stack_use_after_return=0 \
@@ -121,7 +122,7 @@ run_combination()
     mapfile -t settings < <(settings_of "$name")
     settings+=("ONLY=$2")
     if [[ $name == *-no-* && -z ${TESTS:-} ]]; then
-        settings+=("TESTS=$(make -C "$TOP" --no-print-directory regress-list) $BUILD_TESTS")
+        settings+=("TESTS=${BUILD_TESTS//$'\n'/ }")
     elif [[ $name == *-io_method && -z ${TESTS:-} ]]; then
         settings+=("TESTS=$(make -C "$TOP" --no-print-directory regress-list) ${RING_TESTS//$'\n'/ }")
     elif is_between "$name" && [[ $2 != machine && -z ${TESTS:-} ]]; then

@@ -344,7 +344,7 @@ launch_regress()
 }
 
 # Those that take longest first, so that none is left over in the end.
-LONG="110_requests 111_request_life 020_interrupt 112_request_memory 092_directory_guard 101_c_api_life 102_c_api_search 030_faults 033_refused 040_oracle"
+LONG="110_requests 111_request_life 020_interrupt 112_request_memory 092_directory_guard 101_c_api_life 102_c_api_search 103_c_api_shared 030_faults 033_refused 040_oracle"
 if [[ -n $USERS_BASE ]]; then
     limit=${IOPOOL_TEST_JOBS:-5}
     for name in $LONG; do
