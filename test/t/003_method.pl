@@ -85,8 +85,9 @@ foreach my $error (qw(EPERM ENOSYS KILL))
 	  try_start('iopool.method = auto', $norings, $error);
 	ok($ok, "auto with $error: the server starts");
 	isnt($method, 'io_uring', "auto with $error: another method is in use");
+	# which of them there are is not known where one alone is to be tested
 	is($method, $methods[1], "auto with $error: the next best method")
-	  if $methods[0] eq 'io_uring';
+	  if $methods[0] eq 'io_uring' && @methods > 1;
 	my @lines = grep { /iopool: method auto chose/ } split /\n/, $log;
 	is(scalar(@lines), 1, "auto with $error: one LOG line");
 	like($lines[0], $reason{$error},
