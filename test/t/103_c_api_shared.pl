@@ -111,7 +111,9 @@ sub scans
 	}
 	$fs->clear('t', 'delay');
 	cmp_ok($nblocks, '>', 0, "$method, $mode: there was something to read");
-	cmp_ok($nothers, '>', 0, "$method, $mode: participants took what others had read");
+	# In a few scans one of them may be through before the others begin.
+	cmp_ok($nothers, '>', 0, "$method, $mode: participants took what others had read")
+	  if $mode ne 'uncached';
 
 	# Row by row, with another scan beside it that comes to no end.
 	is( value($node, 'c CURSOR FOR SELECT v FROM t WHERE k >= 0::bigint; d CURSOR FOR SELECT v FROM t WHERE k >= 0::bigint; x bigint; sum bigint := 0;', q{
