@@ -17,6 +17,9 @@ my $good_conf = slurp_file($node->data_dir . '/postgresql.conf');
 my $words = PostgreSQL::Test::Utils::tempdir() . '/words';
 write_words($words, 100_000);
 
+# The best method that is compiled in beside io_uring; maybe it is not to be tested.
+my $other;
+
 # Starts the server with the settings under a launcher; returns whether it came
 # up, the log, and what iopool_info() says of the method.
 sub try_start
@@ -35,6 +38,8 @@ sub try_start
 		$node->safe_psql('postgres', 'CREATE EXTENSION IF NOT EXISTS iopool');
 		$method = $node->safe_psql('postgres',
 			"SELECT value FROM iopool_info() WHERE name = 'method'");
+		$other = $node->safe_psql('postgres',
+			"SELECT CASE value WHEN 'no' THEN 'sync' ELSE name END FROM iopool_info() WHERE name = 'libaio'");
 		rings_home($node, "started with: $settings");
 		reader_is_right($node, $words, "started with: $settings");
 		ok(stop_plain($node), 'the server stops');
@@ -85,9 +90,7 @@ foreach my $error (qw(EPERM ENOSYS KILL))
 	  try_start('iopool.method = auto', $norings, $error);
 	ok($ok, "auto with $error: the server starts");
 	isnt($method, 'io_uring', "auto with $error: another method is in use");
-	# which of them there are is not known where one alone is to be tested
-	is($method, $methods[1], "auto with $error: the next best method")
-	  if $methods[0] eq 'io_uring' && @methods > 1;
+	is($method, $other, "auto with $error: the next best method");
 	my @lines = grep { /iopool: method auto chose/ } split /\n/, $log;
 	is(scalar(@lines), 1, "auto with $error: one LOG line");
 	like($lines[0], $reason{$error},
