@@ -49,7 +49,7 @@ use Test::More;
 use Time::HiRes qw(usleep);
 
 our @EXPORT = qw(
-  test_methods io_modes async_in goes_on_alone iopool_node start_under stop_plain
+  test_methods method_without_io_uring io_modes async_in goes_on_alone iopool_node start_under stop_plain
   write_words words sql_words anon_kb run_and_watch start_sql poll_until is_listening stays wait_inside holds_back ask ask_until cancel_has_come canary lock_canary
   unlock_canary rings_home ring_counts reader_is_right fd_count backend_pid helper_program log_since
   pg_test_program run_with kernel_at_least without_server_rings doctor
@@ -65,6 +65,15 @@ sub test_methods
 	  split(' ', $ENV{IOPOOL_TEST_METHODS} // 'io_uring libaio sync');
 	BAIL_OUT("IOPOOL_TEST_METHODS names no method") unless @methods;
 	return @methods;
+}
+
+# The method that auto takes on a running server's machine where io_uring is
+# refused.  It need not be one that is to be tested.
+sub method_without_io_uring
+{
+	my ($node) = @_;
+	return $node->safe_psql('postgres',
+		"SELECT CASE value WHEN 'no' THEN 'sync' ELSE name END FROM iopool_info() WHERE name = 'libaio'");
 }
 
 sub io_modes

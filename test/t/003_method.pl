@@ -17,8 +17,7 @@ my $good_conf = slurp_file($node->data_dir . '/postgresql.conf');
 my $words = PostgreSQL::Test::Utils::tempdir() . '/words';
 write_words($words, 100_000);
 
-# The best method that is compiled in beside io_uring; maybe it is not to be tested.
-my $other;
+my $other;    # method_without_io_uring()
 
 # Starts the server with the settings under a launcher; returns whether it came
 # up, the log, and what iopool_info() says of the method.
@@ -38,8 +37,7 @@ sub try_start
 		$node->safe_psql('postgres', 'CREATE EXTENSION IF NOT EXISTS iopool');
 		$method = $node->safe_psql('postgres',
 			"SELECT value FROM iopool_info() WHERE name = 'method'");
-		$other = $node->safe_psql('postgres',
-			"SELECT CASE value WHEN 'no' THEN 'sync' ELSE name END FROM iopool_info() WHERE name = 'libaio'");
+		$other = method_without_io_uring($node);
 		rings_home($node, "started with: $settings");
 		reader_is_right($node, $words, "started with: $settings");
 		ok(stop_plain($node), 'the server stops');
