@@ -7,8 +7,9 @@
 #
 #   host              the PostgreSQL of this machine
 #   NN                PostgreSQL NN, in a root that roots.sh makes and keeps. The whole suite runs on the oldest and the
-#                     newest release; on those between, with one method, pg_regress in mode buffered, and those TAP
-#                     files that a release can make a difference to (see BETWEEN_TESTS)
+#                     newest release (on the newest, most TAP files with one method, see BETWEEN_METHODS); on those
+#                     between, with one method, pg_regress in mode buffered, and those TAP files that a release can
+#                     make a difference to (see BETWEEN_TESTS)
 #   19-no-liburing    compiled without a library: on all methods that are left, in mode buffered, those tests that
 #   19-no-libaio      tell what is compiled in (see BUILD_TESTS)
 #   19-io_method      the server's own reads go through io_uring too: with io_uring, pg_regress in mode buffered, and
@@ -58,8 +59,12 @@ RING_TESTS="001_preload 002_settings 003_method 020_interrupt 021_crash 031_file
 # TAP files that a release between the oldest and the newest can make a
 # difference to: what PostgreSQL does, and not what the kernel does. The code
 # of the methods is the same for all releases (check-layers.sh sees to it), so
-# one of them stands for all; the oldest and the newest have each.
+# one of them stands for all. The oldest release has each in every test, the
+# newest in pg_regress and in the TAP files of NEWEST_EVERY_METHOD: what is chosen,
+# what the engine does by itself, and what PostgreSQL wants to be absorbed
+# between two reads.
 BETWEEN_METHODS="io_uring"
+NEWEST_EVERY_METHOD="003_method 050_unit 117_barriers"
 BETWEEN_TESTS="001_preload 002_settings 010_isolation 021_crash 050_unit 051_seal 060_doctor 071_upgrade 074_examples 080_standby
     081_upgrade_dump 083_single_user 084_logical 085_pg_stat_statements 100_c_api 103_c_api_shared 113_request_pgbouncer
     096_table 114_caught_errors 117_barriers 120_stream_scan 121_fuzz"
@@ -99,7 +104,8 @@ settings_of()
         *-io_method) printf '%s\n' METHODS=io_uring MODES=buffered IOPOOL_TEST_CONF="io_method = io_uring" \
             IOPOOL_REQUIRE_METHODS=io_uring ;;
         # a query takes many times as long, and the others draw everything
-        *-sanitize) printf '%s\n' IOPOOL_TEST_QUERIES=140 MODES=buffered COPT="$SANITIZE_FLAGS" IOPOOL_TEST_TRAPS="$SANITIZE_TRAPS" \
+        *-sanitize) printf '%s\n' TAP_METHODS="$BETWEEN_METHODS" EVERY_METHOD=050_unit MODES=buffered \
+            IOPOOL_TEST_QUERIES=140 COPT="$SANITIZE_FLAGS" IOPOOL_TEST_TRAPS="$SANITIZE_TRAPS" \
             ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:detect_stack_use_after_return=0 \
             UBSAN_OPTIONS=abort_on_error=1:print_stacktrace=1 IOPOOL_REQUIRE_METHODS="io_uring libaio sync" ;;
         *)
@@ -108,6 +114,7 @@ settings_of()
             else
                 echo IOPOOL_REQUIRE_METHODS="io_uring libaio sync"
             fi
+            [[ $1 != "${MAJORS[0]}" ]] || printf '%s\n' TAP_METHODS="$BETWEEN_METHODS" EVERY_METHOD="$NEWEST_EVERY_METHOD"
             # its root has pgvector
             [[ $1 != 18 ]] || echo IOPOOL_TEST_EXTENSIONS=vector
             ;;
@@ -134,7 +141,7 @@ run_combination()
         env "${settings[@]}" "$scriptdir/test.sh"
         return
     fi
-    for setting in TESTS METHODS MODES IOPOOL_TEST_TIMEOUT WERROR VERBOSE; do
+    for setting in TESTS METHODS TAP_METHODS EVERY_METHOD MODES IOPOOL_TEST_TIMEOUT WERROR VERBOSE; do
         [[ -z ${!setting:-} ]] || settings+=("$setting=${!setting}")
     done
     "$scriptdir/roots.sh" run "${name%%-*}" "$dir" env "${settings[@]}" scripts/test.sh

@@ -7,6 +7,8 @@
 #                                  run of tests is at work
 #   TESTS="read 021_crash"         which tests, by name, in every suite (default: all)
 #   METHODS="io_uring libaio sync" which methods (default: all that are compiled in); "first" is the first that runs here
+#   TAP_METHODS="io_uring"         which of them the TAP files loop over (default: all of them), but for
+#   EVERY_METHOD="050_unit"        those TAP files that loop over all of them whatever TAP_METHODS says
 #   MODES="buffered direct uncached"   which values of iopool.io_mode for pg_regress
 #   IOPOOL_REQUIRE_METHODS="io_uring libaio sync"   a method named here that cannot run is a failure, not a notice
 #   IOPOOL_TEST_CONF="io_method = io_uring"   one more setting for every server
@@ -142,11 +144,20 @@ run_regress()
         --temp-instance="$1/instance" --temp-config="$1/server.conf" --dbname=contrib_regression "${what[@]}"
 }
 
+# tap_methods name: the methods that a TAP file loops over
+tap_methods()
+{
+    local method
+    for method in ${methods[@]+"${methods[@]}"}; do
+        [[ -n ${TAP_METHODS:-} && " $TAP_METHODS " != *" $method "* && " ${EVERY_METHOD:-} " != *" $1 "* ]] || printf '%s ' "$method"
+    done
+}
+
 # run_tap dir file
 run_tap()
 {
     # PostgreSQL 15 looks at TESTDIR, later releases at the other two.
-    as_user_in "$SRC" IOPOOL_TEST_METHODS="${methods[*]}" IOPOOL_TEST_TRAPS="${IOPOOL_TEST_TRAPS:-}" IOPOOL_TEST_EXTENSIONS="${IOPOOL_TEST_EXTENSIONS:-}" ${helpers[@]+"${helpers[@]}"} ${extra_conf[@]+"${extra_conf[@]}"} \
+    as_user_in "$SRC" IOPOOL_TEST_METHODS="$(tap_methods "$(basename "$2" .pl)")" IOPOOL_TEST_TRAPS="${IOPOOL_TEST_TRAPS:-}" IOPOOL_TEST_EXTENSIONS="${IOPOOL_TEST_EXTENSIONS:-}" ${helpers[@]+"${helpers[@]}"} ${extra_conf[@]+"${extra_conf[@]}"} \
         PERL5LIB="$PGXSDIR/test/perl:$SRC/test" PG_REGRESS="$PGXSDIR/test/regress/pg_regress" \
         TESTDIR="$1" TESTDATADIR="$1/tmp_check" TESTLOGDIR="$1/tmp_check/log" PGPORT=65432 \
         timeout -k 10 "$TIMEOUT" prove --verbose --nocolor "$2"
@@ -399,6 +410,7 @@ restore_sysctls()
 
 if [[ " $ONLY " == *" machine "* ]]; then
     lib_take_machine
+    unset TAP_METHODS
     for file in "$SRC"/test/machine/*.pl; do
         name=$(basename "$file" .pl)
         [[ -n $(echo "$name" | selected) ]] || continue

@@ -91,7 +91,8 @@ sub scans
 
 		$fs->delay('t', goes_on_alone($method) ? $delay // 0 : 0);
 
-		foreach my $participants (@participants)
+		# who takes part is decided above them
+		foreach my $participants ($mode eq 'buffered' ? @participants : @participants[ 2, 3, 7 ])
 		{
 			my ($nplanned, $nworkers, $leader) = @$participants;
 			my $label = "$method, $mode, $what, $nworkers of $nplanned workers, leader $leader";
