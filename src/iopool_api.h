@@ -276,7 +276,9 @@ typedef struct IopoolApi
 	 * IOPOOL_API_CURRENT_USER it may name a directory, as in SQL
 	 * ("tiles:a/b").  Raises 42501 without the right to it, 42809 unless it
 	 * is a regular file, 0A000 where its file system has no direct I/O, 53000
-	 * out of descriptors, and as errcode_for_file_access() says.
+	 * out of descriptors, 25P01 outside of a transaction unless the path of
+	 * IOPOOL_API_TRUSTED is a plain one, and as errcode_for_file_access()
+	 * says.
 	 *
 	 * The file belongs to cxt, and is closed with it.  Each open file takes
 	 * one of the descriptors that max_files_per_process allows.

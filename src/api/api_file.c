@@ -12,10 +12,12 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "utils/memutils.h"
 
 #include "api/api_internal.h"
 #include "engine/stream.h"
+#include "file/log.h"
 #include "ring/settings.h"
 
 /* Largest alignment of memory: that of huge pages is enough for anybody. */
@@ -103,11 +105,22 @@ static void
 authorise(IopoolApiFile *file, const char *relative,
 		  const IopoolApiOpenOptions *options)
 {
-	MemoryContext old_cxt = MemoryContextSwitchTo(file->cxt);
+	MemoryContext old_cxt;
 	IopoolAccess rights;
 
+	file->file.log_role = iopool_log_file_role(file->cxt);
+	/* a worker without a transaction has no catalogs to look at */
+	if (options->is_trusted && options->directory == NULL)
+		return;
+	if (!IsTransactionState())
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_ACTIVE_SQL_TRANSACTION),
+				 errmsg("file \"%s\" cannot be opened outside of a transaction",
+						file->file.path),
+				 errdetail("Directories and the rights of users are in the catalogs.")));
+
+	old_cxt = MemoryContextSwitchTo(file->cxt);
 	iopool_access_begin(&rights, file->cxt);
-	file->file.log_role = rights.log_role;
 	rights.is_trusted = options->is_trusted;
 	if (options->directory != NULL)
 	{
@@ -115,7 +128,7 @@ authorise(IopoolApiFile *file, const char *relative,
 												 file->file.path);
 		file->file.relative = pstrdup(relative);
 	}
-	else if (!rights.is_trusted)
+	else
 		file->file.dir =
 			iopool_access_path(&rights, file->file.path, &file->file.relative);
 

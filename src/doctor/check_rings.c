@@ -18,6 +18,7 @@
 #include "base/compat.h"
 #include "base/deadline.h"
 #include "base/errors.h"
+#include "base/role.h"
 #include "doctor/check_internal.h"
 #include "ring/pool.h"
 #include "ring/queue.h"
@@ -93,7 +94,7 @@ append_process(StringInfo detail, int pid, Oid roleid)
 	if (has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS) ||
 		has_privs_of_role(GetUserId(), roleid))
 		appendStringInfo(detail, "process %d of role \"%s\"", pid,
-						 GetUserNameFromId(roleid, true));
+						 iopool_role_name(roleid));
 	else
 		appendStringInfoString(detail, "another role's process");
 }

@@ -13,6 +13,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
@@ -20,6 +21,7 @@
 #include "utils/memutils.h"
 
 #include "base/compat.h"
+#include "base/role.h"
 #include "file/access.h"
 #include "file/catalog_watch.h"
 #include "file/log.h"
@@ -54,16 +56,20 @@ typedef struct DirectoryEntry
 
 /*
  * Begin to look at the paths of a call of the current user.  What comes out
- * lives in cxt.
+ * lives in cxt.  A worker without a transaction has no catalogs to look at, and
+ * no right.
  */
 void
 iopool_access_begin(IopoolAccess *access, MemoryContext cxt)
 {
+	Oid session;
+	bool has_catalogs = IsTransactionState();
+
 	access->cxt = cxt;
-	access->time.userid = GetUserId();
-	access->time.nchanges = iopool_catalog_changes_now();
-	access->may_name_any =
-		has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES);
+	iopool_role_get(&access->time.userid, &session);
+	access->time.nchanges = has_catalogs ? iopool_catalog_changes_now() : 0;
+	access->may_name_any = has_catalogs &&
+		has_privs_of_role(access->time.userid, ROLE_PG_READ_SERVER_FILES);
 	access->is_trusted = false;
 	access->is_looking = false;
 	access->log_role = iopool_log_file_role(cxt);

@@ -16,20 +16,24 @@
  */
 #include "postgres.h"
 
-#include "miscadmin.h"
 #include "utils/memutils.h"
 
 #include "base/deadline.h"
+#include "base/role.h"
 #include "file/log.h"
 
 static const char *
 current_role(MemoryContext cxt)
 {
 	MemoryContext old_cxt = MemoryContextSwitchTo(cxt);
-	const char *role = GetUserNameFromId(GetUserId(), true);
+	const char *role;
+	Oid current;
+	Oid session;
 
+	iopool_role_get(&current, &session);
+	role = iopool_role_name(current);
 	MemoryContextSwitchTo(old_cxt);
-	return role != NULL ? role : "";
+	return role;
 }
 
 /*

@@ -25,6 +25,7 @@
 
 #include "base/compat.h"
 #include "base/errors.h"
+#include "base/role.h"
 #include "ring/park.h"
 #include "ring/pool.h"
 #include "ring/queue.h"
@@ -169,8 +170,7 @@ describe_me(IopoolWaiter *me)
 	me->granted = IOPOOL_GRANT_PENDING;
 	me->procno = iopool_my_proc_number();
 	me->pid = MyProcPid;
-	me->roleid = GetUserId();
-	me->sessionid = GetSessionUserId();
+	iopool_role_get(&me->roleid, &me->sessionid);
 	me->max_rings = iopool_max_rings_per_role;
 }
 
@@ -193,7 +193,7 @@ iopool_pool_raise_timeout(IopoolPool *pool)
 					pool->name, iopool_checkout_timeout_ms),
 			 at_limit
 				 ? errdetail("Sessions of role \"%s\" hold %d of its rings, as many as \"iopool.max_rings_per_role\" allows.",
-							 GetUserNameFromId(me.sessionid, true),
+							 iopool_role_name(me.sessionid),
 							 me.max_rings)
 				 : 0,
 			 errhint("View iopool_rings shows who has the rings, and since when. Raise \"iopool.rings\" (or \"rings\" of the pool in \"iopool.pools\") or \"iopool.checkout_timeout\".")));

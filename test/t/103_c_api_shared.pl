@@ -1,6 +1,7 @@
 # The C interface where memory is shared: the parallel scan of an index on disk,
 # whose participants take what another of them has read, and reads into the
-# server's shared memory.  Rows are compared with those of a scan of the table.
+# server's shared memory, also by background workers that have no transaction.
+# Rows are compared with those of a scan of the table.
 
 use strict;
 use warnings;
@@ -55,7 +56,7 @@ my $failing = q{SELECT count(DISTINCT v) FROM t WHERE k >= bigint '1000' AND 1 /
 foreach my $method (test_methods())
 {
 	# Fewer rings than participants.
-	my $node = consumer_node("shared_$method", $method, 'iopool.rings' => 2, 'iopool.ring_entries' => 16);
+	my $node = consumer_node("shared_$method", $method, 'iopool.rings' => 2, 'iopool.ring_entries' => 16, 'iopool.log_min_duration' => 0);
 
 	ask($node, $tables);
 	foreach my $table ('t', 'u')
@@ -69,6 +70,7 @@ foreach my $method (test_methods())
 		scans($node, $method, $mode);
 		ends($node, $method, $mode);
 		shared_memory($node, $method, $mode);
+		workers($node, $method, $mode);
 		reader_is_right($node, $words, "$method, $mode");
 	}
 	$node->stop;
@@ -307,5 +309,52 @@ sub shared_memory
 		$is_right->(11, "$what, and the next one's bytes are there");
 	}
 	rings_home($node, $label);
+	return;
+}
+
+# Background workers without a transaction, and without a user of their own where
+# they are not connected to a database.
+sub workers
+{
+	my ($node, $method, $mode) = @_;
+	my $truth = $fs->backing('words');
+
+	foreach my $connects ('false', 'true')
+	{
+		my $label = "$method, $mode, a worker that is " . ($connects eq 'true' ? 'connected' : 'not connected');
+		my $worker = sub { my ($path, $more) = @_; return "SELECT consumer_worker('$path', 3, '$mode', $more)" };
+		my $log = sub { my ($access) = @_; my $position = -s $node->logfile; ask($node, $worker->($truth, "'$access', $connects")); return log_since($node, $position) };
+		my $is_right = sub { is(ask($node, "SELECT consumer_shmem_data() = pg_read_binary_file('$truth', 3 * 4096, 32768)"), 't', "$label: $_[0]") };
+
+		my $forget = sub { ask($node, "SELECT consumer_shmem_read('$truth', 20, '$mode')") };
+
+		$forget->();
+		my $said = $log->('trusted');
+		like($said, qr/LOG:  iopool: role "unknown \(OID=10\)" reads file "\Q$truth\E"/, "$label: the log tells of the file");
+		like($said, qr/LOG:  consumer_worker: 32768 bytes/, "$label: all is read");
+		$is_right->('others find it there');
+		like($log->('user'), qr/ERROR:  file "\Q$truth\E" cannot be opened outside of a transaction/, "$label: it has no right that it could be asked for");
+		next unless goes_on_alone($method);
+
+		foreach my $what ('fails', 'is terminated')
+		{
+			my $fails = $what eq 'fails' ? 'true' : 'false';
+
+			$forget->();
+			$fs->gate('words');
+			my $session = start_sql($node, $worker->($words, "'trusted', $connects, $fails"));
+			ok($fs->wait_blocked('words', 8), "$label, $what: reads are held");
+			my $pid = ask($node, "SELECT pid FROM iopool_rings WHERE in_flight > 0");
+			kill 'TERM', $pid
+			  if $what eq 'is terminated';
+			ok(stays(sub { kill(0, $pid) && outcome($node, "SELECT consumer_shmem_read('$truth', 11, '$mode')") =~ /^55006: process $pid/ }),
+				"$label, $what: it waits for them");
+			$fs->ungate('words');
+			$session->finish;
+			$is_right->("$what, they have come in");
+			rings_home($node, "$label, $what");
+			is(outcome($node, "SELECT consumer_shmem_read('$truth', 11, '$mode')"), 'none', "$label, $what: the memory is free");
+		}
+	}
 	return;
 }

@@ -32,4 +32,10 @@ extern int consumer_handle_new(void *pointer, int64 size, Size header_size);
 extern ConsumerHandle *consumer_handle(int number);
 extern MemoryContext consumer_context_get(const char *name);
 
+/* shmem.c */
+extern int consumer_shmem_fill(const char *path, int64 first,
+							   IopoolApiAccess access, IopoolApiIoMode io_mode,
+							   bool fails);
+extern void consumer_shmem_give_back(void);
+
 #endif /* CONSUMER_H */

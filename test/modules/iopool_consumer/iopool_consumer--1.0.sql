@@ -127,6 +127,12 @@ CREATE FUNCTION consumer_shmem_read(path text, first int, io_mode text DEFAULT '
 RETURNS int LANGUAGE c STRICT AS 'MODULE_PATHNAME';
 CREATE FUNCTION consumer_shmem_data() RETURNS bytea LANGUAGE c STRICT AS 'MODULE_PATHNAME';
 
+-- A background worker (worker.c)
+
+CREATE FUNCTION consumer_worker(path text, first int, io_mode text DEFAULT 'session', access text DEFAULT 'trusted',
+	connects bool DEFAULT false, fails bool DEFAULT false)
+RETURNS void LANGUAGE c STRICT AS 'MODULE_PATHNAME';
+
 -- An index on disk, with parallel scans (index.c)
 
 CREATE FUNCTION consumer_index_handler(internal) RETURNS index_am_handler LANGUAGE c STRICT AS 'MODULE_PATHNAME';

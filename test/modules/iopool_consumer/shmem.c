@@ -71,6 +71,15 @@ give_back(void *arg)
 	pg_atomic_write_u32(&shared->owner, 0);
 }
 
+/* The process ends, and has no stream any more that reads into the blocks. */
+void
+consumer_shmem_give_back(void)
+{
+	uint32 owner = (uint32) MyProcPid;
+
+	(void) pg_atomic_compare_exchange_u32(&shared_blocks()->owner, &owner, 0);
+}
+
 /* The blocks are ours until cxt goes. */
 static void
 claim_blocks(MemoryContext cxt)
@@ -91,20 +100,14 @@ claim_blocks(MemoryContext cxt)
 }
 
 /*
- * consumer_shmem_read(path text, first int, io_mode text, fails bool)
- *		RETURNS int
- *
- * Reads blocks of a file, as many as there is room for; returns how many bytes
+ * Read blocks of a file, as many as there is room for; returns how many bytes
  * that were.  fails: raises an error when the reads are on their way.
  */
-Datum
-consumer_shmem_read(PG_FUNCTION_ARGS)
+int
+consumer_shmem_fill(const char *path, int64 first, IopoolApiAccess access,
+					IopoolApiIoMode io_mode, bool fails)
 {
 	const IopoolApi *iopool = consumer_api();
-	char *path = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	int64 first = PG_GETARG_INT32(1);
-	IopoolApiIoMode io_mode =
-		consumer_io_mode(text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	IopoolApiOptions options = IOPOOL_API_OPTIONS_INIT;
 	IopoolApiResult results[NBLOCKS];
 	IopoolApiStream *stream;
@@ -116,7 +119,7 @@ consumer_shmem_read(PG_FUNCTION_ARGS)
 	cxt = AllocSetContextCreate(CurrentMemoryContext, "consumer_shmem_read",
 								ALLOCSET_DEFAULT_SIZES);
 	claim_blocks(cxt);
-	file = iopool->open_file(cxt, path, IOPOOL_API_CURRENT_USER, io_mode);
+	file = iopool->open_file(cxt, path, access, io_mode);
 	options.is_aligned = true;
 	stream = iopool->begin(cxt, &options);
 
@@ -133,7 +136,7 @@ consumer_shmem_read(PG_FUNCTION_ARGS)
 		iopool->add(stream, &read);
 	}
 	iopool->submit(stream);
-	if (PG_GETARG_BOOL(3))
+	if (fails)
 		elog(ERROR, "on purpose");
 	while ((n = iopool->take(stream, results, NBLOCKS, -1)) > 0)
 	{
@@ -145,7 +148,23 @@ consumer_shmem_read(PG_FUNCTION_ARGS)
 	}
 	iopool->end(stream);
 	MemoryContextDelete(cxt);
-	PG_RETURN_INT32((int32) nbytes);
+	return (int) nbytes;
+}
+
+/*
+ * consumer_shmem_read(path text, first int, io_mode text, fails bool)
+ *		RETURNS int, the bytes that were read
+ */
+Datum
+consumer_shmem_read(PG_FUNCTION_ARGS)
+{
+	char *path = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	IopoolApiIoMode io_mode =
+		consumer_io_mode(text_to_cstring(PG_GETARG_TEXT_PP(2)));
+
+	PG_RETURN_INT32(consumer_shmem_fill(path, PG_GETARG_INT32(1),
+										IOPOOL_API_CURRENT_USER, io_mode,
+										PG_GETARG_BOOL(3)));
 }
 
 /* consumer_shmem_data() RETURNS bytea, as it is now */
