@@ -6,10 +6,12 @@
 # tenth of the ranges of that length.
 
 # Settings of bench/run. The queries below are named by variables.
-# shellcheck disable=SC2034,SC2153,SC2154
+# shellcheck disable=SC2034,SC2086,SC2153,SC2154
 
 WAYS_LENGTHS=${WAYS_LENGTHS:-512 4096 16384 65536 131072 262144 1048576 16777216}
 MIXED_LENGTHS=${MIXED_LENGTHS:-4096 16384 65536}
+# those that offsets are made of
+mapfile -t ways_lengths < <(printf '%s\n' $WAYS_LENGTHS $MIXED_LENGTHS | sort -nu)
 NATURAL=${NATURAL:-20000}
 SMALL_FILES=${SMALL_FILES:-10000}
 LOOPS=${LOOPS:-50000}
@@ -34,7 +36,7 @@ make_ways_offsets()
 {
     local length
     is_wanted B16 || return 0
-    for length in $WAYS_LENGTHS; do
+    for length in "${ways_lengths[@]}"; do
         offsets "ways.$length" "$(ways_reads "$length")" "$length" 1
     done
 }
@@ -64,7 +66,7 @@ make_ways_tables()
     if is_wanted B16; then
         echo "CREATE TABLE ways_arrays (length bigint, offsets bigint[]);"
         echo "ALTER TABLE ways_arrays ALTER offsets SET STORAGE EXTERNAL;"
-        for length in $WAYS_LENGTHS; do
+        for length in "${ways_lengths[@]}"; do
             copy_offsets "ways_$length" "ways.$length"
             echo "INSERT INTO ways_arrays SELECT $length, array_agg(\"offset\" ORDER BY id) FROM ways_$length;"
         done
